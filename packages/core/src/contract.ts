@@ -1,0 +1,108 @@
+import { z } from "zod";
+import { toMs, type Duration } from "./duration.ts";
+import { MeshError } from "./errors.ts";
+import { token } from "./token.ts";
+
+/** What one capability takes and gives. */
+export interface Capability {
+  readonly description?: string;
+  readonly input: z.ZodType;
+  /** The answer; for a streaming capability, what the handler returns at the end. */
+  readonly output: z.ZodType;
+  /** Present on a streaming capability: the schema of each chunk. */
+  readonly stream?: z.ZodType;
+  /** Running it twice does no harm, so a call whose fate is unknown may be repeated elsewhere. Default false. */
+  readonly idempotent?: boolean;
+  /** How long a caller waits who names no timeout of its own. Default 30 s. */
+  readonly timeout?: Duration;
+}
+
+/** An agent's contract: what callers and hosts share. A value, never an implementation. */
+export interface Agent<
+  Capabilities extends Record<string, Capability> = Record<string, Capability>,
+> {
+  readonly kind: "agent";
+  readonly name: string;
+  readonly description: string;
+  readonly version: string;
+  readonly capabilities: Capabilities;
+}
+
+/**
+ * Declares an agent. Names are tokens (`[A-Za-z0-9_-]{1,63}`); anything malformed throws `INVALID_CONTRACT` at once.
+ *
+ * @example
+ * const Greeter = agent("greeter", {
+ *   capabilities: { greet: { input: z.object({ name: z.string() }), output: z.string(), idempotent: true } },
+ * });
+ */
+export function agent<const Capabilities extends Record<string, Capability>>(
+  name: string,
+  spec: { description?: string; version?: string; capabilities: Capabilities },
+): Agent<Capabilities> {
+  token("Agent name", name);
+  const version = spec.version ?? "0.0.0";
+  if (!/^\d+\.\d+\.\d+(?:-[\w.-]+)?$/.test(version)) {
+    throw new MeshError(
+      "INVALID_CONTRACT",
+      `Agent ${name}: version "${version}" is not like 1.2.3.`,
+    );
+  }
+  if (Object.keys(spec.capabilities).length === 0) {
+    throw new MeshError("INVALID_CONTRACT", `Agent ${name} has no capability.`);
+  }
+  for (const [key, capability] of Object.entries(spec.capabilities)) {
+    token(`Agent ${name}: capability name`, key);
+    for (const part of ["input", "output"] as const) {
+      if (typeof capability[part]?.safeParse !== "function") {
+        throw new MeshError("INVALID_CONTRACT", `${name}.${key}: ${part} is not a zod schema.`);
+      }
+    }
+    if (capability.timeout !== undefined) toMs(capability.timeout);
+  }
+  return {
+    kind: "agent",
+    name,
+    description: spec.description ?? "",
+    version,
+    capabilities: spec.capabilities,
+  };
+}
+
+/** A capability as JSON: what discovery, MCP tools and A2A skills are made of. */
+export interface CapabilityDescription {
+  readonly description: string;
+  readonly idempotent: boolean;
+  readonly streaming: boolean;
+  /** JSON Schema (draft 2020-12) of the input a caller sends. */
+  readonly input: unknown;
+  readonly output: unknown;
+}
+
+/** An agent's contract as JSON. */
+export interface AgentDescription {
+  readonly name: string;
+  readonly description: string;
+  readonly version: string;
+  readonly capabilities: Record<string, CapabilityDescription>;
+}
+
+/** Derives the JSON description of a contract. Parts that JSON Schema cannot express become `{}`. */
+export function describeAgent(contract: Agent): AgentDescription {
+  const capabilities: Record<string, CapabilityDescription> = {};
+  for (const [name, capability] of Object.entries(contract.capabilities)) {
+    capabilities[name] = {
+      description: capability.description ?? "",
+      idempotent: capability.idempotent ?? false,
+      streaming: capability.stream !== undefined,
+      input: jsonSchema(capability.input, "input"),
+      output: jsonSchema(capability.output, "output"),
+    };
+  }
+  const { name, description, version } = contract;
+  return { name, description, version, capabilities };
+}
+
+function jsonSchema(schema: z.ZodType, io: "input" | "output"): unknown {
+  return z.toJSONSchema(schema, { io, unrepresentable: "any" });
+}

@@ -1,0 +1,109 @@
+/**
+ * Every code a Plexus error can carry, whether repeating the same request is safe by default, and what it means.
+ * The codes are part of the wire contract: they never change meaning.
+ */
+export const ERROR_CODES = {
+  NO_AGENT: { retryable: true, meaning: "No live instance of the agent is in the mesh." },
+  NO_CAPABILITY: { retryable: false, meaning: "The agent is there but does not offer it." },
+  INVALID_INPUT: { retryable: false, meaning: "The input does not match the contract's schema." },
+  INVALID_OUTPUT: { retryable: false, meaning: "The answer does not match the contract's schema." },
+  INVALID_CONTRACT: { retryable: false, meaning: "A contract or option is malformed." },
+  TIMEOUT: { retryable: false, meaning: "No answer in time; the handler may still have run." },
+  DEADLINE_EXCEEDED: { retryable: false, meaning: "The deadline passed before the handler began." },
+  CANCELED: { retryable: false, meaning: "The caller gave up or the host is shutting down." },
+  OVERLOADED: { retryable: true, meaning: "Every slot and queue place is taken; nothing has run." },
+  AGENT_FAILED: { retryable: false, meaning: "The handler threw an error of its own." },
+  AGENT_LOST: { retryable: false, meaning: "The instance vanished with the request in flight." },
+  NOT_CONNECTED: { retryable: true, meaning: "There was no connection to the broker." },
+  MESSAGE_TOO_LARGE: {
+    retryable: false,
+    meaning: "Larger than the broker's max_payload; not sent.",
+  },
+  UNENCODABLE: { retryable: false, meaning: "The value holds something that cannot travel." },
+  BAD_MESSAGE: {
+    retryable: false,
+    meaning: "The bytes are not an envelope this version can read.",
+  },
+  STREAM_GAP: { retryable: false, meaning: "A chunk of a stream was lost." },
+  CONFLICT: { retryable: true, meaning: "Somebody else changed the same thing first." },
+  FENCED: { retryable: false, meaning: "A newer owner exists; this one may no longer write." },
+  DUPLICATE: { retryable: false, meaning: "The same thing has already been recorded." },
+  UNAUTHORIZED: { retryable: false, meaning: "The sender lacks the permission." },
+  BREAKER_OPEN: { retryable: true, meaning: "The circuit breaker refuses calls for now." },
+  BUDGET_EXCEEDED: { retryable: false, meaning: "The budget does not cover it." },
+  INCOMPATIBLE_BROKER: { retryable: false, meaning: "The broker lacks a feature Plexus needs." },
+} as const satisfies Record<string, { retryable: boolean; meaning: string }>;
+
+/** The string literal union of {@link ERROR_CODES}. */
+export type ErrorCode = keyof typeof ERROR_CODES;
+
+/** The shape of an error inside an `error` envelope. */
+export interface WireError {
+  code: string;
+  message: string;
+  retryable: boolean;
+  details?: unknown;
+}
+
+/** Options of {@link MeshError}: `retryable` overrides the code's default. */
+export interface MeshErrorOptions {
+  cause?: unknown;
+  retryable?: boolean;
+  details?: unknown;
+}
+
+/**
+ * The one error class of Plexus. `code` says what went wrong, `retryable` whether repeating the request is safe,
+ * the message what happened to what and what to do. Nobody needs to parse the message.
+ */
+export class MeshError extends Error {
+  override readonly name = "MeshError";
+  readonly code: ErrorCode;
+  readonly retryable: boolean;
+  readonly details: unknown;
+
+  constructor(code: ErrorCode, message: string, options: MeshErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.retryable = options.retryable ?? ERROR_CODES[code].retryable;
+    this.details = options.details;
+  }
+
+  toJSON(): WireError {
+    const { code, message, retryable, details } = this;
+    return details === undefined
+      ? { code, message, retryable }
+      : { code, message, retryable, details };
+  }
+}
+
+/** True for a {@link MeshError}, of the given code if one is given. */
+export function isMeshError(error: unknown, code?: ErrorCode): error is MeshError {
+  return error instanceof MeshError && (code === undefined || error.code === code);
+}
+
+/** Any thrown value as a MeshError: a handler's own error becomes `AGENT_FAILED` with that error as its cause. */
+export function toMeshError(error: unknown): MeshError {
+  if (error instanceof MeshError) return error;
+  const text =
+    error instanceof Error ? `${error.name}: ${error.message}` : `threw ${String(error)}`;
+  return new MeshError("AGENT_FAILED", text, { cause: error });
+}
+
+/** Rebuilds the error that {@link MeshError.toJSON} described. An unknown code (a newer peer's) is `AGENT_FAILED`. */
+export function fromWireError(wire: unknown): MeshError {
+  if (typeof wire !== "object" || wire === null) {
+    return new MeshError("BAD_MESSAGE", "An error envelope without a readable error arrived.");
+  }
+  const { code, message, retryable, details } = wire as Partial<WireError>;
+  const known = typeof code === "string" && Object.hasOwn(ERROR_CODES, code);
+  const text = typeof message === "string" ? message : "no message";
+  return new MeshError(
+    known ? (code as ErrorCode) : "AGENT_FAILED",
+    known ? text : `${code}: ${text}`,
+    {
+      ...(typeof retryable === "boolean" ? { retryable } : {}),
+      details,
+    },
+  );
+}

@@ -1,0 +1,30 @@
+import { token } from "./token.ts";
+
+/** The subjects of one mesh (the wire contract's table). Arguments are tokens already. */
+export interface Subjects {
+  readonly mesh: string;
+  /** Call any instance (queue group {@link RPC_QUEUE}). */
+  rpc(agent: string, capability: string): string;
+  /** Call the instance that placement chose. */
+  rpcInstance(agent: string, capability: string, instance: string): string;
+  /** Publish–subscribe; `topic` may hold several tokens or wildcards. */
+  event(topic: string): string;
+  /** Control messages to one instance: cancel, credit, drain, describe, ping. */
+  control(instance: string): string;
+}
+
+/** The queue group in which all instances of an agent share the calls addressed to none in particular. */
+export const RPC_QUEUE = "rpc";
+
+/** Builds the subjects of mesh `name`. Throws `INVALID_CONTRACT` unless it is one token. */
+export function createSubjects(name: string): Subjects {
+  const mesh = token("Mesh name", name);
+  return {
+    mesh,
+    rpc: (agent, capability) => `${mesh}.rpc.${agent}.${capability}`,
+    rpcInstance: (agent, capability, instance) =>
+      `${mesh}.rpc.${agent}.${capability}.i.${instance}`,
+    event: (topic) => `${mesh}.evt.${topic}`,
+    control: (instance) => `${mesh}.ctl.${instance}`,
+  };
+}
