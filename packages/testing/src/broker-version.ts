@@ -1,19 +1,12 @@
-import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { mkdir, readFile, rename, stat, writeFile } from "node:fs/promises";
-import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { pipeline } from "node:stream/promises";
-import { promisify } from "node:util";
+import { run } from "./run.ts";
 
 /** The oldest nats-server that has what Plexus needs (message schedules, atomic batches, per-message TTL). */
 export const minimumVersion = "2.14.0";
-
-/** The per-user cache of broker binaries: `<cache>/<version>/nats-server`. */
-export function brokerCache(env: NodeJS.ProcessEnv): string {
-  return join(env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "plexus", "nats-server");
-}
 
 /** Orders two dotted versions as a sort function does; a pre-release suffix is ignored. */
 export function compareVersions(a: string, b: string): number {
@@ -62,12 +55,13 @@ export async function verifySha256(path: string, expected: string): Promise<void
   }
 }
 
-async function readVersion(path: string): Promise<string> {
+/** Runs `--version`. @throws Error when that is not nats-server's answer */
+export async function readVersion(path: string): Promise<string> {
   let output: string;
   try {
-    output = (await promisify(execFile)(path, ["--version"], { timeout: 10_000 })).stdout;
+    output = await run(path, ["--version"], { timeoutMs: 10_000 });
   } catch (error) {
-    throw new Error(`${path} does not run: ${(error as Error).message.trim()}`, { cause: error });
+    throw new Error(`does not run: ${(error as Error).message}`, { cause: error });
   }
   const version = /nats-server: v(\d+\.\d+\.\d+\S*)/.exec(output)?.[1];
   if (version === undefined) {

@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type BrokerConfig, mergeConfig, renderConfig } from "./broker-config.ts";
 import { BrokerProcess, PortTaken } from "./broker-process.ts";
-import { checkBroker, brokerCache } from "./broker-version.ts";
+import { brokerCache } from "./broker-cache.ts";
+import { checkBroker } from "./broker-version.ts";
 import { findBroker } from "./find-broker.ts";
 import { pickPort } from "./port.ts";
 

@@ -1,8 +1,15 @@
 export { startBroker } from "./broker.ts";
+export { startCluster } from "./cluster.ts";
 export { findBroker } from "./find-broker.ts";
+export { ManualClock } from "./manual-clock.ts";
+export { startProxy } from "./proxy.ts";
+export { seededRandom } from "./seeded-random.ts";
 export { spawnNode } from "./spawn-node.ts";
 export type { Broker, BrokerOptions } from "./broker.ts";
 export type { BrokerConfig } from "./broker-config.ts";
+export type { Cluster, ClusterOptions } from "./cluster.ts";
 export type { BrokerBinary, BrokerSource, FindBrokerOptions } from "./find-broker.ts";
 export type { Exit } from "./guard.ts";
+export type { Clock } from "./manual-clock.ts";
+export type { Direction, Proxy, ProxyOptions } from "./proxy.ts";
 export type { NodeProcess, SpawnNodeOptions } from "./spawn-node.ts";

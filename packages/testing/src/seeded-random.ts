@@ -1,0 +1,14 @@
+/**
+ * Random numbers in [0, 1) that a seed (an integer, 32 bits of it count) makes repeatable.
+ * The generator is Mulberry32 by Tommy Ettinger (public domain): one 32-bit word of state, passes gjrand, period 2³².
+ * Good for test schedules, not for secrets.
+ */
+export function seededRandom(seed: number): () => number {
+  let state = seed | 0;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
