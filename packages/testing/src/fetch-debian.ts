@@ -1,4 +1,4 @@
-import { mkdir, stat, writeFile } from "node:fs/promises";
+import { mkdir, readdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { addToCache } from "./broker-cache.ts";
 import { run } from "./run.ts";
@@ -48,11 +48,10 @@ export async function fetchFromDebian(cache: string, env: NodeJS.ProcessEnv): Pr
       run("apt-get", [...options, ...command], { cwd: scratch, env, timeoutMs: 300_000 });
     await apt("update", "--error-on=any");
     await apt("download", "nats-server");
-    const deb = (
-      await run("find", [scratch, "-name", "nats-server_*.deb"], { env, timeoutMs: 5_000 })
-    ).trim();
+    const deb = (await readdir(scratch)).find((name) => name.endsWith(".deb"));
+    if (deb === undefined) throw new Error("apt-get: download left no package");
     const files = join(scratch, "files");
-    await run("dpkg", ["-x", deb, files], { env, timeoutMs: 60_000 });
+    await run("dpkg", ["-x", join(scratch, deb), files], { env, timeoutMs: 60_000 });
     return join(files, "usr", "sbin", "nats-server");
   });
 }

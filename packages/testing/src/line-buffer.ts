@@ -3,6 +3,8 @@ import type { Readable } from "node:stream";
 
 const kept = 10_000;
 
+export type Found = { line: string } | { missing: "ended" | "expired" };
+
 /** The lines of a stream, read at once so that the writer never blocks, with the last 10,000 kept for late readers. */
 export class LineBuffer {
   #lines: string[] = [];
@@ -39,8 +41,8 @@ export class LineBuffer {
     }
   }
 
-  /** The first line that matches; undefined when the stream ends or the time passes. */
-  async find(match: string | RegExp, timeoutMs: number): Promise<string | undefined> {
+  /** The first line that matches, or why there is none: the stream ended, or the time passed. */
+  async find(match: string | RegExp, timeoutMs: number): Promise<Found> {
     let expired = false;
     const timer = setTimeout(() => {
       expired = true;
@@ -48,9 +50,11 @@ export class LineBuffer {
     }, timeoutMs);
     try {
       for await (const line of this.lines(() => expired)) {
-        if (typeof match === "string" ? line.includes(match) : line.search(match) >= 0) return line;
+        if (typeof match === "string" ? line.includes(match) : line.search(match) >= 0) {
+          return { line };
+        }
       }
-      return undefined;
+      return { missing: expired ? "expired" : "ended" };
     } finally {
       clearTimeout(timer);
     }

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
 import { type Exit, spawnGuarded } from "./guard.ts";
@@ -76,9 +77,10 @@ export function spawnNode(script: string | URL, options: SpawnNodeOptions = {}):
     resume: () => void (running && child.kill("SIGCONT")),
     lines: () => stdout.lines(),
     waitForLine: async (match, timeoutMs = 10_000) => {
-      const line = await stdout.find(match, timeoutMs);
-      if (line !== undefined) return line;
-      const state = running ? `within ${timeoutMs} ms` : "before it ended";
+      const found = await stdout.find(match, timeoutMs);
+      if ("line" in found) return found.line;
+      if (found.missing === "ended") await Promise.race([ended, sleep(100)]); // for the rest of stderr
+      const state = found.missing === "expired" ? `within ${timeoutMs} ms` : "before it ended";
       throw new Error(
         `${file} (pid ${child.pid}) wrote no line with ${match} ${state}. Its stderr:\n${stderr.tail(20)}`,
       );

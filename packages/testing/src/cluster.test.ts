@@ -1,0 +1,46 @@
+import { jetstream, jetstreamManager } from "@nats-io/jetstream";
+import { connect } from "@nats-io/transport-node";
+import { expect, test } from "vitest";
+import { startCluster } from "./cluster.ts";
+
+test(
+  "a cluster forms, replicates, and survives the kill of its leader",
+  { timeout: 60_000 },
+  async () => {
+    await using cluster = await startCluster();
+    expect(cluster.brokers).toHaveLength(3);
+    expect(cluster.url).toBe(cluster.urls.join(","));
+
+    const connection = await connect({ servers: [...cluster.urls], reconnectTimeWait: 20 });
+    const manager = await jetstreamManager(connection);
+    await manager.streams.add({ name: "S", subjects: ["s.>"], num_replicas: 3 });
+    for (let i = 0; i < 10; i += 1) {
+      // oxlint-disable-next-line no-await-in-loop -- one after another
+      await jetstream(connection).publish("s.a", String(i));
+    }
+
+    const leader = await cluster.ready();
+    await leader.kill();
+    const successor = await cluster.ready(); // an election takes 4 to 9 s
+    expect(successor).not.toBe(leader);
+    const stored = async () => (await manager.streams.info("S")).state.messages;
+    await expect.poll(stored, { timeout: 20_000 }).toBe(10);
+
+    await leader.restart();
+    await cluster.ready();
+    const current = async () => {
+      const replicas = (await manager.streams.info("S")).cluster?.replicas ?? [];
+      return replicas.filter((replica) => replica.current).length;
+    };
+    await expect.poll(current, { timeout: 20_000 }).toBe(2);
+    await connection.close();
+  },
+);
+
+test("a cluster without a majority is not ready, and says what is missing", async () => {
+  await using cluster = await startCluster({ name: "desk" });
+  const leader = await cluster.ready();
+  const other = cluster.brokers.find((broker) => broker !== leader);
+  await Promise.all([leader.kill(), other!.kill()]);
+  await expect(cluster.ready(300)).rejects.toThrow(/desk-\d knows no JetStream leader that is up/);
+});
