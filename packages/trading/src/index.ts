@@ -1,1 +1,71 @@
-export {};
+// Market data
+export { Bar, Interval } from "./bar.ts";
+export { addMonths, monthOf } from "./calendar.ts";
+export { type Dataset, loadDataset } from "./dataset.ts";
+export { Headline, sampleHeadlines } from "./headlines-sample.ts";
+export { barsOf, type Instrument, realInstruments } from "./instrument.ts";
+export {
+  EmploymentRelease,
+  HeadlineDigest,
+  type MacroCalendar,
+  macroCalendar,
+  type MacroMonth,
+  StockCloses,
+} from "./macro.ts";
+export { syntheticSymbols } from "./synthetic.ts";
+
+// Analysis
+export { createFundamental, type Fundamental, FundamentalView } from "./fundamental.ts";
+export {
+  createSentiment,
+  type HeadlineScorer,
+  lexiconScore,
+  type Sentiment,
+  SentimentView,
+} from "./sentiment.ts";
+export {
+  createTechnical,
+  defaultWindows,
+  type Technical,
+  TechnicalSignal,
+  type TechnicalWindows,
+} from "./technical.ts";
+
+// Strategy
+export { bookKey, Decision, Order, StrategyName, toOrder } from "./decision.ts";
+export {
+  EventTimeJoin,
+  type EventTimeJoinOptions,
+  type EventTimeJoinStats,
+  type JoinedInput,
+} from "./event-time-join.ts";
+export { strategies } from "./strategies.ts";
+export { createStrategy, type Strategy, type StrategySpec } from "./strategy.ts";
+
+// Execution
+export { ApprovedOrder, defaultFillRules, Fill, fill, type FillRules } from "./fill.ts";
+export { InOrder } from "./in-order.ts";
+export { createPortfolio, type Portfolio, type PortfolioOptions } from "./portfolio.ts";
+export {
+  Assessment,
+  createRisk,
+  defaultRiskLimits,
+  RejectReason,
+  type Risk,
+  type RiskLimits,
+} from "./risk.ts";
+
+// Reporting
+export { buyAndHold } from "./buy-and-hold.ts";
+export { type ClosingReport, closingReport, type Summary } from "./closing-report.ts";
+export type { Mark } from "./equity-curve.ts";
+export { TradingError, type TradingErrorCode } from "./errors.ts";
+export { ledgerHash } from "./ledger.ts";
+export { BookReport, mergeReports, PortfolioReport, SymbolReport } from "./report.ts";
+export {
+  simulate,
+  type SimulateOptions,
+  type Simulation,
+  type Universe,
+  universe,
+} from "./simulate.ts";
