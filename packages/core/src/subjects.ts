@@ -11,6 +11,8 @@ export interface Subjects {
   event(topic: string): string;
   /** Control messages to one instance: cancel, credit, drain, describe, ping. */
   control(instance: string): string;
+  /** Prefix of the reply subjects of one client. */
+  inbox(client: string): string;
 }
 
 /** The queue group in which all instances of an agent share the calls addressed to none in particular. */
@@ -26,5 +28,6 @@ export function createSubjects(name: string): Subjects {
       `${mesh}.rpc.${agent}.${capability}.i.${instance}`,
     event: (topic) => `${mesh}.evt.${topic}`,
     control: (instance) => `${mesh}.ctl.${instance}`,
+    inbox: (client) => `_INBOX.${mesh}.${client}`,
   };
 }

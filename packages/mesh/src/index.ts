@@ -1,1 +1,13 @@
-export {};
+export { connect, Mesh } from "./mesh.ts";
+export type { ConnectOptions, Hosted } from "./mesh.ts";
+export { shutdownSignal } from "./signals.ts";
+export type { Call, Client, ClientOptions } from "./client.ts";
+export type { CallOptions } from "./exchange.ts";
+export type { MeshStream, StreamOptions } from "./stream-call.ts";
+export type { Context } from "./context.ts";
+export type { Handler, Handlers, HostOptions, InstanceReport } from "./host.ts";
+export type { EventContext, EventHandler, SubscribeOptions, Subscription } from "./events.ts";
+export type { InstanceInfo, MembershipChange } from "./directory.ts";
+export type { HttpOptions } from "./observability.ts";
+export type { TappedMessage } from "./tap.ts";
+export type { Logger } from "./log.ts";

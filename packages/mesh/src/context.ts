@@ -1,0 +1,107 @@
+import { AsyncLocalStorage } from "node:async_hooks";
+import { ulidToHex, type MeshError } from "@plexus/core";
+import type { Logger } from "./log.ts";
+
+/** What a handler is told about the call or event it serves. */
+export interface Context {
+  /** Id of the message being handled (ULID). */
+  readonly id: string;
+  /** The instance or client that sent it. */
+  readonly sender: string;
+  /** Fires on the caller's timeout or cancel, and at shutdown. Pass it on to whatever takes one. */
+  readonly signal: AbortSignal;
+  /** Milliseconds left, or undefined when there is no deadline. */
+  readonly timeLeftMs: number | undefined;
+  /** W3C trace id (32 hex digits): the same for everything one root message caused. */
+  readonly traceId: string;
+  readonly log: Logger;
+}
+
+/** The scope of one handler: calls made inside inherit its deadline, cancellation and trace. */
+export class Scope implements Context {
+  readonly id: string;
+  readonly sender: string;
+  /** Monotonic ms, or Infinity. */
+  readonly deadlineMs: number;
+  readonly #trace: string | undefined;
+  readonly #log: Logger;
+  readonly #now: () => number;
+  #canceled: MeshError | undefined;
+  #controller: AbortController | undefined;
+  #listeners: Set<(reason: MeshError) => void> | undefined;
+
+  constructor(
+    id: string,
+    sender: string,
+    deadlineMs: number,
+    trace: string | undefined,
+    log: Logger,
+    now: () => number,
+  ) {
+    this.id = id;
+    this.sender = sender;
+    this.deadlineMs = deadlineMs;
+    this.#trace = trace;
+    this.#log = log;
+    this.#now = now;
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#canceled) this.#controller.abort(this.#canceled);
+    }
+    return this.#controller.signal;
+  }
+
+  get timeLeftMs(): number | undefined {
+    return this.deadlineMs === Infinity ? undefined : Math.max(0, this.deadlineMs - this.#now());
+  }
+
+  get traceId(): string {
+    return this.#trace?.split("-")[1] ?? ulidToHex(this.id);
+  }
+
+  get log(): Logger {
+    return this.#log.child({ id: this.id, trace: this.traceId });
+  }
+
+  /** The traceparent for messages this handler sends: same trace, this message as the parent span. */
+  get traceparent(): string {
+    return `00-${this.traceId}-${ulidToHex(this.id).slice(16)}-01`;
+  }
+
+  get canceled(): MeshError | undefined {
+    return this.#canceled;
+  }
+
+  cancel(reason: MeshError): void {
+    if (this.#canceled) return;
+    this.#canceled = reason;
+    this.#controller?.abort(reason);
+    for (const listener of this.#listeners ?? []) listener(reason);
+    this.#listeners = undefined;
+  }
+
+  onCancel(listener: (reason: MeshError) => void): () => void {
+    const listeners = (this.#listeners ??= new Set());
+    listeners.add(listener);
+    return () => listeners.delete(listener);
+  }
+}
+
+const scopes = new AsyncLocalStorage<Scope | undefined>();
+
+/** The scope of the handler that is running, if one is. */
+export function currentScope(): Scope | undefined {
+  return scopes.getStore();
+}
+
+/** Runs a handler inside its scope. */
+export function runInScope<A extends unknown[], R>(
+  scope: Scope | undefined,
+  run: (...args: A) => R,
+  ...args: A
+): R {
+  return scopes.run(scope, run, ...args);
+}

@@ -1,0 +1,299 @@
+import {
+  KINDS,
+  MeshError,
+  decodePayload,
+  encodePayload,
+  readFrame,
+  toMeshError,
+  topicPattern,
+  topicSubject,
+  token,
+  type Envelope,
+  type Topic,
+} from "@plexus/core";
+import type { z } from "zod";
+import { nowUs } from "./clock.ts";
+import { Scope, currentScope, runInScope, type Context } from "./context.ts";
+import { explain } from "./exchange.ts";
+import { Gate, type Waiting } from "./gate.ts";
+import type { Cell, HistogramCell } from "./histogram.ts";
+import type { LinkSubscription } from "./nats/link.ts";
+import { nowMs } from "./clock.ts";
+import { newId, noteBadMessage, type Runtime } from "./runtime.ts";
+
+/** What a subscriber is told about an event beside its value. */
+export interface EventContext extends Context {
+  /** Part of the NATS subject behind `<mesh>.evt.`. */
+  readonly subject: string;
+  /** Microseconds since the epoch by the publisher's clock. */
+  readonly sentAt: number;
+  /** The event's number within its publisher and subject, from 1. */
+  readonly seq: number;
+}
+
+/** Options of a subscription. */
+export interface SubscribeOptions<Parameter extends string = string> {
+  /** Members of a group share the events: each goes to one of them. */
+  readonly group?: string;
+  /** Only events whose parameters have these values, selected by the broker. */
+  readonly where?: { readonly [P in Parameter]?: string | number };
+  /** Events handled at a time. Default 1: one after the other, in order. */
+  readonly concurrency?: number;
+  /** Events that may wait for the handler; more are dropped and counted as lost. Default 65,536. */
+  readonly queue?: number;
+}
+
+/** A running subscription; disposing it handles what has arrived and ends it. */
+export interface Subscription extends AsyncDisposable {
+  /** Events handled so far. */
+  readonly received: number;
+  /** Events known to be lost: numbers missing from a publisher's sequence, or dropped because the handler is slow. */
+  readonly lost: number;
+  unsubscribe(): Promise<void>;
+}
+
+const DEFAULT_QUEUE = 65_536;
+const READY = Promise.resolve();
+
+/** The publishing side of one topic. */
+export class Publisher {
+  readonly #runtime: Runtime;
+  readonly #topic: Topic;
+  readonly #published: Cell;
+  readonly #subjects = new Map<string, string>();
+
+  constructor(runtime: Runtime, topic: Topic) {
+    this.#runtime = runtime;
+    this.#topic = topic;
+    this.#published = runtime.metrics.published.with({ topic: topic.name });
+  }
+
+  publish(value: unknown): Promise<void> {
+    try {
+      const { link, outbox } = this.#runtime;
+      const parsed = this.#topic.schema.safeParse(value);
+      if (!parsed.success) {
+        throw new MeshError(
+          "INVALID_INPUT",
+          `Topic ${this.#topic.name}: ${explain(parsed.error)}`,
+          {
+            details: parsed.error.issues,
+          },
+        );
+      }
+      if (!link.connected) {
+        this.#runtime.metrics.lost.with({ topic: this.#topic.name, reason: "not_connected" })
+          .value++;
+        throw new MeshError(
+          "NOT_CONNECTED",
+          `Topic ${this.#topic.name}: not published, there is no broker.`,
+        );
+      }
+      const pressure = outbox.pressure();
+      const scope = currentScope();
+      outbox.add(
+        this.#subject(value),
+        {
+          kind: KINDS.event,
+          id: newId(),
+          sender: this.#runtime.client,
+          name: this.#topic.name,
+          sentAt: nowUs(),
+          parents: scope ? [scope.id] : undefined,
+          trace: scope?.traceparent,
+          payload: encodePayload(value),
+        },
+        undefined,
+        true,
+      );
+      this.#published.value++;
+      return pressure ?? READY;
+    } catch (error) {
+      return Promise.reject(toMeshError(error));
+    }
+  }
+
+  #subject(value: unknown): string {
+    const part = topicSubject(this.#topic, value);
+    let subject = this.#subjects.get(part);
+    if (subject === undefined) {
+      if (this.#subjects.size > 10_000) this.#subjects.clear();
+      subject = this.#runtime.subjects.event(part);
+      this.#subjects.set(part, subject);
+    }
+    return subject;
+  }
+}
+
+/** An event on its way to a handler: also the context that the handler sees. */
+class Delivery extends Scope implements EventContext, Waiting {
+  readonly subject: string;
+  readonly sentAt: number;
+  readonly seq: number;
+  readonly payload: Uint8Array;
+  readonly #subscriber: Subscriber;
+
+  constructor(subscriber: Subscriber, runtime: Runtime, envelope: Envelope, subject: string) {
+    super(envelope.id, envelope.sender, Infinity, envelope.trace, runtime.log, nowMs);
+    this.#subscriber = subscriber;
+    this.subject = subject;
+    this.sentAt = envelope.sentAt;
+    this.seq = envelope.seq;
+    this.payload = envelope.payload;
+  }
+
+  start(): void {
+    this.#subscriber.handle(this);
+  }
+}
+
+/** The subscribing side of one topic. */
+export class Subscriber implements Subscription {
+  readonly #runtime: Runtime;
+  readonly #topic: Topic;
+  readonly #handler: (value: unknown, context: EventContext) => unknown;
+  readonly #gate: Gate;
+  readonly #subscription: LinkSubscription;
+  readonly #grouped: boolean;
+  readonly #prefix: number;
+  readonly #numbers = new Map<string, Map<string, number>>();
+  readonly #receivedCell: Cell;
+  readonly #latency: HistogramCell;
+  readonly #onEnd: () => void;
+  #received = 0;
+  #lost = 0;
+  #ended: Promise<void> | undefined;
+  #subject = "";
+  readonly #visit = (envelope: Envelope): void => this.#arrive(envelope);
+
+  constructor(
+    runtime: Runtime,
+    topic: Topic,
+    handler: (value: unknown, context: EventContext) => unknown,
+    options: SubscribeOptions,
+    onEnd: () => void,
+  ) {
+    const { concurrency = 1, queue = DEFAULT_QUEUE, group } = options;
+    if (!Number.isInteger(concurrency) || concurrency < 1) {
+      throw new MeshError("INVALID_CONTRACT", `concurrency must be 1 or more, not ${concurrency}.`);
+    }
+    this.#runtime = runtime;
+    this.#topic = topic;
+    this.#handler = handler;
+    this.#onEnd = onEnd;
+    this.#gate = new Gate(concurrency, queue);
+    this.#grouped = group !== undefined;
+    this.#prefix = runtime.subjects.event("").length;
+    this.#receivedCell = runtime.metrics.received.with({ topic: topic.name });
+    this.#latency = runtime.metrics.latency("event");
+    const subject = runtime.subjects.event(topicPattern(topic, options.where));
+    this.#subscription = runtime.link.subscribe(
+      subject,
+      (data, from) => {
+        this.#subject = from;
+        try {
+          readFrame(data, this.#visit);
+        } catch (error) {
+          noteBadMessage(runtime, error, from);
+        }
+      },
+      group === undefined ? {} : { queue: token("Group", group) },
+    );
+  }
+
+  get received(): number {
+    return this.#received;
+  }
+
+  get lost(): number {
+    return this.#lost;
+  }
+
+  unsubscribe(): Promise<void> {
+    return (this.#ended ??= this.#end());
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.unsubscribe();
+  }
+
+  /** Runs the handler for one event; the gate has given it a slot. */
+  handle(delivery: Delivery): void {
+    try {
+      const parsed = this.#topic.schema.safeParse(decodePayload(delivery.payload));
+      if (!parsed.success) {
+        throw new MeshError("INVALID_INPUT", `Topic ${this.#topic.name}: ${explain(parsed.error)}`);
+      }
+      this.#received++;
+      this.#receivedCell.value++;
+      const result = runInScope(delivery, this.#handler, parsed.data, delivery);
+      if (result instanceof Promise) {
+        result.then(
+          () => this.#gate.release(),
+          (error: unknown) => this.#failed(error),
+        );
+      } else this.#gate.release();
+    } catch (error) {
+      if (
+        error instanceof MeshError &&
+        (error.code === "INVALID_INPUT" || error.code === "BAD_MESSAGE")
+      ) {
+        noteBadMessage(this.#runtime, error, delivery.subject);
+        this.#gate.release();
+      } else this.#failed(error);
+    }
+  }
+
+  #failed(error: unknown): void {
+    const topic = this.#topic.name;
+    this.#runtime.metrics.handlerErrors.with({ topic }).value++;
+    this.#runtime.log.warn({ err: error, topic }, "subscriber failed");
+    this.#gate.release();
+  }
+
+  #arrive(envelope: Envelope): void {
+    if (envelope.kind !== KINDS.event) {
+      noteBadMessage(this.#runtime, new MeshError("BAD_MESSAGE", "Not an event."), this.#subject);
+      return;
+    }
+    this.#latency.observe(Math.max(0, nowUs() - envelope.sentAt) / 1e6);
+    if (!this.#grouped && envelope.seq > 0) this.#checkNumber(envelope.sender, envelope.seq);
+    const subject = this.#subject.slice(this.#prefix);
+    const delivery = new Delivery(this, this.#runtime, envelope, subject);
+    if (!this.#gate.admit(delivery)) this.#lose(1, "slow_consumer");
+  }
+
+  /** Members of a group see a share of the numbers, so only a lone subscriber can tell what is missing. */
+  #checkNumber(sender: string, seq: number): void {
+    let numbers = this.#numbers.get(sender);
+    if (numbers === undefined) {
+      if (this.#numbers.size > 10_000) this.#numbers.clear();
+      numbers = new Map();
+      this.#numbers.set(sender, numbers);
+    }
+    const last = numbers.get(this.#subject);
+    if (numbers.size > 10_000) numbers.clear();
+    numbers.set(this.#subject, seq);
+    if (last !== undefined && seq > last + 1) this.#lose(seq - last - 1, "gap");
+  }
+
+  #lose(count: number, reason: string): void {
+    const topic = this.#topic.name;
+    this.#lost += count;
+    const cell = this.#runtime.metrics.lost.with({ topic, reason });
+    if (cell.value === 0) this.#runtime.log.warn({ topic, reason, count }, "events lost");
+    cell.value += count;
+  }
+
+  async #end(): Promise<void> {
+    await this.#subscription.drain();
+    await this.#gate.idle();
+    this.#onEnd();
+  }
+}
+
+/** A handler's view of an event's value. */
+export type EventHandler<T extends Topic> = (
+  value: z.output<T["schema"]>,
+  context: EventContext,
+) => unknown;

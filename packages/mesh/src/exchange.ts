@@ -1,0 +1,403 @@
+import {
+  KINDS,
+  MeshError,
+  decodePayload,
+  encodePayload,
+  fromWireError,
+  mayTryElsewhere,
+  toMs,
+  ulidToHex,
+  type AttemptOutcome,
+  type Capability,
+  type Duration,
+  type Envelope,
+  type Placement,
+} from "@plexus/core";
+import { nowMs, nowUs } from "./clock.ts";
+import { currentScope, type Scope } from "./context.ts";
+import { sendControl } from "./control.ts";
+import type { Peer } from "./directory.ts";
+import type { Pending } from "./inbox.ts";
+import type { RequestMetrics } from "./metrics.ts";
+import { newId, type Runtime } from "./runtime.ts";
+
+/** Options of one call. */
+export interface CallOptions {
+  /** How long to wait in all. Default: the capability's timeout, else 30 s; never longer than the running handler may. */
+  readonly timeout?: Duration;
+  /** Give up on one instance after this long and try another; only for idempotent capabilities. */
+  readonly attemptTimeout?: Duration;
+  /** Cancels the call, and the handler with it. */
+  readonly signal?: AbortSignal;
+  /** What the call is about; `consistentHash` placement sends equal keys to one instance. */
+  readonly key?: string;
+  /** Ignore the deadline and cancellation of the handler this call is made from. Default false. */
+  readonly detached?: boolean;
+}
+
+const DEFAULT_TIMEOUT_MS = 30_000;
+
+/** One capability of one contract, as this process calls it. */
+export interface Route {
+  readonly runtime: Runtime;
+  readonly agent: string;
+  readonly name: string;
+  readonly capability: Capability;
+  readonly placement: Placement;
+  readonly metrics: RequestMetrics;
+  readonly subjects: WeakMap<Peer, string>;
+  readonly timeoutMs: number;
+}
+
+/** The time a call may take by its capability's contract. */
+export function routeTimeoutMs(capability: Capability): number {
+  return capability.timeout === undefined ? DEFAULT_TIMEOUT_MS : toMs(capability.timeout);
+}
+
+/**
+ * One request and what answers it: chooses an instance, sends, waits, and tries elsewhere what surely did not run (or
+ * may safely run again). Ends exactly once, in `succeed` or `fail`.
+ */
+export abstract class Exchange implements Pending {
+  id = "";
+  frame: string | undefined;
+  deadlineMs = Infinity;
+  protected readonly route: Route;
+  protected peer: Peer | undefined;
+  protected settled = false;
+  readonly #payload: Uint8Array;
+  readonly #key: string | undefined;
+  readonly #startedMs = nowMs();
+  readonly #finalDeadlineMs: number;
+  readonly #attemptMs: number;
+  readonly #scope: Scope | undefined;
+  #tried: Set<Peer> | undefined;
+  #lastError: MeshError | undefined;
+  #sentMs = 0;
+  #firstId: string | undefined;
+  #cleanup: (() => void)[] | undefined;
+
+  constructor(route: Route, input: unknown, options: CallOptions) {
+    this.route = route;
+    this.#payload = Uint8Array.prototype.slice.call(encodePayload(input));
+    this.#key = options.key;
+    const scope = currentScope();
+    this.#scope = scope;
+    const timeoutMs = options.timeout === undefined ? route.timeoutMs : toMs(options.timeout);
+    const inherits = scope !== undefined && options.detached !== true;
+    this.#finalDeadlineMs = Math.min(
+      this.#startedMs + timeoutMs,
+      inherits ? scope.deadlineMs : Infinity,
+    );
+    this.#attemptMs =
+      options.attemptTimeout !== undefined && route.capability.idempotent === true
+        ? toMs(options.attemptTimeout)
+        : Infinity;
+    const { signal } = options;
+    if (signal) {
+      const abort = (): void => this.cancel(signal.reason);
+      signal.addEventListener("abort", abort, { once: true });
+      this.onSettled(() => signal.removeEventListener("abort", abort));
+    }
+    if (inherits) this.onSettled(scope.onCancel((reason) => this.cancel(reason)));
+  }
+
+  /** Credit for a stream's first chunks; 0 asks for a plain answer. */
+  protected abstract readonly credit: number;
+  protected abstract succeed(value: unknown): void;
+  protected abstract fail(error: MeshError): void;
+
+  /** A chunk or heartbeat of a stream. */
+  protected abstract part(envelope: Envelope): void;
+
+  get target(): string | undefined {
+    return this.peer?.id;
+  }
+
+  /** Sends the request. Call once. */
+  start(signal?: AbortSignal): void {
+    if (signal?.aborted) this.cancel(signal.reason);
+    else if (this.#scope?.canceled && this.#finalDeadlineMs !== Infinity)
+      this.cancel(this.#scope.canceled);
+    else if (this.#finalDeadlineMs <= this.#startedMs) this.timeout();
+    else this.#attempt();
+  }
+
+  answer(envelope: Envelope): void {
+    const { peer } = this;
+    if (peer === undefined) return;
+    if (envelope.kind !== KINDS.response && envelope.kind !== KINDS.error) {
+      this.part(envelope);
+      return;
+    }
+    const now = nowMs();
+    this.#leave();
+    peer.observe(now - this.#sentMs, envelope.load, now);
+    this.route.runtime.metrics
+      .latency("response")
+      .observe(Math.max(0, nowUs() - envelope.sentAt) / 1e6);
+    try {
+      if (envelope.kind === KINDS.error) {
+        const error = fromWireError(decodePayload(envelope.payload));
+        if (error.code === "OVERLOADED") this.#elsewhere("rejected", error, "overloaded");
+        else this.#finish(error);
+        return;
+      }
+      this.#complete(envelope);
+    } catch (error) {
+      this.#finish(error instanceof MeshError ? error : badAnswer(this.route, error));
+    }
+  }
+
+  notDelivered(): void {
+    const { peer } = this;
+    const { connected } = this.route.runtime.link;
+    this.#leave(connected);
+    if (connected && peer) {
+      // The broker knows nobody there. If the instance is alive after all, its next renewal brings it back.
+      this.route.runtime.directory.remove(peer.id);
+      this.#elsewhere("not_delivered", undefined, "no_responders");
+    } else this.#attempt();
+  }
+
+  lost(why: "instance" | "connection"): void {
+    const name = `${this.route.agent}.${this.route.name}`;
+    const error =
+      why === "instance"
+        ? new MeshError(
+            "AGENT_LOST",
+            `${name}: instance ${this.target} vanished before it answered.`,
+          )
+        : new MeshError(
+            "NOT_CONNECTED",
+            `${name}: the connection to the broker broke before the answer came; it may have run.`,
+            { retryable: false },
+          );
+    this.#leave(why === "instance");
+    this.#elsewhere("unknown", error, why === "instance" ? "agent_lost" : "reconnect");
+  }
+
+  timeout(): void {
+    const now = nowMs();
+    const { peer } = this;
+    if (peer && now < this.#finalDeadlineMs) {
+      this.sendCancel();
+      this.#leave();
+      peer.observe(now - this.#sentMs, peer.outstanding, now);
+      this.#elsewhere("unknown", this.#timeoutError(), "attempt_timeout");
+      return;
+    }
+    if (peer) this.sendCancel();
+    this.#leave();
+    this.#finish(this.#timeoutError());
+  }
+
+  /** The caller gives up. */
+  cancel(reason?: unknown): void {
+    if (this.settled) return;
+    if (this.peer) this.sendCancel();
+    this.#leave();
+    const text = reason instanceof Error ? reason.message : "the caller gave up";
+    this.#finish(
+      new MeshError("CANCELED", `${this.route.agent}.${this.route.name} was canceled: ${text}.`, {
+        cause: reason,
+      }),
+    );
+  }
+
+  /** Ends with an error found on this side. */
+  protected abandon(error: MeshError): void {
+    if (this.settled) return;
+    if (this.peer) this.sendCancel();
+    this.#leave();
+    this.#finish(error);
+  }
+
+  protected onSettled(cleanup: () => void): void {
+    (this.#cleanup ??= []).push(cleanup);
+  }
+
+  /** True once the instance has begun to answer, so that the request cannot be moved any more. */
+  protected get begun(): boolean {
+    return false;
+  }
+
+  /** Checks the final answer; may be refined by streams. */
+  protected complete(envelope: Envelope): unknown {
+    return checkOutput(this.route, decodePayload(envelope.payload));
+  }
+
+  protected sendCancel(): void {
+    if (this.peer) sendControl(this.route.runtime, this.peer.id, "cancel", this.id);
+  }
+
+  #complete(envelope: Envelope): void {
+    const value = this.complete(envelope);
+    const { metrics } = this.route;
+    metrics.ok.value++;
+    metrics.duration.observe((nowMs() - this.#startedMs) / 1_000);
+    this.#settle();
+    this.succeed(value);
+  }
+
+  #attempt(): void {
+    const { route } = this;
+    const { runtime } = route;
+    const now = nowMs();
+    this.id = newId();
+    this.#firstId ??= this.id;
+    this.deadlineMs = Math.min(this.#finalDeadlineMs, now + this.#attemptMs);
+    if (!runtime.link.connected) {
+      this.deadlineMs = this.#finalDeadlineMs;
+      runtime.inbox.add(this);
+      const forget = runtime.whenConnected(() => {
+        runtime.inbox.delete(this.id);
+        if (!this.settled) this.#attempt();
+      });
+      this.onSettled(forget);
+      return;
+    }
+    let peer: Peer;
+    try {
+      peer = this.#place();
+    } catch (error) {
+      this.#finish(error as MeshError);
+      return;
+    }
+    this.peer = peer;
+    peer.outstanding++;
+    this.#sentMs = now;
+    runtime.inbox.add(this);
+    let subject = route.subjects.get(peer);
+    if (subject === undefined) {
+      subject = runtime.subjects.rpcInstance(route.agent, route.name, peer.id);
+      route.subjects.set(peer, subject);
+    }
+    const sentAt = nowUs();
+    try {
+      this.frame = runtime.outbox.add(
+        subject,
+        {
+          kind: KINDS.request,
+          id: this.id,
+          sender: runtime.client,
+          recipient: peer.id,
+          name: route.name,
+          sentAt,
+          deadline: sentAt + Math.ceil((this.deadlineMs - now) * 1_000),
+          parents: this.#scope ? [this.#scope.id] : undefined,
+          trace: this.#trace(),
+          payload: this.#payload,
+          seq: this.credit,
+        },
+        runtime.inbox.nextReply,
+      );
+    } catch (error) {
+      this.#leave();
+      this.#finish(error as MeshError);
+    }
+  }
+
+  #trace(): string | undefined {
+    if (this.#scope) return this.#scope.traceparent;
+    if (this.#firstId === this.id || this.#firstId === undefined) return undefined;
+    const root = ulidToHex(this.#firstId);
+    return `00-${root}-${root.slice(16)}-01`;
+  }
+
+  #place(): Peer {
+    const { agent, name, placement, runtime } = this.route;
+    let candidates = runtime.directory.candidates(agent, name);
+    const tried = this.#tried;
+    if (tried) candidates = candidates.filter((peer) => !tried.has(peer));
+    if (candidates.length > 0) {
+      return placement.pick(candidates, this.#key, Math.random) as Peer;
+    }
+    if (this.#lastError) throw this.#lastError;
+    if (runtime.directory.has(agent)) {
+      throw new MeshError("NO_CAPABILITY", `No live instance of agent ${agent} offers ${name}.`);
+    }
+    throw new MeshError(
+      "NO_AGENT",
+      `No live instance of agent ${agent} is in mesh ${runtime.subjects.mesh}. Start one, or wait with mesh.waitFor().`,
+    );
+  }
+
+  #elsewhere(outcome: AttemptOutcome, error: MeshError | undefined, why: string): void {
+    if (this.settled) return;
+    if (error) this.#lastError = error;
+    const movable =
+      !this.begun && mayTryElsewhere(outcome, this.route.capability.idempotent === true);
+    if (!movable) {
+      this.#finish(error ?? this.#timeoutError());
+      return;
+    }
+    this.route.runtime.metrics.retries.with({ agent: this.route.agent, reason: why }).value++;
+    this.#attempt();
+  }
+
+  /** Takes the request off the books of the instance it went to; `tried` instances are not chosen again. */
+  #leave(tried = true): void {
+    this.route.runtime.inbox.delete(this.id);
+    const { peer } = this;
+    if (peer === undefined) return;
+    peer.outstanding--;
+    if (tried) (this.#tried ??= new Set()).add(peer);
+    this.peer = undefined;
+  }
+
+  #finish(error: MeshError): void {
+    if (this.settled) return;
+    const { metrics } = this.route;
+    metrics.failed(error.code).value++;
+    metrics.duration.observe((nowMs() - this.#startedMs) / 1_000);
+    this.#settle();
+    this.fail(error);
+  }
+
+  #settle(): void {
+    this.settled = true;
+    for (const cleanup of this.#cleanup ?? []) cleanup();
+  }
+
+  #timeoutError(): MeshError {
+    const { agent, name, runtime } = this.route;
+    const waited = Math.round(nowMs() - this.#startedMs);
+    return runtime.link.connected
+      ? new MeshError("TIMEOUT", `${agent}.${name} did not answer within ${waited} ms.`)
+      : new MeshError(
+          "NOT_CONNECTED",
+          `${agent}.${name}: no broker for ${waited} ms; it was not sent.`,
+        );
+  }
+}
+
+/** Parses an answer by the contract. Throws `INVALID_OUTPUT`. */
+export function checkOutput(route: Route, value: unknown): unknown {
+  const result = route.capability.output.safeParse(value);
+  if (result.success) return result.data;
+  throw new MeshError(
+    "INVALID_OUTPUT",
+    `${route.agent}.${route.name} answered outside its contract: ${explain(result.error)}`,
+    { details: result.error.issues },
+  );
+}
+
+/** The issues of a failed parse on one line. */
+export function explain(error: {
+  issues: readonly { path: readonly PropertyKey[]; message: string }[];
+}): string {
+  return error.issues
+    .slice(0, 5)
+    .map(
+      ({ path, message }) =>
+        `${path.length > 0 ? `${path.map(String).join(".")}: ` : ""}${message}`,
+    )
+    .join("; ");
+}
+
+function badAnswer(route: Route, cause: unknown): MeshError {
+  return new MeshError("INVALID_OUTPUT", `${route.agent}.${route.name}: ${String(cause)}`, {
+    cause,
+  });
+}

@@ -1,0 +1,328 @@
+import {
+  KINDS,
+  MeshError,
+  RPC_QUEUE,
+  describeAgent,
+  encodePayload,
+  readFrame,
+  toMeshError,
+  toMs,
+  type Agent,
+  type Capability,
+  type Duration,
+  type Envelope,
+  type Kind,
+} from "@plexus/core";
+import type { z } from "zod";
+import { nowUs } from "./clock.ts";
+import type { Context } from "./context.ts";
+import type { InstanceInfo } from "./directory.ts";
+import { Gate } from "./gate.ts";
+import type { Cell, HistogramCell } from "./histogram.ts";
+import type { LinkSubscription } from "./nats/link.ts";
+import { noteBadMessage, type Runtime } from "./runtime.ts";
+import { ServedCall, type AnyHandler, type CallOwner, type Served } from "./served-call.ts";
+
+/** The handler of one capability: a function, or an async generator for a streaming one. */
+export type Handler<C extends Capability> = C extends { readonly stream: infer S extends z.ZodType }
+  ? (
+      input: z.output<C["input"]>,
+      context: Context,
+    ) => AsyncGenerator<z.input<S>, z.input<C["output"]> | void, unknown>
+  : (
+      input: z.output<C["input"]>,
+      context: Context,
+    ) => z.input<C["output"]> | Promise<z.input<C["output"]>>;
+
+/** One handler per capability of the contract. */
+export type Handlers<A extends Agent> = {
+  readonly [K in keyof A["capabilities"]]: Handler<A["capabilities"][K]>;
+};
+
+/** How an instance takes work. */
+export interface HostOptions {
+  /** Requests handled at a time. Default 128. */
+  readonly concurrency?: number;
+  /** Requests that may wait for a slot; one more is answered `OVERLOADED`. Default: 4 × concurrency. */
+  readonly queue?: number;
+  /** Share of the work relative to other instances. Default 1. */
+  readonly weight?: number;
+  /** How long a drain waits for running handlers before it cancels them. Default 30 s. */
+  readonly drainTimeout?: Duration;
+}
+
+/** What an instance tells about itself on request, beyond its registry record. */
+export interface InstanceReport extends InstanceInfo {
+  readonly description: ReturnType<typeof describeAgent>;
+  readonly running: number;
+  readonly queued: number;
+  readonly draining: boolean;
+  readonly requests: Readonly<Record<string, { readonly ok: number; readonly meanMs: number }>>;
+}
+
+/** One running agent instance. */
+export class HostedAgent implements AsyncDisposable, CallOwner {
+  readonly contract: Agent;
+  readonly info: InstanceInfo;
+  readonly gate: Gate;
+  readonly served = new Map<string, Served>();
+  readonly running = new Map<string, ServedCall>();
+  readonly runtime: Runtime;
+  readonly latency: HistogramCell;
+  readonly #drainTimeoutMs: number;
+  readonly #leave: () => Promise<void>;
+  readonly #bySubject = new Map<string, Served>();
+  readonly #unknown: Cell;
+  #subscriptions: LinkSubscription[] = [];
+  #control: LinkSubscription | undefined;
+  #draining: Promise<void> | undefined;
+
+  constructor(
+    runtime: Runtime,
+    contract: Agent,
+    handlers: Record<string, AnyHandler>,
+    options: HostOptions,
+    info: InstanceInfo,
+    leave: () => Promise<void>,
+  ) {
+    this.runtime = runtime;
+    this.contract = contract;
+    this.info = info;
+    this.#leave = leave;
+    this.#drainTimeoutMs = toMs(options.drainTimeout ?? "30s");
+    this.gate = new Gate(info.concurrency, options.queue ?? info.concurrency * 4);
+    this.latency = runtime.metrics.latency("request");
+    this.#unknown = runtime.metrics.badMessages.with({ code: "NO_CAPABILITY" });
+    for (const [name, capability] of Object.entries(contract.capabilities)) {
+      const handler = handlers[name];
+      if (typeof handler !== "function") {
+        throw new MeshError("INVALID_CONTRACT", `Agent ${contract.name}: no handler for ${name}.`);
+      }
+      const metrics = runtime.metrics.requests(contract.name, name, "server");
+      this.served.set(name, { name, capability, handler, metrics });
+    }
+  }
+
+  /** True once {@link drain} was called. */
+  get draining(): boolean {
+    return this.#draining !== undefined;
+  }
+
+  /** Begins to listen. */
+  listen(): void {
+    const { link, subjects } = this.runtime;
+    const { name } = this.contract;
+    const receive = (data: Uint8Array, subject: string, reply: string | undefined): void =>
+      this.#receive(data, subject, reply);
+    this.#subscriptions = [
+      link.subscribe(subjects.rpcInstance(name, "*", this.info.instance), receive),
+      link.subscribe(subjects.rpc(name, "*"), receive, { queue: RPC_QUEUE }),
+    ];
+    this.#control = link.subscribe(subjects.control(this.info.instance), (data, subject, reply) => {
+      if (data.length === 0) return; // a caller's liveness probe: that it arrived is the answer
+      this.#guard(data, subject, (envelope) => this.#command(envelope, reply));
+    });
+  }
+
+  /**
+   * Leaves without losing a call: out of the registry, no new requests, every request that had arrived is finished,
+   * every answer handed to the broker. Handlers still running after the drain timeout are canceled.
+   */
+  drain(): Promise<void> {
+    return (this.#draining ??= this.#drain());
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.drain();
+  }
+
+  report(): InstanceReport {
+    const requests: Record<string, { ok: number; meanMs: number }> = {};
+    for (const { name, metrics } of this.served.values()) {
+      const { count, sum } = metrics.duration;
+      requests[name] = { ok: metrics.ok.value, meanMs: count === 0 ? 0 : (sum / count) * 1_000 };
+    }
+    return {
+      ...this.info,
+      description: describeAgent(this.contract),
+      running: this.gate.running,
+      queued: this.gate.queued,
+      draining: this.draining,
+      requests,
+    };
+  }
+
+  /** Sends an answer to a request. Falls back to an error that says why when the answer itself cannot be sent. */
+  respond(
+    call: { id: string; reply: string | undefined; name: string },
+    kind: Kind,
+    value: unknown,
+    seq = 0,
+  ): MeshError | undefined {
+    if (call.reply === undefined) return undefined;
+    const fields = {
+      kind,
+      id: call.id,
+      sender: this.info.instance,
+      name: call.name,
+      sentAt: nowUs(),
+      seq,
+      load: this.gate.running + this.gate.queued,
+    };
+    try {
+      this.runtime.outbox.add(call.reply, { ...fields, payload: encodePayload(value) });
+      return undefined;
+    } catch (cause) {
+      const error = toMeshError(cause);
+      const payload = encodePayload({
+        code: error.code,
+        message: `The answer cannot be sent: ${error.message}`,
+        retryable: false,
+      });
+      this.runtime.outbox.add(call.reply, { ...fields, kind: KINDS.error, payload });
+      return error;
+    }
+  }
+
+  async #drain(): Promise<void> {
+    const { log } = this.runtime;
+    await this.#leave();
+    await Promise.all(this.#subscriptions.map((subscription) => subscription.drain()));
+    const timer = setTimeout(() => {
+      log.warn(
+        { instance: this.info.instance, running: this.running.size },
+        "drain timeout: canceling",
+      );
+      for (const call of [...this.running.values()]) {
+        call.abandon(new MeshError("CANCELED", "The instance is shutting down."));
+      }
+    }, this.#drainTimeoutMs);
+    await this.gate.idle();
+    clearTimeout(timer);
+    this.runtime.outbox.flushTurn();
+    await this.runtime.link.flush().catch(() => undefined);
+    this.#control?.unsubscribe();
+  }
+
+  #receive(data: Uint8Array, subject: string, reply: string | undefined): void {
+    this.#guard(data, subject, (envelope) => this.#request(envelope, subject, reply));
+  }
+
+  #guard(data: Uint8Array, subject: string, visit: (envelope: Envelope) => void): void {
+    try {
+      readFrame(data, visit);
+    } catch (error) {
+      noteBadMessage(this.runtime, error, subject);
+    }
+  }
+
+  #request(envelope: Envelope, subject: string, reply: string | undefined): void {
+    const served = this.#bySubject.get(subject) ?? this.#lookUp(subject);
+    if (envelope.kind !== KINDS.request) {
+      noteBadMessage(this.runtime, new MeshError("BAD_MESSAGE", "Not a request."), subject);
+      this.#refuse(
+        envelope,
+        reply,
+        new MeshError("BAD_MESSAGE", "Only requests belong on this subject."),
+      );
+      return;
+    }
+    if (served === undefined) {
+      this.#unknown.value++;
+      const text = `Agent ${this.contract.name} offers ${[...this.served.keys()].join(", ")} only.`;
+      this.#refuse(envelope, reply, new MeshError("NO_CAPABILITY", text));
+      return;
+    }
+    this.latency.observe(Math.max(0, nowUs() - envelope.sentAt) / 1e6);
+    const call = new ServedCall(this, served, envelope, reply);
+    if (this.gate.admit(call)) return;
+    served.metrics.failed("OVERLOADED").value++;
+    const { concurrency, queueLimit } = this.gate;
+    this.#refuse(
+      envelope,
+      reply,
+      new MeshError(
+        "OVERLOADED",
+        `Instance ${this.info.instance} has ${concurrency} requests running and ${queueLimit} waiting.`,
+      ),
+    );
+  }
+
+  #refuse(envelope: Envelope, reply: string | undefined, error: MeshError): void {
+    this.respond({ id: envelope.id, reply, name: envelope.name }, KINDS.error, error.toJSON());
+  }
+
+  #lookUp(subject: string): Served | undefined {
+    const prefix = this.runtime.subjects.rpc(this.contract.name, "");
+    const served = this.served.get(subject.slice(prefix.length).split(".", 1)[0] ?? "");
+    if (served) this.#bySubject.set(subject, served);
+    return served;
+  }
+
+  #command(envelope: Envelope, reply: string | undefined): void {
+    if (envelope.kind !== KINDS.control) {
+      noteBadMessage(this.runtime, new MeshError("BAD_MESSAGE", "Not a control message."));
+      return;
+    }
+    const answer = { id: envelope.id, reply, name: envelope.name };
+    switch (envelope.name) {
+      case "cancel":
+        this.running
+          .get(envelope.id)
+          ?.cancel(new MeshError("CANCELED", "The caller gave up or its time ran out."));
+        return;
+      case "credit":
+        this.running.get(envelope.id)?.grant(envelope.seq);
+        return;
+      case "describe":
+        this.respond(answer, KINDS.response, this.report());
+        return;
+      case "drain":
+        this.respond(answer, KINDS.response, null);
+        void this.drain().catch((error: unknown) =>
+          this.runtime.log.error({ error }, "drain failed"),
+        );
+        return;
+      default:
+        noteBadMessage(
+          this.runtime,
+          new MeshError("BAD_MESSAGE", `No control verb ${envelope.name}.`),
+        );
+    }
+  }
+}
+
+/** Makes the registry record of a new instance. Throws `INVALID_CONTRACT` for options out of range. */
+export function instanceInfo(
+  runtime: Runtime,
+  contract: Agent,
+  options: HostOptions,
+  place: { instance: string; host: string; http: string | undefined },
+): InstanceInfo {
+  const { concurrency = 128, weight = 1 } = options;
+  if (!Number.isInteger(concurrency) || concurrency < 1) {
+    throw new MeshError(
+      "INVALID_CONTRACT",
+      `concurrency must be a whole number of 1 or more, not ${concurrency}.`,
+    );
+  }
+  if (!(weight > 0 && weight <= 1_000)) {
+    throw new MeshError(
+      "INVALID_CONTRACT",
+      `weight must be above 0 and at most 1000, not ${weight}.`,
+    );
+  }
+  return {
+    agent: contract.name,
+    instance: place.instance,
+    name: runtime.name,
+    version: contract.version,
+    capabilities: Object.keys(contract.capabilities),
+    weight,
+    concurrency,
+    host: place.host,
+    pid: process.pid,
+    startedAt: Date.now(),
+    ...(place.http === undefined ? {} : { http: place.http }),
+  };
+}

@@ -1,0 +1,139 @@
+import { readFrame, type Envelope } from "@plexus/core";
+import { nowMs } from "./clock.ts";
+import type { Link, LinkSubscription } from "./nats/link.ts";
+
+/** A request that waits for its answer. */
+export interface Pending {
+  readonly id: string;
+  /** Reply subject of the frame the request left in. */
+  frame: string | undefined;
+  /** The instance it went to; undefined while it waits for a connection. */
+  readonly target: string | undefined;
+  /** Monotonic ms. */
+  readonly deadlineMs: number;
+  answer(envelope: Envelope): void;
+  /** The broker found nobody on the subject: it did not run. */
+  notDelivered(): void;
+  /** The instance or the connection is gone: it may have run. */
+  lost(why: "instance" | "connection"): void;
+  timeout(): void;
+}
+
+const SWEEP_MS = 10;
+
+/**
+ * One wildcard subscription for every answer this process waits for, and one timer for all their deadlines: a request
+ * costs a map entry instead of a subscription, a timer and a race.
+ */
+export class Inbox {
+  readonly prefix: string;
+  readonly #pending = new Map<string, Pending>();
+  readonly #probes = new Map<string, () => void>();
+  readonly #subscription: LinkSubscription;
+  readonly #onBadMessage: (error: unknown) => void;
+  #nextFrame = 0;
+  #earliest = Infinity;
+  #timer: NodeJS.Timeout | undefined;
+  readonly #visit = (envelope: Envelope): void => this.#pending.get(envelope.id)?.answer(envelope);
+
+  /** Makes the reply subject of the next frame. */
+  readonly nextReply = (): string => `${this.prefix}.${this.#nextFrame++}`;
+
+  constructor(link: Link, prefix: string, onBadMessage: (error: unknown) => void) {
+    this.prefix = prefix;
+    this.#onBadMessage = onBadMessage;
+    this.#subscription = link.subscribe(`${this.prefix}.*`, (data) => this.#receive(data), {
+      onNoResponders: (subject) => this.#noResponders(subject),
+    });
+  }
+
+  get size(): number {
+    return this.#pending.size;
+  }
+
+  add(pending: Pending): void {
+    this.#pending.set(pending.id, pending);
+    if (pending.deadlineMs < this.#earliest) this.#earliest = pending.deadlineMs;
+    if (this.#timer === undefined) {
+      this.#timer = setInterval(() => this.#sweep(), SWEEP_MS);
+      this.#timer.unref();
+    }
+  }
+
+  delete(id: string): void {
+    this.#pending.delete(id);
+  }
+
+  /** A reply subject on which nothing but "no responders" is of interest; `gone` is called once for it. */
+  probe(gone: () => void): string {
+    const subject = `${this.prefix}.p${this.#nextFrame++}`;
+    this.#probes.set(subject, gone);
+    return subject;
+  }
+
+  forgetProbe(subject: string): void {
+    this.#probes.delete(subject);
+  }
+
+  /** Every pending request to this instance is lost. */
+  instanceGone(instance: string): void {
+    for (const pending of this.#snapshot())
+      if (pending.target === instance) pending.lost("instance");
+  }
+
+  /** The connection broke: every request under way is lost. */
+  connectionLost(): void {
+    this.#probes.clear();
+    for (const pending of this.#snapshot()) {
+      if (pending.target !== undefined) pending.lost("connection");
+    }
+  }
+
+  /** The frame with this reply subject never left this process. */
+  frameDropped(reply: string): void {
+    for (const pending of this.#snapshot()) if (pending.frame === reply) pending.notDelivered();
+  }
+
+  /** Ends the subscription; `fail` is called for whatever still waits. */
+  close(fail: (pending: Pending) => void): void {
+    clearInterval(this.#timer);
+    for (const pending of this.#snapshot()) fail(pending);
+    this.#pending.clear();
+    this.#subscription.unsubscribe();
+  }
+
+  #receive(data: Uint8Array): void {
+    if (data.length === 0) return; // a peer's liveness probe: that it arrived is the answer
+    try {
+      readFrame(data, this.#visit);
+    } catch (error) {
+      this.#onBadMessage(error);
+    }
+  }
+
+  #noResponders(subject: string): void {
+    const gone = this.#probes.get(subject);
+    if (gone) {
+      this.#probes.delete(subject);
+      gone();
+    } else this.frameDropped(subject);
+  }
+
+  #sweep(): void {
+    const now = nowMs();
+    if (now < this.#earliest) return;
+    this.#earliest = Infinity;
+    for (const pending of this.#snapshot()) {
+      if (pending.deadlineMs <= now) pending.timeout();
+      else if (pending.deadlineMs < this.#earliest) this.#earliest = pending.deadlineMs;
+    }
+    if (this.#pending.size === 0) {
+      clearInterval(this.#timer);
+      this.#timer = undefined;
+    }
+  }
+
+  #snapshot(): Pending[] {
+    return [...this.#pending.values()];
+  }
+}

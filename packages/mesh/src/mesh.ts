@@ -1,0 +1,433 @@
+import { randomInt } from "node:crypto";
+import { hostname } from "node:os";
+import {
+  MeshError,
+  createSubjects,
+  toMs,
+  token,
+  type Agent,
+  type Duration,
+  type Topic,
+} from "@plexus/core";
+import type { Registry as MetricsRegistry } from "prom-client";
+import { z } from "zod";
+import { ask } from "./ask.ts";
+import { createClient, createRoute, type Client, type ClientOptions } from "./client.ts";
+import { nowMs } from "./clock.ts";
+import { Directory, type InstanceInfo, type MembershipChange } from "./directory.ts";
+import type { CallOptions, Route } from "./exchange.ts";
+import {
+  Publisher,
+  Subscriber,
+  type EventHandler,
+  type SubscribeOptions,
+  type Subscription,
+} from "./events.ts";
+import {
+  HostedAgent,
+  instanceInfo,
+  type Handlers,
+  type HostOptions,
+  type InstanceReport,
+} from "./host.ts";
+import { Inbox } from "./inbox.ts";
+import { createLogger, type Logger } from "./log.ts";
+import { Metrics } from "./metrics.ts";
+import { MicroFace } from "./micro.ts";
+import { Link } from "./nats/link.ts";
+import { RegistryStore } from "./nats/registry-store.ts";
+import { ObservabilityServer, type HttpOptions } from "./observability.ts";
+import { Outbox } from "./outbox.ts";
+import { Registry } from "./registry.ts";
+import { noteBadMessage, type Runtime } from "./runtime.ts";
+import { tap, type TappedMessage } from "./tap.ts";
+import { callOnce } from "./unary-call.ts";
+import { Watchdog } from "./watchdog.ts";
+
+/** Options of {@link connect}; each falls back to the environment variable named. */
+export interface ConnectOptions {
+  /** NATS URLs. PLEXUS_SERVERS (comma separated), else nats://127.0.0.1:4222. */
+  readonly servers?: string | readonly string[];
+  /** Which mesh to join: the namespace of every subject. PLEXUS_MESH, else `plexus`. */
+  readonly mesh?: string;
+  /** What this process is called in lists and logs; one token. PLEXUS_NAME, else `agent`. */
+  readonly name?: string;
+  /** How long to try to connect. Default 5 s. */
+  readonly timeout?: Duration;
+  readonly user?: string;
+  readonly password?: string;
+  readonly token?: string;
+  /** Where a process that hosts agents serves /metrics, /livez, /readyz. PLEXUS_HTTP_PORT, else any free port; false: nowhere. */
+  readonly http?: HttpOptions | false;
+  readonly log?: Logger;
+}
+
+/** A hosted instance; disposing it drains. */
+export interface Hosted extends AsyncDisposable {
+  readonly info: InstanceInfo;
+  /** Leaves the mesh without losing a call. Resolves when the last one is answered. */
+  drain(): Promise<void>;
+}
+
+/** Joins a mesh. Throws `NOT_CONNECTED`, `UNAUTHORIZED` or `INCOMPATIBLE_BROKER` when that is impossible. */
+export async function connect(options: ConnectOptions = {}): Promise<Mesh> {
+  const mesh = new Mesh(options);
+  try {
+    await mesh.open(options);
+  } catch (error) {
+    await mesh.close();
+    throw error;
+  }
+  return mesh;
+}
+
+/** One process's place in a mesh. */
+export class Mesh implements AsyncDisposable {
+  /** Name of the mesh. */
+  readonly mesh: string;
+  /** Name of this process in it. */
+  readonly name: string;
+  /** Unique id of this connection. */
+  readonly client: string;
+  readonly log: Logger;
+  readonly #metrics: Metrics;
+  readonly #directory = new Directory(nowMs);
+  readonly #hosts = new Set<HostedAgent>();
+  readonly #subscribers = new Set<Subscriber>();
+  readonly #publishers = new WeakMap<Topic, Publisher>();
+  readonly #clients = new WeakMap<Agent, Record<string, unknown>>();
+  readonly #routes = new Map<string, Route>();
+  readonly #http: HttpOptions | false;
+  readonly #waitingForConnection = new Set<() => void>();
+  #runtime: Runtime | undefined;
+  #registry: Registry | undefined;
+  #watchdog: Watchdog | undefined;
+  #micro: MicroFace | undefined;
+  #server: Promise<ObservabilityServer> | undefined;
+  #hosted = 0;
+  #closing: Promise<void> | undefined;
+
+  /** Use {@link connect}. */
+  constructor(options: ConnectOptions) {
+    const { env } = process;
+    this.mesh = token("Mesh name", options.mesh ?? env["PLEXUS_MESH"] ?? "plexus");
+    this.name = token("Process name", options.name ?? env["PLEXUS_NAME"] ?? "agent");
+    this.client = `${this.name}-${randomInt(36 ** 6)
+      .toString(36)
+      .padStart(6, "0")}`;
+    const port = env["PLEXUS_HTTP_PORT"];
+    this.#http =
+      options.http ?? (port === undefined ? {} : { port: Number(port), host: "0.0.0.0" });
+    this.log = options.log ?? createLogger({ mesh: this.mesh, name: this.name });
+    this.#metrics = new Metrics((metrics) => this.#refresh(metrics));
+  }
+
+  /** @internal */
+  async open(options: ConnectOptions): Promise<void> {
+    const servers = options.servers ?? process.env["PLEXUS_SERVERS"] ?? "nats://127.0.0.1:4222";
+    const link = await Link.open(
+      {
+        servers: typeof servers === "string" ? servers.split(",") : servers,
+        name: this.client,
+        timeoutMs: toMs(options.timeout ?? "5s"),
+        ...(options.user === undefined ? {} : { user: options.user }),
+        ...(options.password === undefined ? {} : { password: options.password }),
+        ...(options.token === undefined ? {} : { token: options.token }),
+      },
+      {
+        lost: (server) => this.#connectionLost(server),
+        restored: (server) => this.#connectionRestored(server),
+        error: (error) => this.log.warn({ err: error }, "the broker reports an error"),
+      },
+    );
+    const subjects = createSubjects(this.mesh);
+    const metrics = this.#metrics;
+    const outbox = new Outbox(link, {
+      sent: (_subject, envelopes) => {
+        metrics.frames.value++;
+        metrics.frameEnvelopes.value += envelopes;
+      },
+      dropped: (subject, envelopes, reply) => this.#dropped(subject, envelopes, reply),
+    });
+    const runtime: Runtime = {
+      client: this.client,
+      name: this.name,
+      subjects,
+      link,
+      outbox,
+      inbox: new Inbox(link, subjects.inbox(this.client), (error) =>
+        noteBadMessage(runtime, error),
+      ),
+      directory: this.#directory,
+      metrics,
+      log: this.log,
+      whenConnected: (resume) => {
+        this.#waitingForConnection.add(resume);
+        return () => this.#waitingForConnection.delete(resume);
+      },
+    };
+    this.#runtime = runtime;
+    metrics.connected.value = 1;
+    this.#micro = new MicroFace(runtime);
+    this.#watchdog = new Watchdog(runtime, this.#hosts);
+    this.#registry = new Registry(
+      new RegistryStore(link.connection, this.mesh),
+      this.#directory,
+      this.log,
+    );
+    await this.#registry.start();
+  }
+
+  /** True while there is a connection to the broker; it comes back by itself. */
+  get connected(): boolean {
+    return this.#runtime?.link.connected ?? false;
+  }
+
+  /** prom-client's registry with this connection's metrics. */
+  get metrics(): MetricsRegistry {
+    return this.#metrics.registry;
+  }
+
+  /** Hosts an instance of an agent: it is discovered, placed and called until it is drained. */
+  async host<A extends Agent>(
+    contract: A,
+    handlers: Handlers<A>,
+    options: HostOptions = {},
+  ): Promise<Hosted> {
+    const runtime = this.#open();
+    if (contract?.kind !== "agent") {
+      throw new MeshError("INVALID_CONTRACT", "mesh.host() takes a contract made by agent().");
+    }
+    const server = this.#http === false ? undefined : await this.#serve(this.#http);
+    const info = instanceInfo(runtime, contract, options, {
+      instance: `${this.client}-${++this.#hosted}`,
+      host: hostname(),
+      http: server?.url,
+    });
+    const host = new HostedAgent(runtime, contract, handlers, options, info, async () => {
+      await this.#registry?.leave(info);
+      this.#micro?.remove(host);
+    });
+    host.listen();
+    this.#hosts.add(host);
+    this.#micro?.add(host);
+    // The broker must know the subscriptions before anyone learns that the instance exists.
+    await runtime.link.flush();
+    await this.#registry?.register(info);
+    const drain = async (): Promise<void> => {
+      await host.drain();
+      this.#hosts.delete(host);
+    };
+    return { info, drain, [Symbol.asyncDispose]: drain };
+  }
+
+  /** The client of a contract: `mesh.get(Analyst).score(window)`. */
+  get<A extends Agent>(contract: A, options?: ClientOptions): Client<A> {
+    const runtime = this.#open();
+    let client = options === undefined ? this.#clients.get(contract) : undefined;
+    if (client === undefined) {
+      client = createClient(runtime, contract, options ?? {});
+      if (options === undefined) this.#clients.set(contract, client);
+    }
+    return client as Client<A>;
+  }
+
+  /** Calls a capability by name, without its contract: the host alone checks input and output. */
+  invoke(
+    agent: string,
+    capability: string,
+    input: unknown,
+    options?: CallOptions,
+  ): Promise<unknown> {
+    const key = `${token("Agent", agent)}.${token("Capability", capability)}`;
+    let route = this.#routes.get(key);
+    if (route === undefined) {
+      const spec = { input: z.unknown(), output: z.unknown() };
+      route = createRoute(this.#open(), agent, capability, spec, {});
+      this.#routes.set(key, route);
+    }
+    return callOnce(route, input, options);
+  }
+
+  /**
+   * Publishes an event, at most once. Await it: it resolves at once while there is room, and waits for the broker when
+   * there is not. Rejects with `INVALID_INPUT`, `MESSAGE_TOO_LARGE`, `NOT_CONNECTED` or `OVERLOADED`.
+   */
+  publish<T extends Topic>(topic: T, value: z.input<T["schema"]>): Promise<void> {
+    let publisher = this.#publishers.get(topic);
+    if (publisher === undefined) {
+      publisher = new Publisher(this.#open(), topic);
+      this.#publishers.set(topic, publisher);
+    }
+    return publisher.publish(value);
+  }
+
+  /** Subscribes to a topic. Resolves when the broker knows of it: everything published afterwards arrives. */
+  async subscribe<T extends Topic>(
+    topic: T,
+    handler: EventHandler<T>,
+    options: SubscribeOptions<T["parameters"][number]> = {},
+  ): Promise<Subscription> {
+    const runtime = this.#open();
+    const subscriber = new Subscriber(
+      runtime,
+      topic,
+      handler as ConstructorParameters<typeof Subscriber>[2],
+      options as SubscribeOptions,
+      () => this.#subscribers.delete(subscriber),
+    );
+    this.#subscribers.add(subscriber);
+    await runtime.link.flush();
+    return subscriber;
+  }
+
+  /** The live instances, or those of one agent. */
+  agents(contract?: Agent | string): InstanceInfo[] {
+    const wanted = typeof contract === "object" ? contract.name : contract;
+    return [...this.#directory.peers()]
+      .map((peer) => peer.info)
+      .filter((info) => wanted === undefined || info.agent === wanted);
+  }
+
+  /** Calls `listener` whenever an instance joins, changes or leaves. Returns the function that ends it. */
+  watch(listener: (change: MembershipChange) => void): () => void {
+    return this.#directory.watch(listener);
+  }
+
+  /** Resolves once at least `instances` (default 1) of an agent are live. Rejects with `NO_AGENT` after `timeout` (30 s). */
+  async waitFor(
+    contract: Agent | string,
+    options: { instances?: number; timeout?: Duration; signal?: AbortSignal } = {},
+  ): Promise<void> {
+    const { instances = 1, timeout = "30s", signal } = options;
+    const name = typeof contract === "string" ? contract : contract.name;
+    const missing = (): boolean => this.agents(name).length < instances;
+    if (!missing()) return;
+    await new Promise<void>((resolve, reject) => {
+      const end = (outcome: () => void): void => {
+        clearTimeout(timer);
+        stop();
+        signal?.removeEventListener("abort", abort);
+        outcome();
+      };
+      const abort = (): void =>
+        end(() =>
+          reject(
+            new MeshError("CANCELED", `No longer waiting for ${name}.`, { cause: signal?.reason }),
+          ),
+        );
+      const stop = this.watch(() => {
+        if (!missing()) end(resolve);
+      });
+      const timer = setTimeout(() => {
+        const found = this.agents(name).length;
+        const text = `${found} of ${instances} instances of agent ${name} are in mesh ${this.mesh}.`;
+        end(() => reject(new MeshError("NO_AGENT", text)));
+      }, toMs(timeout));
+      if (signal?.aborted) abort();
+      else signal?.addEventListener("abort", abort, { once: true });
+    });
+  }
+
+  /** Asks an instance for its contract and its present state. */
+  async inspect(instance: string, options: { timeout?: Duration } = {}): Promise<InstanceReport> {
+    const timeoutMs = toMs(options.timeout ?? "2s");
+    return (await ask(this.#open(), instance, "describe", timeoutMs)) as InstanceReport;
+  }
+
+  /** Asks an instance to drain: it leaves the mesh, finishing what it has. Resolves when it has accepted. */
+  async drain(instance: string, options: { timeout?: Duration } = {}): Promise<void> {
+    await ask(this.#open(), instance, "drain", toMs(options.timeout ?? "2s"));
+  }
+
+  /** Shows every message of the mesh as it passes. Returns the function that ends it. */
+  tap(listener: (message: TappedMessage) => void): () => void {
+    return tap(this.#open(), listener);
+  }
+
+  /** Drains every hosted instance and subscription, flushes, disconnects. */
+  close(): Promise<void> {
+    return (this.#closing ??= this.#close());
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(): Promise<void> {
+    await Promise.all([...this.#hosts].map((host) => host.drain()));
+    await Promise.all([...this.#subscribers].map((subscriber) => subscriber.unsubscribe()));
+    this.#watchdog?.close();
+    this.#registry?.close();
+    const runtime = this.#runtime;
+    if (runtime) {
+      runtime.outbox.flushTurn();
+      runtime.inbox.close((pending) => pending.lost("connection"));
+      await runtime.link.close();
+    }
+    await this.#server?.then(
+      (server) => server.close(),
+      () => undefined,
+    );
+    this.#metrics.registry.clear();
+  }
+
+  #open(): Runtime {
+    if (this.#runtime === undefined || this.#closing) {
+      throw new MeshError("NOT_CONNECTED", `This connection to mesh ${this.mesh} is closed.`);
+    }
+    return this.#runtime;
+  }
+
+  #serve(options: HttpOptions): Promise<ObservabilityServer> {
+    return (this.#server ??= ObservabilityServer.open(options, this.metrics, () => {
+      const draining =
+        this.#closing !== undefined || [...this.#hosts].some((host) => host.draining);
+      const registered = this.#hosts.size > 0;
+      const { connected } = this;
+      return { ready: connected && registered && !draining, connected, registered, draining };
+    }));
+  }
+
+  #connectionLost(server: string): void {
+    this.log.warn({ server }, "connection to the broker lost, reconnecting");
+    this.#metrics.connected.value = 0;
+    this.#runtime?.inbox.connectionLost();
+  }
+
+  #connectionRestored(server: string): void {
+    this.log.warn({ server }, "connection to the broker restored");
+    this.#metrics.connected.value = 1;
+    this.#metrics.reconnects.value++;
+    const waiting = [...this.#waitingForConnection];
+    this.#waitingForConnection.clear();
+    for (const resume of waiting) resume();
+    void this.#registry?.restore();
+  }
+
+  /** A frame that could not be sent: calls are moved, events are lost and counted. */
+  #dropped(subject: string, envelopes: number, reply: string | undefined): void {
+    const runtime = this.#runtime;
+    if (runtime === undefined) return;
+    if (reply !== undefined) {
+      runtime.inbox.frameDropped(reply);
+      return;
+    }
+    const isEvent = subject.startsWith(runtime.subjects.event(""));
+    const cell = this.#metrics.lost.with({ topic: isEvent ? "*" : "-", reason: "disconnected" });
+    cell.value += envelopes;
+    this.log.warn({ subject, envelopes }, "messages dropped: the broker is away");
+  }
+
+  #refresh(metrics: Metrics): void {
+    for (const cell of metrics.inflight.cells) cell.cell.value = 0;
+    for (const cell of metrics.queueDepth.cells) cell.cell.value = 0;
+    for (const { contract, gate } of this.#hosts) {
+      metrics.inflight.with({ agent: contract.name }).value += gate.running;
+      metrics.queueDepth.with({ agent: contract.name }).value += gate.queued;
+    }
+    for (const cell of metrics.instances.cells) cell.cell.value = 0;
+    for (const [agent, count] of this.#directory.counts())
+      metrics.instances.with({ agent }).value = count;
+  }
+}

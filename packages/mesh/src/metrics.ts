@@ -1,0 +1,125 @@
+import { Registry } from "prom-client";
+import {
+  fastCounter,
+  fastGauge,
+  fastHistogram,
+  type Cell,
+  type CellFamily,
+  type HistogramCell,
+  type HistogramFamily,
+} from "./histogram.ts";
+
+// Seconds. Dense where agents live (0.1 ms to 100 ms), wide enough for model calls of minutes.
+const LATENCY_BUCKETS = [
+  0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
+  30, 60,
+];
+
+/** Requests of one capability, seen from one side. */
+export interface RequestMetrics {
+  readonly duration: HistogramCell;
+  readonly ok: Cell;
+  failed(code: string): Cell;
+}
+
+/** Every metric of one mesh connection. Labels come from contracts and fixed sets, never from ids. */
+export class Metrics {
+  readonly registry = new Registry();
+  readonly badMessages: CellFamily;
+  readonly published: CellFamily;
+  readonly received: CellFamily;
+  readonly lost: CellFamily;
+  readonly handlerErrors: CellFamily;
+  readonly retries: CellFamily;
+  readonly inflight: CellFamily;
+  readonly queueDepth: CellFamily;
+  readonly instances: CellFamily;
+  readonly frames: Cell;
+  readonly frameEnvelopes: Cell;
+  readonly reconnects: Cell;
+  readonly connected: Cell;
+  readonly #duration: HistogramFamily;
+  readonly #requests: CellFamily;
+  readonly #latency: HistogramFamily;
+
+  constructor(refresh: (metrics: Metrics) => void) {
+    const { registry } = this;
+    const counter = (name: string, help: string, labels: string[] = []) =>
+      fastCounter(registry, name, help, labels);
+    this.#duration = fastHistogram(
+      registry,
+      "plexus_request_duration_seconds",
+      "Time from request to answer, as the client or the server side saw it",
+      ["agent", "capability", "side"],
+      LATENCY_BUCKETS,
+    );
+    this.#requests = counter("plexus_requests_total", "Requests by outcome (ok or an error code)", [
+      "agent",
+      "capability",
+      "side",
+      "outcome",
+    ]);
+    this.#latency = fastHistogram(
+      registry,
+      "plexus_message_latency_seconds",
+      "From the sender's clock to the receiver's",
+      ["kind"],
+      LATENCY_BUCKETS,
+    );
+    this.inflight = fastGauge(
+      registry,
+      "plexus_inflight",
+      "Requests being handled",
+      ["agent"],
+      () => refresh(this),
+    );
+    this.queueDepth = fastGauge(registry, "plexus_queue_depth", "Requests waiting for a slot", [
+      "agent",
+    ]);
+    this.instances = fastGauge(
+      registry,
+      "plexus_registry_instances",
+      "Live instances this process knows",
+      ["agent"],
+    );
+    this.badMessages = counter("plexus_bad_messages_total", "Messages refused, by code", ["code"]);
+    this.published = counter("plexus_events_published_total", "Events published", ["topic"]);
+    this.received = counter("plexus_events_received_total", "Events handed to subscribers", [
+      "topic",
+    ]);
+    this.lost = counter("plexus_events_lost_total", "Events known to be lost, by why", [
+      "topic",
+      "reason",
+    ]);
+    this.handlerErrors = counter("plexus_event_handler_errors_total", "Subscribers that threw", [
+      "topic",
+    ]);
+    this.retries = counter("plexus_retries_total", "Calls tried at another instance, by why", [
+      "agent",
+      "reason",
+    ]);
+    this.frames = counter("plexus_frames_total", "NATS messages sent").with({});
+    this.frameEnvelopes = counter("plexus_frame_envelopes_total", "Envelopes sent in them").with(
+      {},
+    );
+    this.reconnects = counter("plexus_reconnects_total", "Connections to the broker regained").with(
+      {},
+    );
+    this.connected = fastGauge(
+      registry,
+      "plexus_connected",
+      "1 while connected to the broker",
+      [],
+    ).with({});
+  }
+
+  requests(agent: string, capability: string, side: "client" | "server"): RequestMetrics {
+    const labels = { agent, capability, side };
+    const outcome = (name: string) => this.#requests.with({ ...labels, outcome: name });
+    return { duration: this.#duration.with(labels), ok: outcome("ok"), failed: outcome };
+  }
+
+  latency(kind: "request" | "response" | "event"): HistogramCell {
+    return this.#latency.with({ kind });
+  }
+}

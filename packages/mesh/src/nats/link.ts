@@ -1,0 +1,149 @@
+import { connect, type ConnectionOptions, type NatsConnection } from "@nats-io/transport-node";
+import { MeshError } from "@plexus/core";
+
+/** What a subscription receives: one NATS message. */
+export type OnMessage = (data: Uint8Array, subject: string, reply: string | undefined) => void;
+
+export interface LinkSubscription {
+  /** Stops new messages; resolves when everything the broker had sent before has been handed over. */
+  drain(): Promise<void>;
+  unsubscribe(): void;
+}
+
+/** Connection events. `lost` fires at once when the connection breaks, `restored` when it is back. */
+export interface LinkEvents {
+  lost(server: string): void;
+  restored(server: string): void;
+  error(error: Error): void;
+}
+
+export interface LinkOptions {
+  servers: readonly string[];
+  name: string;
+  timeoutMs: number;
+  user?: string;
+  password?: string;
+  token?: string;
+}
+
+const PING_INTERVAL_MS = 10_000; // a black-holed broker is noticed after two silent pings
+const RECONNECT_WAIT_MS = 250;
+
+/** One connection to the broker: the narrow part of the NATS client that the mesh uses on its hot path. */
+export class Link {
+  readonly connection: NatsConnection;
+  #connected = true;
+  #closing = false;
+
+  private constructor(connection: NatsConnection, events: LinkEvents) {
+    this.connection = connection;
+    void this.#follow(events);
+  }
+
+  /** Connects, trying again until `timeoutMs` has passed; then throws `NOT_CONNECTED`. */
+  static async open(options: LinkOptions, events: LinkEvents): Promise<Link> {
+    const settings: ConnectionOptions = {
+      servers: [...options.servers],
+      name: options.name,
+      timeout: options.timeoutMs,
+      maxReconnectAttempts: -1,
+      reconnectTimeWait: RECONNECT_WAIT_MS,
+      reconnectJitter: RECONNECT_WAIT_MS,
+      pingInterval: PING_INTERVAL_MS,
+      noAsyncTraces: true,
+      ignoreAuthErrorAbort: true,
+      ...(options.user === undefined ? {} : { user: options.user }),
+      ...(options.password === undefined ? {} : { pass: options.password }),
+      ...(options.token === undefined ? {} : { token: options.token }),
+    };
+    const giveUpAt = performance.now() + options.timeoutMs;
+    for (;;) {
+      try {
+        // oxlint-disable-next-line no-await-in-loop
+        return new Link(await connect(settings), events);
+      } catch (cause) {
+        const why = cause instanceof Error ? cause.message : String(cause);
+        if (/authorization|authentication/i.test(why)) {
+          throw new MeshError("UNAUTHORIZED", `The broker refused the credentials: ${why}.`, {
+            cause,
+          });
+        }
+        if (performance.now() + RECONNECT_WAIT_MS >= giveUpAt) {
+          throw new MeshError(
+            "NOT_CONNECTED",
+            `No NATS server answers at ${options.servers.join(", ")} (${why}). Start one, or set PLEXUS_SERVERS.`,
+            { cause },
+          );
+        }
+        // oxlint-disable-next-line no-await-in-loop
+        await new Promise((resolve) => setTimeout(resolve, RECONNECT_WAIT_MS));
+      }
+    }
+  }
+
+  get connected(): boolean {
+    return this.#connected;
+  }
+
+  /** The largest message the broker takes, in bytes. */
+  get maxPayload(): number {
+    return this.connection.info?.max_payload ?? 1_048_576;
+  }
+
+  /** Hands a message to the client. False: not connected, the message is dropped. */
+  publish(subject: string, data: Uint8Array, reply?: string): boolean {
+    if (!this.#connected) return false;
+    this.connection.publish(subject, data, reply === undefined ? undefined : { reply });
+    return true;
+  }
+
+  /** `onStatus` receives the broker's "no responders" answers; without it they are ignored. */
+  subscribe(
+    subject: string,
+    onMessage: OnMessage,
+    options: { queue?: string; onNoResponders?: (subject: string) => void } = {},
+  ): LinkSubscription {
+    const { onNoResponders } = options;
+    const subscription = this.connection.subscribe(subject, {
+      ...(options.queue === undefined ? {} : { queue: options.queue }),
+      callback: (error, message) => {
+        if (error) return;
+        const { data } = message;
+        if (data.length === 0 && message.headers?.code === 503) onNoResponders?.(message.subject);
+        else onMessage(data, message.subject, message.reply);
+      },
+    });
+    return {
+      drain: async () => {
+        if (!subscription.isClosed()) await subscription.drain().catch(() => undefined);
+      },
+      unsubscribe: () => subscription.unsubscribe(),
+    };
+  }
+
+  /** Resolves when the broker has seen everything published so far; rejects when the connection breaks first. */
+  async flush(): Promise<void> {
+    await this.connection.flush();
+  }
+
+  /** Flushes and closes. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    if (this.#connected) await this.connection.drain().catch(() => undefined);
+    await this.connection.close();
+    this.#connected = false;
+  }
+
+  async #follow(events: LinkEvents): Promise<void> {
+    for await (const status of this.connection.status()) {
+      if (status.type === "disconnect" || status.type === "staleConnection") {
+        if (!this.#connected || this.#closing) continue;
+        this.#connected = false;
+        events.lost("server" in status ? status.server : "");
+      } else if (status.type === "reconnect") {
+        this.#connected = true;
+        events.restored(status.server);
+      } else if (status.type === "error") events.error(status.error);
+    }
+  }
+}

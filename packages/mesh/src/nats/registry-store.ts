@@ -1,0 +1,143 @@
+import { headers, type NatsConnection } from "@nats-io/transport-node";
+import {
+  jetstream,
+  JetStreamApiError,
+  StorageType,
+  type JetStreamClient,
+} from "@nats-io/jetstream";
+import { Kvm, type KV } from "@nats-io/kv";
+import { MeshError } from "@plexus/core";
+
+/** A change in the registry bucket: a record was written, or its key left or expired. */
+export type RegistryChange =
+  | { readonly type: "put"; readonly key: string; readonly value: Uint8Array }
+  | { readonly type: "gone"; readonly key: string };
+
+const MARKER_TTL = "60s"; // how long a deletion stays visible to watchers that were away
+const API_TIMEOUT_MS = 5_000;
+
+/**
+ * The registry's key-value bucket: in memory, one key per instance, each with a time to live. Writes carry the expected
+ * revision, so that a renewal on its way can never bring back an instance that has left.
+ */
+export class RegistryStore {
+  readonly #connection: NatsConnection;
+  readonly #bucket: string;
+  readonly #js: JetStreamClient;
+  #kv: KV | undefined;
+
+  constructor(connection: NatsConnection, mesh: string) {
+    this.#connection = connection;
+    this.#bucket = `${mesh}-registry`;
+    this.#js = jetstream(connection, { timeout: API_TIMEOUT_MS });
+  }
+
+  /** Makes sure that the bucket exists. Throws `INCOMPATIBLE_BROKER` when the broker cannot hold it. */
+  async open(): Promise<void> {
+    const { info } = this.#connection;
+    if (!info?.jetstream) {
+      throw new MeshError(
+        "INCOMPATIBLE_BROKER",
+        "The NATS server runs without JetStream, which holds the registry. Start it with -js.",
+      );
+    }
+    try {
+      this.#kv = await new Kvm(this.#js).create(this.#bucket, {
+        storage: StorageType.Memory,
+        history: 1,
+        markerTTL: 60_000,
+      });
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message : String(cause);
+      const refused = cause instanceof JetStreamApiError && cause.status < 500;
+      throw new MeshError(
+        refused ? "INCOMPATIBLE_BROKER" : "NOT_CONNECTED",
+        `The registry bucket ${this.#bucket} cannot be opened on nats-server ${info.version}: ${why}. Plexus needs 2.14 or newer.`,
+        { cause },
+      );
+    }
+  }
+
+  /**
+   * Writes a record that lives for `ttlS` seconds.
+   * @param revision the revision it must replace; 0 for a key that must not exist; undefined for whatever is there
+   * @returns the new revision; throws `CONFLICT` when the key has another revision
+   */
+  async put(key: string, value: Uint8Array, ttlS: number, revision?: number): Promise<number> {
+    const own = headers();
+    own.set("Nats-TTL", `${ttlS}s`);
+    return this.#publish(key, value, own, revision);
+  }
+
+  /** Removes a record at once if it still has this revision. */
+  async remove(key: string, revision: number): Promise<void> {
+    const own = headers();
+    own.set("KV-Operation", "PURGE");
+    own.set("Nats-Rollup", "sub");
+    own.set("Nats-TTL", MARKER_TTL);
+    await this.#publish(key, new Uint8Array(0), own, revision);
+  }
+
+  /**
+   * Follows the bucket: every current record first, then `synced` once, then every change. `ended` is called when the
+   * watch stops by itself.
+   * @returns stops the watch
+   */
+  async watch(on: {
+    change(change: RegistryChange): void;
+    synced(): void;
+    ended(): void;
+  }): Promise<() => void> {
+    const kv = this.#kv;
+    if (kv === undefined) throw new MeshError("NOT_CONNECTED", "The registry is not open.");
+    const entries = await kv.watch();
+    let stopped = false;
+    const follow = async (): Promise<void> => {
+      let synced = false;
+      const initial = (await kv.status()).values;
+      if (initial === 0) {
+        synced = true;
+        on.synced();
+      }
+      for await (const entry of entries) {
+        if (entry.operation === "PUT")
+          on.change({ type: "put", key: entry.key, value: entry.value });
+        else on.change({ type: "gone", key: entry.key });
+        if (!synced && entry.delta === 0) {
+          synced = true;
+          on.synced();
+        }
+      }
+    };
+    void follow()
+      .catch(() => undefined)
+      .then(() => {
+        if (!stopped) on.ended();
+      });
+    return () => {
+      stopped = true;
+      entries.stop();
+    };
+  }
+
+  async #publish(
+    key: string,
+    value: Uint8Array,
+    own: ReturnType<typeof headers>,
+    revision: number | undefined,
+  ): Promise<number> {
+    if (revision !== undefined) own.set("Nats-Expected-Last-Subject-Sequence", String(revision));
+    try {
+      const ack = await this.#js.publish(`$KV.${this.#bucket}.${key}`, value, { headers: own });
+      return ack.seq;
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message : String(cause);
+      const conflict = /wrong last sequence/i.test(why);
+      throw new MeshError(
+        conflict ? "CONFLICT" : "NOT_CONNECTED",
+        `Registry write for ${key} failed: ${why}.`,
+        { cause },
+      );
+    }
+  }
+}

@@ -1,0 +1,192 @@
+import { isMeshError } from "@plexus/core";
+import { nowMs } from "./clock.ts";
+import type { Directory, InstanceInfo } from "./directory.ts";
+import type { Logger } from "./log.ts";
+import type { RegistryChange, RegistryStore } from "./nats/registry-store.ts";
+
+/** How long a record outlives its last renewal, in seconds (a NATS message TTL is whole seconds). */
+export const REGISTRY_TTL_S = 10;
+
+const RENEW_AFTER_MS = (REGISTRY_TTL_S * 1_000) / 3;
+const TICK_MS = 250;
+const SYNC_TIMEOUT_MS = 5_000;
+
+/** One of this process's own records. */
+interface Registration {
+  readonly key: string;
+  readonly value: Uint8Array;
+  revision: number;
+  dueAt: number;
+  renewing: Promise<void> | undefined;
+  leaving: boolean;
+}
+
+/** Keeps this process's instances in the registry, and the directory in step with everyone's. */
+export class Registry {
+  readonly #store: RegistryStore;
+  readonly #directory: Directory;
+  readonly #log: Logger;
+  readonly #own = new Map<string, Registration>();
+  /** Known before the watch restarted and not seen since; dropped when their record must have expired. */
+  readonly #unconfirmed = new Map<string, number>();
+  #stopWatch: (() => void) | undefined;
+  #generation = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  constructor(store: RegistryStore, directory: Directory, log: Logger) {
+    this.#store = store;
+    this.#directory = directory;
+    this.#log = log;
+  }
+
+  /** Opens the bucket and resolves when the directory holds what the registry holds. */
+  async start(): Promise<void> {
+    await this.#store.open();
+    await this.#watch();
+    this.#timer = setInterval(() => this.#tick(), TICK_MS);
+    this.#timer.unref();
+  }
+
+  /** Enters an instance; it is visible to everyone within one broker round trip. */
+  async register(info: InstanceInfo): Promise<void> {
+    const key = registryKey(info);
+    const value = Buffer.from(JSON.stringify(info));
+    const revision = await this.#store.put(key, value, REGISTRY_TTL_S);
+    // Spread over the interval, so that a thousand instances do not renew in one burst.
+    const dueAt = nowMs() + RENEW_AFTER_MS * (0.5 + Math.random() * 0.5);
+    this.#own.set(key, { key, value, revision, dueAt, renewing: undefined, leaving: false });
+    this.#directory.put(info);
+  }
+
+  /** Deletes an instance's record at once. */
+  async leave(info: InstanceInfo): Promise<void> {
+    const registration = this.#own.get(registryKey(info));
+    if (registration === undefined) return;
+    registration.leaving = true;
+    this.#own.delete(registration.key);
+    this.#directory.remove(info.instance);
+    await registration.renewing;
+    await this.#store.remove(registration.key, registration.revision).catch((error: unknown) => {
+      this.#log.debug({ error, key: registration.key }, "registry record left to expire");
+    });
+  }
+
+  /** After a reconnection: the broker may have lost the bucket, so everything is entered and read again. */
+  async restore(): Promise<void> {
+    for (let delayMs = 100; !this.#closed; delayMs = Math.min(delayMs * 2, 2_000)) {
+      try {
+        // oxlint-disable-next-line no-await-in-loop
+        await this.#store.open();
+        // oxlint-disable-next-line no-await-in-loop
+        await Promise.all([...this.#own.values()].map((own) => this.#renew(own, true)));
+        // oxlint-disable-next-line no-await-in-loop
+        await this.#watch();
+        return;
+      } catch (error) {
+        this.#log.warn({ error }, "registry not restored yet, trying again");
+        // oxlint-disable-next-line no-await-in-loop
+        await new Promise((resolve) => setTimeout(resolve, delayMs));
+      }
+    }
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#generation++;
+    clearInterval(this.#timer);
+    this.#stopWatch?.();
+  }
+
+  async #watch(): Promise<void> {
+    this.#stopWatch?.();
+    const generation = ++this.#generation;
+    const expiresAt = nowMs() + REGISTRY_TTL_S * 1_000;
+    for (const peer of this.#directory.peers()) this.#unconfirmed.set(peer.id, expiresAt);
+    let synced: () => void = () => undefined;
+    const whenSynced = new Promise<void>((resolve) => {
+      synced = resolve;
+    });
+    const stop = await this.#store.watch({
+      change: (change) => {
+        if (generation === this.#generation) this.#apply(change);
+      },
+      synced,
+      ended: () => {
+        if (generation === this.#generation && !this.#closed) void this.restore();
+      },
+    });
+    if (generation !== this.#generation) {
+      stop();
+      return;
+    }
+    this.#stopWatch = stop;
+    const timer = setTimeout(synced, SYNC_TIMEOUT_MS);
+    await whenSynced;
+    clearTimeout(timer);
+  }
+
+  #apply(change: RegistryChange): void {
+    const instance = change.key.slice(change.key.indexOf(".") + 1);
+    if (change.type === "gone") {
+      // A stopped process may see its own record expire; it is entered again at the next renewal.
+      if (!this.#own.has(change.key)) this.#directory.remove(instance);
+      return;
+    }
+    this.#unconfirmed.delete(instance);
+    if (this.#own.has(change.key)) return;
+    const info = parseInfo(change.value);
+    if (info) this.#directory.put(info);
+    else this.#log.warn({ key: change.key }, "unreadable registry record ignored");
+  }
+
+  #tick(): void {
+    const now = nowMs();
+    for (const own of this.#own.values()) {
+      if (own.dueAt <= now && !own.renewing) void this.#renew(own, false);
+    }
+    for (const [instance, expiresAt] of this.#unconfirmed) {
+      if (expiresAt > now) continue;
+      this.#unconfirmed.delete(instance);
+      const peer = this.#directory.get(instance);
+      if (peer && !this.#own.has(registryKey(peer.info))) this.#directory.remove(instance);
+    }
+  }
+
+  #renew(own: Registration, anyRevision: boolean): Promise<void> {
+    own.renewing = this.#write(own, anyRevision).finally(() => {
+      own.renewing = undefined;
+    });
+    return own.renewing;
+  }
+
+  async #write(own: Registration, anyRevision: boolean): Promise<void> {
+    try {
+      const expected = anyRevision ? undefined : own.revision;
+      own.revision = await this.#store.put(own.key, own.value, REGISTRY_TTL_S, expected);
+      own.dueAt = nowMs() + RENEW_AFTER_MS;
+    } catch (error) {
+      if (isMeshError(error, "CONFLICT") && !own.leaving) return this.#write(own, true);
+      own.dueAt = nowMs() + TICK_MS;
+      this.#log.debug({ error, key: own.key }, "registry renewal failed, trying again");
+    }
+  }
+}
+
+function registryKey(info: InstanceInfo): string {
+  return `${info.agent}.${info.instance}`;
+}
+
+function parseInfo(value: Uint8Array): InstanceInfo | undefined {
+  try {
+    const info = JSON.parse(Buffer.from(value).toString("utf8")) as InstanceInfo;
+    const valid =
+      typeof info.agent === "string" &&
+      typeof info.instance === "string" &&
+      Array.isArray(info.capabilities) &&
+      info.weight > 0;
+    return valid ? info : undefined;
+  } catch {
+    return undefined;
+  }
+}

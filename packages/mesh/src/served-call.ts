@@ -1,0 +1,216 @@
+import {
+  KINDS,
+  MeshError,
+  decodePayload,
+  isMeshError,
+  toMeshError,
+  type Agent,
+  type Capability,
+  type Envelope,
+  type Kind,
+} from "@plexus/core";
+import { nowMs } from "./clock.ts";
+import { Scope, runInScope, type Context } from "./context.ts";
+import { controlFields } from "./control.ts";
+import { explain } from "./exchange.ts";
+import type { Gate, Waiting } from "./gate.ts";
+import type { RequestMetrics } from "./metrics.ts";
+import type { Runtime } from "./runtime.ts";
+import { StreamWriter } from "./stream-writer.ts";
+
+/** A handler with its types erased: schemas check what goes in and comes out. */
+export type AnyHandler = (input: unknown, context: Context) => unknown;
+
+/** A capability with what serves and counts it. */
+export interface Served {
+  readonly name: string;
+  readonly capability: Capability;
+  readonly handler: AnyHandler;
+  readonly metrics: RequestMetrics;
+}
+
+/** What a served call needs of the instance it runs on. */
+export interface CallOwner {
+  readonly contract: Agent;
+  readonly runtime: Runtime;
+  readonly gate: Gate;
+  readonly running: Map<string, ServedCall>;
+  /** Sends an answer; returns the error that was sent instead when the answer could not be. */
+  respond(
+    call: { id: string; reply: string | undefined; name: string },
+    kind: Kind,
+    value: unknown,
+    seq?: number,
+  ): MeshError | undefined;
+}
+
+/** One request being served. */
+export class ServedCall implements Waiting {
+  readonly id: string;
+  readonly reply: string | undefined;
+  readonly name: string;
+  /** Monotonic ms; Infinity without a deadline. */
+  readonly deadlineMs: number;
+  readonly arrivedMs = nowMs();
+  readonly #host: CallOwner;
+  readonly #served: Served;
+  readonly #envelope: Envelope;
+  #scope: Scope | undefined;
+  #writer: StreamWriter | undefined;
+  #done = false;
+
+  constructor(host: CallOwner, served: Served, envelope: Envelope, reply: string | undefined) {
+    this.#host = host;
+    this.#served = served;
+    this.#envelope = envelope;
+    this.id = envelope.id;
+    this.reply = reply;
+    this.name = served.name;
+    const { deadline } = envelope;
+    this.deadlineMs =
+      deadline === undefined ? Infinity : this.arrivedMs + (deadline - envelope.sentAt) / 1_000;
+  }
+
+  /** Subject of the caller's inbox for a liveness probe, if the caller is a mesh client. */
+  get callerInbox(): string | undefined {
+    const prefix = this.#host.runtime.subjects.inbox(this.#envelope.sender);
+    return this.reply?.startsWith(`${prefix}.`) ? `${prefix}.probe` : undefined;
+  }
+
+  start(): void {
+    try {
+      this.#run();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  cancel(reason: MeshError): void {
+    this.#scope?.cancel(reason);
+    this.#writer?.stop(reason);
+  }
+
+  /** Answers with `reason` now, whatever the handler still does. */
+  abandon(reason: MeshError): void {
+    this.cancel(reason);
+    this.#fail(reason);
+  }
+
+  grant(credit: number): void {
+    this.#writer?.grant(credit);
+  }
+
+  #run(): void {
+    const { capability, handler } = this.#served;
+    const { runtime } = this.#host;
+    if (this.deadlineMs <= nowMs()) {
+      throw new MeshError("DEADLINE_EXCEEDED", `${this.name}: the deadline passed in the queue.`);
+    }
+    const parsed = capability.input.safeParse(decodePayload(this.#envelope.payload));
+    if (!parsed.success) {
+      throw new MeshError(
+        "INVALID_INPUT",
+        `${this.#host.contract.name}.${this.name}: ${explain(parsed.error)}`,
+        { details: parsed.error.issues },
+      );
+    }
+    const scope = new Scope(
+      this.id,
+      this.#envelope.sender,
+      this.deadlineMs,
+      this.#envelope.trace,
+      runtime.log,
+      nowMs,
+    );
+    this.#scope = scope;
+    if (capability.stream) {
+      this.#stream(scope, handler, parsed.data);
+      return;
+    }
+    const result = runInScope(scope, handler, parsed.data, scope);
+    if (!(result instanceof Promise)) {
+      this.#succeed(result);
+      return;
+    }
+    this.#track();
+    result.then(
+      (value) => this.#succeed(value),
+      (error: unknown) => this.#fail(error),
+    );
+  }
+
+  #stream(scope: Scope, handler: AnyHandler, input: unknown): void {
+    const host = this.#host;
+    const schema = this.#served.capability.stream!;
+    const unary = this.#envelope.seq === 0;
+    const writer = new StreamWriter(
+      {
+        chunk: (value, seq) => {
+          if (unary) return;
+          const parsed = schema.safeParse(value);
+          if (!parsed.success) {
+            throw new MeshError(
+              "INVALID_OUTPUT",
+              `${this.name}: chunk ${seq}: ${explain(parsed.error)}`,
+            );
+          }
+          const failure = host.respond(this, KINDS.chunk, value, seq);
+          if (failure) throw failure;
+        },
+        heartbeat: () => {
+          if (this.reply === undefined) return;
+          host.runtime.outbox.add(this.reply, controlFields(host.runtime, "heartbeat", this.id));
+        },
+      },
+      unary ? Infinity : this.#envelope.seq,
+    );
+    this.#writer = writer;
+    this.#track();
+    const generator = runInScope(scope, handler, input, scope) as AsyncIterator<unknown, unknown>;
+    // The generator's body runs when it is pulled, so the pulling has to happen inside the scope as well.
+    runInScope(scope, () => writer.pump(generator)).then(
+      (value) => this.#succeed(value, writer.count),
+      (error: unknown) => this.#fail(error),
+    );
+  }
+
+  #track(): void {
+    this.#host.running.set(this.id, this);
+  }
+
+  #succeed(value: unknown, seq = 0): void {
+    if (!this.#end()) return;
+    const { metrics } = this.#served;
+    const chunks = this.#envelope.seq === 0 ? 0 : seq;
+    const failure = this.#host.respond(this, KINDS.response, value, chunks);
+    if (failure) metrics.failed(failure.code).value++;
+    else metrics.ok.value++;
+    metrics.duration.observe((nowMs() - this.arrivedMs) / 1_000);
+    this.#host.gate.release();
+  }
+
+  #fail(thrown: unknown): void {
+    if (!this.#end()) return;
+    const host = this.#host;
+    const canceled = this.#scope?.canceled;
+    const error = canceled && !isMeshError(thrown) ? canceled : toMeshError(thrown);
+    const { metrics } = this.#served;
+    metrics.failed(error.code).value++;
+    metrics.duration.observe((nowMs() - this.arrivedMs) / 1_000);
+    if (error.code === "AGENT_FAILED") {
+      host.runtime.log.warn(
+        { err: error.cause ?? error, capability: this.name, id: this.id },
+        "handler failed",
+      );
+    }
+    host.respond(this, KINDS.error, error.toJSON());
+    host.gate.release();
+  }
+
+  #end(): boolean {
+    if (this.#done) return false;
+    this.#done = true;
+    this.#host.running.delete(this.id);
+    return true;
+  }
+}
