@@ -2,6 +2,7 @@ import { closeSync, existsSync, openSync, readFileSync, rmSync, writeFileSync } 
 import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Guarded, spawnGuarded } from "./guard.ts";
+import { waitUntilStopped } from "./pause-process.ts";
 
 const startTimeoutMs = 15_000;
 const stopTimeoutMs = 5_000;
@@ -66,6 +67,11 @@ export class BrokerProcess {
 
   signal(signal: NodeJS.Signals): void {
     if (this.#pid !== undefined) this.#guarded?.child.kill(signal);
+  }
+
+  async pause(): Promise<void> {
+    this.signal("SIGSTOP");
+    if (this.#pid !== undefined) await waitUntilStopped(this.#pid);
   }
 
   /** Brings the server down and waits until it is gone; SIGTERM becomes SIGKILL after 5 s. */

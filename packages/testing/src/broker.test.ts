@@ -101,7 +101,7 @@ test("acknowledged messages survive SIGKILL", async () => {
 test("a paused broker answers nothing until it is resumed", async () => {
   await using broker = await startBroker();
   const connection = await open(broker.url);
-  broker.pause();
+  await broker.pause();
   let answered = false;
   const roundTrip = connection.rtt().then(() => (answered = true));
   await new Promise((resolve) => setTimeout(resolve, 150));
@@ -112,13 +112,13 @@ test("a paused broker answers nothing until it is resumed", async () => {
 
 test("a paused broker can be stopped, killed and restarted", async () => {
   await using broker = await startBroker();
-  broker.pause();
+  await broker.pause();
   await broker.stop();
   await broker.restart();
-  broker.pause();
+  await broker.pause();
   await broker.kill();
   await broker.restart();
-  broker.pause();
+  await broker.pause();
   await broker.restart();
   expect((await open(broker.url)).isClosed()).toBe(false);
 });

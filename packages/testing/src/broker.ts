@@ -44,8 +44,8 @@ export type Broker = AsyncDisposable & {
   kill(): Promise<void>;
   /** SIGTERM: the server closes its streams and connections; after 5 s it is killed. Waits until it is gone. */
   stop(): Promise<void>;
-  /** SIGSTOP: the server freezes, connections stay open and time out. */
-  pause(): void;
+  /** SIGSTOP: the server freezes, connections stay open and time out. Waits until it stands still. */
+  pause(): Promise<void>;
   /** SIGCONT: ends a pause. */
   resume(): void;
   /**
@@ -102,7 +102,7 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
     log: (lines = 40) => server.log(lines),
     kill: () => server.end("SIGKILL"),
     stop: () => server.end("SIGTERM"),
-    pause: () => server.signal("SIGSTOP"),
+    pause: () => server.pause(),
     resume: () => server.signal("SIGCONT"),
     restart: async ({ signal = "SIGTERM", downMs = 0 } = {}) => {
       await server.end(signal);

@@ -30,7 +30,7 @@ async function startParent(body: string): Promise<NodeProcess> {
      const down = await startBroker();
      await down.kill();
      const frozen = await startBroker();
-     frozen.pause();
+     await frozen.pause();
      const cluster = await startCluster();
      const child = spawnNode(${JSON.stringify(child)});
      console.log("started", broker.pid);

@@ -57,7 +57,7 @@ test("lines come from the first on, to every reader, and end with the process", 
 test("a signal ends a child in its own way, also when it is paused", async () => {
   await using child = spawnNode(ticker);
   await child.waitForLine("hello");
-  child.pause();
+  await child.pause();
   expect(await child.kill("SIGTERM")).toEqual({ code: 7, signal: null });
   expect(await child.kill()).toEqual({ code: 7, signal: null });
 });
@@ -65,7 +65,7 @@ test("a signal ends a child in its own way, also when it is paused", async () =>
 test("a paused child does nothing until it is resumed", async () => {
   await using child = spawnNode(ticker);
   await child.waitForLine("tick 1");
-  child.pause();
+  await child.pause();
   await sleep(50);
   const lines = child.lines();
   const count = async () => {

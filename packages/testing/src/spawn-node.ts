@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 
 import { type Exit, spawnGuarded } from "./guard.ts";
 import { LineBuffer } from "./line-buffer.ts";
+import { waitUntilStopped } from "./pause-process.ts";
 
 export type SpawnNodeOptions = {
   args?: string[];
@@ -20,8 +21,8 @@ export type NodeProcess = AsyncDisposable & {
   readonly exited: Promise<Exit>;
   /** Sends a signal (default SIGKILL; also reaches a paused process with SIGTERM) and waits for the exit. */
   kill(signal?: NodeJS.Signals): Promise<Exit>;
-  /** SIGSTOP: the process freezes, its connections stay open. */
-  pause(): void;
+  /** SIGSTOP: the process freezes, its connections stay open. Waits until it stands still. */
+  pause(): Promise<void>;
   /** SIGCONT. */
   resume(): void;
   /** Lines of stdout from the first that is still kept (the last 10,000) until the process closes it. */
@@ -73,7 +74,11 @@ export function spawnNode(script: string | URL, options: SpawnNodeOptions = {}):
     pid: child.pid!,
     exited: ended,
     kill,
-    pause: () => void (running && child.kill("SIGSTOP")),
+    pause: async () => {
+      if (!running) return;
+      child.kill("SIGSTOP");
+      await waitUntilStopped(child.pid!);
+    },
     resume: () => void (running && child.kill("SIGCONT")),
     lines: () => stdout.lines(),
     waitForLine: async (match, timeoutMs = 10_000) => {
