@@ -1,0 +1,22 @@
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+/**
+ * Installs what `peers/package-lock.json` pins, unless it is there. The peers stand outside the workspaces so that
+ * nobody who only runs Plexus downloads them. Returns why they cannot be had, if so.
+ */
+export function installPeers(log: (line: string) => void): string | undefined {
+  const folder = fileURLToPath(new URL("./peers", import.meta.url));
+  if (existsSync(`${folder}/node_modules/moleculer/package.json`)) return undefined;
+  log("installing the peers to compare with (once)");
+  const { status, stderr, error } = spawnSync("npm", ["ci", "--prefix", folder], {
+    cwd: folder,
+    encoding: "utf8",
+    stdio: ["ignore", "ignore", "pipe"],
+    timeout: 120_000,
+  });
+  if (status === 0) return undefined;
+  const reason = error?.message ?? stderr.split("\n").find((line) => line.startsWith("npm error"));
+  return `npm ci in test/bench/peers failed: ${reason ?? `exit code ${status}`}`;
+}
