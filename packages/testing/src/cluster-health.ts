@@ -7,10 +7,12 @@ type Jsz = { meta_cluster?: { leader?: string; replicas?: { name: string; curren
 type Routez = { routes?: { remote_name?: string }[] };
 
 /**
- * Name of the JetStream leader of the members that are up.
+ * The JetStream leader of the members that are up, and how many these are.
  * @throws Error that says what they lack: a route between two of them, a leader that all name, or a member that has caught up
  */
-export async function healthyLeader(members: readonly Member[]): Promise<string> {
+export async function findLeader(
+  members: readonly Member[],
+): Promise<{ leader: Broker; up: number }> {
   const up = members.filter(({ broker }) => broker.pid !== undefined);
   const states = await Promise.all(
     up.map(async ({ name, broker }) => {
@@ -45,8 +47,9 @@ export async function healthyLeader(members: readonly Member[]): Promise<string>
       if (other.name !== name && !current) throw new Error(`${other.name} has not caught up`);
     }
   }
-  if (!leader) throw new Error("no server is up");
-  return leader;
+  const leading = up.find(({ name }) => name === leader);
+  if (leading === undefined) throw new Error("no server is up");
+  return { leader: leading.broker, up: up.length };
 }
 
 async function getJson<T>(url: string): Promise<T> {

@@ -2,7 +2,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type Broker, type BrokerOptions, startBroker } from "./broker.ts";
 import { type BrokerConfig, mergeConfig } from "./broker-config.ts";
 import { PortTaken } from "./broker-process.ts";
-import { healthyLeader, type Member } from "./cluster-health.ts";
+import { findLeader, type Member } from "./cluster-health.ts";
+import { probePlacement } from "./cluster-probe.ts";
 import { pickPort } from "./port.ts";
 
 export type ClusterOptions = Pick<BrokerOptions, "host" | "maxPayload" | "binary"> & {
@@ -22,8 +23,8 @@ export type Cluster = AsyncDisposable & {
   /** All urls, separated by commas. */
   readonly url: string;
   /**
-   * Waits until the servers that are up have all routes between them, agree on a JetStream leader, and every one of them
-   * has caught up with it. Call it after a kill or a restart.
+   * Waits until the servers that are up have all routes between them, agree on a JetStream leader, and can hold a
+   * stream with a replica on each (not tried where clients need credentials or TLS). Call it after a kill or a restart.
    * @param timeoutMs default 30,000
    * @returns the broker that leads
    * @throws Error that says what is missing
@@ -85,8 +86,10 @@ async function waitUntilReady(members: Member[], timeoutMs: number = 30_000): Pr
   for (;;) {
     try {
       // oxlint-disable-next-line no-await-in-loop -- polls
-      const leader = await healthyLeader(members);
-      return members.find(({ name }) => name === leader)!.broker;
+      const { leader, up } = await findLeader(members);
+      // oxlint-disable-next-line no-await-in-loop -- polls
+      await probePlacement(leader, up);
+      return leader;
     } catch (error) {
       if (performance.now() > deadline) {
         const reason = `the cluster is not ready after ${timeoutMs} ms: ${(error as Error).message}`;
