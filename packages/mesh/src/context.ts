@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from "node:async_hooks";
-import { ulidToHex, type MeshError } from "@plexus/core";
+import { ulidToHex, type Envelope, type MeshError } from "@plexus/core";
+import { nowMs } from "./clock.ts";
 import type { Logger } from "./log.ts";
 
 /** What a handler is told about the call or event it serves. */
@@ -20,30 +21,23 @@ export interface Context {
 /** The scope of one handler: calls made inside inherit its deadline, cancellation and trace. */
 export class Scope implements Context {
   readonly id: string;
-  readonly sender: string;
   /** Monotonic ms, or Infinity. */
   readonly deadlineMs: number;
-  readonly #trace: string | undefined;
+  readonly #envelope: Envelope;
   readonly #log: Logger;
-  readonly #now: () => number;
   #canceled: MeshError | undefined;
   #controller: AbortController | undefined;
   #listeners: Set<(reason: MeshError) => void> | undefined;
 
-  constructor(
-    id: string,
-    sender: string,
-    deadlineMs: number,
-    trace: string | undefined,
-    log: Logger,
-    now: () => number,
-  ) {
-    this.id = id;
-    this.sender = sender;
+  constructor(envelope: Envelope, deadlineMs: number, log: Logger) {
+    this.id = envelope.id;
     this.deadlineMs = deadlineMs;
-    this.#trace = trace;
+    this.#envelope = envelope;
     this.#log = log;
-    this.#now = now;
+  }
+
+  get sender(): string {
+    return this.#envelope.sender;
   }
 
   get signal(): AbortSignal {
@@ -55,11 +49,11 @@ export class Scope implements Context {
   }
 
   get timeLeftMs(): number | undefined {
-    return this.deadlineMs === Infinity ? undefined : Math.max(0, this.deadlineMs - this.#now());
+    return this.deadlineMs === Infinity ? undefined : Math.max(0, this.deadlineMs - nowMs());
   }
 
   get traceId(): string {
-    return this.#trace?.split("-")[1] ?? ulidToHex(this.id);
+    return this.#envelope.trace?.split("-")[1] ?? ulidToHex(this.id);
   }
 
   get log(): Logger {

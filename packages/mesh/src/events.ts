@@ -134,7 +134,7 @@ class Delivery extends Scope implements EventContext, Waiting {
   readonly #subscriber: Subscriber;
 
   constructor(subscriber: Subscriber, runtime: Runtime, envelope: Envelope, subject: string) {
-    super(envelope.id, envelope.sender, Infinity, envelope.trace, runtime.log, nowMs);
+    super(envelope, Infinity, runtime.log);
     this.#subscriber = subscriber;
     this.subject = subject;
     this.sentAt = envelope.sentAt;
@@ -185,7 +185,7 @@ export class Subscriber implements Subscription {
     this.#grouped = group !== undefined;
     this.#prefix = runtime.subjects.event("").length;
     this.#receivedCell = runtime.metrics.received.with({ topic: topic.name });
-    this.#latency = runtime.metrics.latency("event");
+    this.#latency = runtime.metrics.eventLatency;
     const subject = runtime.subjects.event(topicPattern(topic, options.where));
     this.#subscription = runtime.link.subscribe(
       subject,

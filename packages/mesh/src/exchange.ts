@@ -79,7 +79,7 @@ export abstract class Exchange implements Pending {
 
   constructor(route: Route, input: unknown, options: CallOptions) {
     this.route = route;
-    this.#payload = Uint8Array.prototype.slice.call(encodePayload(input));
+    this.#payload = Buffer.from(encodePayload(input)); // a pooled copy: a retry sends what was passed, not what it became
     this.#key = options.key;
     const scope = currentScope();
     this.#scope = scope;
@@ -133,9 +133,9 @@ export abstract class Exchange implements Pending {
     const now = nowMs();
     this.#leave();
     peer.observe(now - this.#sentMs, envelope.load, now);
-    this.route.runtime.metrics
-      .latency("response")
-      .observe(Math.max(0, nowUs() - envelope.sentAt) / 1e6);
+    this.route.runtime.metrics.responseLatency.observe(
+      Math.max(0, nowUs() - envelope.sentAt) / 1e6,
+    );
     try {
       if (envelope.kind === KINDS.error) {
         const error = fromWireError(decodePayload(envelope.payload));

@@ -91,7 +91,7 @@ export class HostedAgent implements AsyncDisposable, CallOwner {
     this.#leave = leave;
     this.#drainTimeoutMs = toMs(options.drainTimeout ?? "30s");
     this.gate = new Gate(info.concurrency, options.queue ?? info.concurrency * 4);
-    this.latency = runtime.metrics.latency("request");
+    this.latency = runtime.metrics.requestLatency;
     this.#unknown = runtime.metrics.badMessages.with({ code: "NO_CAPABILITY" });
     for (const [name, capability] of Object.entries(contract.capabilities)) {
       const handler = handlers[name];

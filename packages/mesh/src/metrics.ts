@@ -40,7 +40,9 @@ export class Metrics {
   readonly connected: Cell;
   readonly #duration: HistogramFamily;
   readonly #requests: CellFamily;
-  readonly #latency: HistogramFamily;
+  readonly requestLatency: HistogramCell;
+  readonly responseLatency: HistogramCell;
+  readonly eventLatency: HistogramCell;
 
   constructor(refresh: (metrics: Metrics) => void) {
     const { registry } = this;
@@ -59,13 +61,16 @@ export class Metrics {
       "side",
       "outcome",
     ]);
-    this.#latency = fastHistogram(
+    const latency = fastHistogram(
       registry,
       "plexus_message_latency_seconds",
       "From the sender's clock to the receiver's",
       ["kind"],
       LATENCY_BUCKETS,
     );
+    this.requestLatency = latency.with({ kind: "request" });
+    this.responseLatency = latency.with({ kind: "response" });
+    this.eventLatency = latency.with({ kind: "event" });
     this.inflight = fastGauge(
       registry,
       "plexus_inflight",
@@ -117,9 +122,5 @@ export class Metrics {
     const labels = { agent, capability, side };
     const outcome = (name: string) => this.#requests.with({ ...labels, outcome: name });
     return { duration: this.#duration.with(labels), ok: outcome("ok"), failed: outcome };
-  }
-
-  latency(kind: "request" | "response" | "event"): HistogramCell {
-    return this.#latency.with({ kind });
   }
 }

@@ -1,7 +1,7 @@
 import { FrameWriter, MeshError, type EnvelopeFields } from "@plexus/core";
 import type { Link } from "./nats/link.ts";
 
-const MAX_FRAME_ENVELOPES = 128;
+const MAX_FRAME_ENVELOPES = 64;
 const MAX_FRAME_BYTES = 64 * 1024;
 const MAX_SLOTS = 4_096; // idle subjects kept with their buffer and their count
 const FLUSH_AFTER_BYTES = 2 * 1024 * 1024;

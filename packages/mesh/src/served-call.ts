@@ -114,14 +114,7 @@ export class ServedCall implements Waiting {
         { details: parsed.error.issues },
       );
     }
-    const scope = new Scope(
-      this.id,
-      this.#envelope.sender,
-      this.deadlineMs,
-      this.#envelope.trace,
-      runtime.log,
-      nowMs,
-    );
+    const scope = new Scope(this.#envelope, this.deadlineMs, runtime.log);
     this.#scope = scope;
     if (capability.stream) {
       this.#stream(scope, handler, parsed.data);

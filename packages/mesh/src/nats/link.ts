@@ -1,5 +1,6 @@
 import { connect, type ConnectionOptions, type NatsConnection } from "@nats-io/transport-node";
 import { MeshError } from "@plexus/core";
+import { Pacer } from "../pacer.ts";
 
 /** What a subscription receives: one NATS message. */
 export type OnMessage = (data: Uint8Array, subject: string, reply: string | undefined) => void;
@@ -32,6 +33,7 @@ const RECONNECT_WAIT_MS = 250;
 /** One connection to the broker: the narrow part of the NATS client that the mesh uses on its hot path. */
 export class Link {
   readonly connection: NatsConnection;
+  readonly #pacer = new Pacer();
   #connected = true;
   #closing = false;
 
@@ -109,13 +111,20 @@ export class Link {
       callback: (error, message) => {
         if (error) return;
         const { data } = message;
-        if (data.length === 0 && message.headers?.code === 503) onNoResponders?.(message.subject);
-        else onMessage(data, message.subject, message.reply);
+        this.#pacer.arrive({
+          size: data.length,
+          handle: () => {
+            if (data.length === 0 && message.headers?.code === 503)
+              onNoResponders?.(message.subject);
+            else onMessage(data, message.subject, message.reply);
+          },
+        });
       },
     });
     return {
       drain: async () => {
         if (!subscription.isClosed()) await subscription.drain().catch(() => undefined);
+        await this.#pacer.settled();
       },
       unsubscribe: () => subscription.unsubscribe(),
     };
