@@ -18,7 +18,6 @@ import { explain } from "./exchange.ts";
 import { Gate, type Waiting } from "./gate.ts";
 import type { Cell, HistogramCell } from "./histogram.ts";
 import type { LinkSubscription } from "./nats/link.ts";
-import { nowMs } from "./clock.ts";
 import { newId, noteBadMessage, type Runtime } from "./runtime.ts";
 
 /** What a subscriber is told about an event beside its value. */
