@@ -137,7 +137,7 @@ export class Mesh implements AsyncDisposable {
       {
         lost: (server) => this.#connectionLost(server),
         restored: (server) => this.#connectionRestored(server),
-        error: (error) => this.log.warn({ err: error }, "the broker reports an error"),
+        error: (error) => this.log.error({ err: error }, "error on the connection to the broker"),
       },
     );
     const subjects = createSubjects(this.mesh);

@@ -18,7 +18,6 @@ export class Pacer {
   #held = 0;
   #spent = 0;
   #scheduled = false;
-  #idle: (() => void)[] = [];
   readonly #turn = (): void => this.#drain();
 
   /** Handles `arrival` now if this turn's share is not used up and nothing is ahead of it, else in a later turn. */
@@ -36,10 +35,9 @@ export class Pacer {
     this.#held += arrival.size;
   }
 
-  /** Resolves once everything that has arrived is handled. */
+  /** Resolves once everything that has arrived so far is handled. */
   async settled(): Promise<void> {
-    if (this.#head === this.#queue.length) return;
-    await new Promise<void>((resolve) => this.#idle.push(resolve));
+    await new Promise<void>((handle) => this.arrive({ size: 0, handle }));
   }
 
   #drain(): void {
@@ -58,6 +56,5 @@ export class Pacer {
     if (this.#head < this.#queue.length) return;
     this.#queue = [];
     this.#head = 0;
-    for (const resolve of this.#idle.splice(0)) resolve();
   }
 }

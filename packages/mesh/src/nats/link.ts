@@ -1,4 +1,9 @@
-import { connect, type ConnectionOptions, type NatsConnection } from "@nats-io/transport-node";
+import {
+  connect,
+  type ConnectionOptions,
+  type Msg,
+  type NatsConnection,
+} from "@nats-io/transport-node";
 import { MeshError } from "@plexus/core";
 import { Pacer } from "../pacer.ts";
 
@@ -29,17 +34,21 @@ export interface LinkOptions {
 
 const PING_INTERVAL_MS = 10_000; // a black-holed broker is noticed after two silent pings
 const RECONNECT_WAIT_MS = 250;
+const MIN_DIAL_MS = 1_000; // also what each later reconnection is given
+const CLOSE_TIMEOUT_MS = 5_000;
 
 /** One connection to the broker: the narrow part of the NATS client that the mesh uses on its hot path. */
 export class Link {
   readonly connection: NatsConnection;
+  readonly #events: LinkEvents;
   readonly #pacer = new Pacer();
   #connected = true;
   #closing = false;
 
   private constructor(connection: NatsConnection, events: LinkEvents) {
     this.connection = connection;
-    void this.#follow(events);
+    this.#events = events;
+    void this.#follow();
   }
 
   /** Connects, trying again until `timeoutMs` has passed; then throws `NOT_CONNECTED`. */
@@ -47,7 +56,6 @@ export class Link {
     const settings: ConnectionOptions = {
       servers: [...options.servers],
       name: options.name,
-      timeout: options.timeoutMs,
       maxReconnectAttempts: -1,
       reconnectTimeWait: RECONNECT_WAIT_MS,
       reconnectJitter: RECONNECT_WAIT_MS,
@@ -60,9 +68,10 @@ export class Link {
     };
     const giveUpAt = performance.now() + options.timeoutMs;
     for (;;) {
+      const timeout = Math.max(MIN_DIAL_MS, Math.ceil(giveUpAt - performance.now()));
       try {
         // oxlint-disable-next-line no-await-in-loop
-        return new Link(await connect(settings), events);
+        return new Link(await connect({ ...settings, timeout }), events);
       } catch (cause) {
         const why = cause instanceof Error ? cause.message : String(cause);
         if (/authorization|authentication/i.test(why)) {
@@ -84,7 +93,12 @@ export class Link {
   }
 
   get connected(): boolean {
-    return this.#connected;
+    return this.#connected && !this.#closing;
+  }
+
+  /** True once {@link close} was called: this connection does not come back. */
+  get closed(): boolean {
+    return this.#closing;
   }
 
   /** The largest message the broker takes, in bytes. */
@@ -94,7 +108,7 @@ export class Link {
 
   /** Hands a message to the client. False: not connected, the message is dropped. */
   publish(subject: string, data: Uint8Array, reply?: string): boolean {
-    if (!this.#connected) return false;
+    if (!this.connected) return false;
     this.connection.publish(subject, data, reply === undefined ? undefined : { reply });
     return true;
   }
@@ -113,37 +127,60 @@ export class Link {
         const { data } = message;
         this.#pacer.arrive({
           size: data.length,
-          handle: () => {
-            if (data.length === 0 && message.headers?.code === 503)
-              onNoResponders?.(message.subject);
-            else onMessage(data, message.subject, message.reply);
-          },
+          handle: () => this.#deliver(message, onMessage, onNoResponders),
         });
       },
     });
     return {
       drain: async () => {
-        if (!subscription.isClosed()) await subscription.drain().catch(() => undefined);
+        if (!subscription.isClosed()) {
+          await within(CLOSE_TIMEOUT_MS, subscription.drain()).catch(() => undefined);
+        }
         await this.#pacer.settled();
       },
       unsubscribe: () => subscription.unsubscribe(),
     };
   }
 
-  /** Resolves when the broker has seen everything published so far; rejects when the connection breaks first. */
-  async flush(): Promise<void> {
-    await this.connection.flush();
+  /** Resolves when the broker has seen everything published so far; `NOT_CONNECTED` when the connection breaks first. */
+  async flush(timeoutMs = Infinity): Promise<void> {
+    try {
+      if (!this.#connected) throw new Error("there is no connection");
+      await within(timeoutMs, this.connection.flush());
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message : String(cause);
+      throw new MeshError("NOT_CONNECTED", `The broker did not confirm: ${why}.`, { cause });
+    }
   }
 
-  /** Flushes and closes. */
+  /** Flushes and closes; gives up on a broker that does not answer. */
   async close(): Promise<void> {
+    if (this.#closing) return;
     this.#closing = true;
-    if (this.#connected) await this.connection.drain().catch(() => undefined);
+    if (this.#connected) {
+      await within(CLOSE_TIMEOUT_MS, this.connection.drain()).catch(() => undefined);
+    }
     await this.connection.close();
     this.#connected = false;
   }
 
-  async #follow(events: LinkEvents): Promise<void> {
+  /** Whatever is thrown into nats.js ends its reading loop, and the connection goes deaf: so nothing is. */
+  #deliver(
+    message: Msg,
+    onMessage: OnMessage,
+    onNoResponders: ((subject: string) => void) | undefined,
+  ): void {
+    try {
+      const { data } = message;
+      if (data.length === 0 && message.headers?.code === 503) onNoResponders?.(message.subject);
+      else onMessage(data, message.subject, message.reply || undefined);
+    } catch (error) {
+      this.#events.error(error as Error);
+    }
+  }
+
+  async #follow(): Promise<void> {
+    const events = this.#events;
     for await (const status of this.connection.status()) {
       if (status.type === "disconnect" || status.type === "staleConnection") {
         if (!this.#connected || this.#closing) continue;
@@ -154,5 +191,17 @@ export class Link {
         events.restored(status.server);
       } else if (status.type === "error") events.error(status.error);
     }
+  }
+}
+
+/** What `work` resolves with, or a rejection when it takes longer. */
+async function within<T>(timeoutMs: number, work: Promise<T>): Promise<T> {
+  if (timeoutMs === Infinity) return work;
+  const { promise, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => reject(new Error(`it took over ${timeoutMs} ms`)), timeoutMs);
+  try {
+    return await Promise.race([work, promise]);
+  } finally {
+    clearTimeout(timer);
   }
 }
