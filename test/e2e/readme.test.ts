@@ -1,0 +1,46 @@
+import { execFile } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { spawnNode, startBroker } from "@plexus/testing";
+import { afterAll, beforeAll, expect, it } from "vitest";
+
+const root = join(import.meta.dirname, "..", "..");
+const run = promisify(execFile);
+let folder: string;
+
+/** Writes the README's TypeScript blocks, each named by its first line's comment, into a folder of the repository. */
+beforeAll(() => {
+  folder = mkdtempSync(join(root, "test", ".readme-"));
+  const blocks = readFileSync(join(root, "README.md"), "utf8").matchAll(
+    /```ts\n\/\/ ([\w-]+\.ts)\n([\s\S]*?)```/g,
+  );
+  for (const [, name, text] of blocks) writeFileSync(join(folder, name!), text!);
+  writeFileSync(
+    join(folder, "tsconfig.json"),
+    JSON.stringify({
+      extends: "../../tsconfig.base.json",
+      compilerOptions: { composite: false, declarationMap: false, noEmit: true, allowImportingTsExtensions: true },
+      include: ["*.ts"],
+    }),
+  );
+});
+
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+it("the README's example compiles", async () => {
+  const tsc = join(root, "node_modules", ".bin", "tsc");
+  const { stdout } = await run(tsc, ["-p", folder]).catch((error: { stdout: string }) => error);
+  expect(stdout).toBe("");
+});
+
+it("the README's example runs as it says", async () => {
+  await using broker = await startBroker();
+  const options = { env: { PLEXUS_SERVERS: broker.url } };
+  await using host = spawnNode(join(folder, "host.ts"), options);
+  await host.waitForLine(/^hosting desk-/);
+  await using ask = spawnNode(join(folder, "ask.ts"), options);
+  await ask.waitForLine(/^change 0\.04$/);
+  await ask.waitForLine(/^SPX 100 SPX 101 SPX 104 $/);
+  expect((await ask.exited).code).toBe(0);
+});
