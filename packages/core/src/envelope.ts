@@ -68,6 +68,7 @@ export interface EnvelopeFields {
 }
 
 const FIELD_COUNT = 15;
+const TEXTS = [3, 4, 5, 9, 11]; // decoded when asked for, so checked before
 const MAX_STRING = 0xffff;
 const NIL = 0xc0;
 
@@ -230,7 +231,11 @@ export class FrameWriter {
   }
 }
 
-/** An envelope as it arrived. Texts that routing does not need are decoded when they are asked for. */
+// The cursor of the envelope being read. Reading is synchronous and never nested, so one serves all.
+let at = 0;
+let end = 0;
+
+/** An envelope as it arrived: checked in full, but texts that routing does not need are decoded when asked for. */
 export class Envelope implements EnvelopeFields {
   readonly kind: Kind;
   readonly id: string;
@@ -240,48 +245,67 @@ export class Envelope implements EnvelopeFields {
   readonly seq: number;
   readonly load: number;
   readonly #bytes: Uint8Array;
-  readonly #offsets: readonly number[];
+  readonly #sender: number;
+  readonly #recipient: number;
+  readonly #name: number;
+  readonly #parents: number;
+  readonly #trace: number;
+  readonly #contentType: number;
 
-  constructor(bytes: Uint8Array, offsets: number[]) {
+  /** Reads the fields at the cursor. Throws `BAD_MESSAGE` if one has another type than the contract's. */
+  constructor(bytes: Uint8Array, count: number) {
     this.#bytes = bytes;
-    this.#offsets = offsets;
-    this.kind = (readUint(bytes, offsets[1]) ?? 0) as Kind;
-    this.id = readString(bytes, offsets[2]) ?? "";
-    this.sentAt = readUint(bytes, offsets[6]) ?? 0;
-    this.deadline = readUint(bytes, offsets[7]);
-    this.payload = readBinary(bytes, offsets[12]);
-    this.seq = readUint(bytes, offsets[13]) ?? 0;
-    this.load = readUint(bytes, offsets[14]) ?? 0;
+    const version = readUint(bytes);
+    if (version !== WIRE_VERSION) {
+      throw bad(`its version is ${version}, this side speaks ${WIRE_VERSION}`);
+    }
+    this.kind = (readUint(bytes) ?? 0) as Kind;
+    this.id = textAt(bytes, passText(bytes, "id", false)) ?? "";
+    this.#sender = passText(bytes, "sender", false);
+    this.#recipient = passText(bytes, "recipient");
+    this.#name = passText(bytes, "name", false);
+    this.sentAt = readUint(bytes) ?? 0;
+    this.deadline = readUint(bytes);
+    this.#parents = passTexts(bytes, "parents");
+    this.#trace = passText(bytes, "trace");
+    at = skim(bytes, at, end); // auth
+    this.#contentType = passText(bytes, "contentType");
+    this.payload = readBinary(bytes);
+    this.seq = count > 13 ? (readUint(bytes) ?? 0) : 0;
+    this.load = count > 14 ? (readUint(bytes) ?? 0) : 0;
+    for (let field = FIELD_COUNT; field < count; field++) at = skim(bytes, at, end);
   }
 
   get sender(): string {
-    return readString(this.#bytes, this.#offsets[3]) ?? "";
+    return textAt(this.#bytes, this.#sender) ?? "";
   }
 
   get recipient(): string | undefined {
-    return readString(this.#bytes, this.#offsets[4]);
+    return textAt(this.#bytes, this.#recipient);
   }
 
   get name(): string {
-    return readString(this.#bytes, this.#offsets[5]) ?? "";
+    return textAt(this.#bytes, this.#name) ?? "";
   }
 
   get parents(): readonly string[] | undefined {
-    return readStrings(this.#bytes, this.#offsets[8]);
+    return textsAt(this.#bytes, this.#parents);
   }
 
   get trace(): string | undefined {
-    return readString(this.#bytes, this.#offsets[9]);
+    return textAt(this.#bytes, this.#trace);
   }
 
   get contentType(): string | undefined {
-    return readString(this.#bytes, this.#offsets[11]);
+    return textAt(this.#bytes, this.#contentType);
   }
 }
 
+const REQUIRED_FIELDS = 13;
+
 /**
- * Calls `visit` with each envelope of a NATS message. Throws `BAD_MESSAGE` at the first byte that is not part of an
- * envelope of a version this code knows; the envelopes before it have been visited.
+ * Calls `visit` with each envelope of a NATS message. Throws `BAD_MESSAGE` at the first envelope that is not one of a
+ * version this code knows; those before it have been visited.
  */
 export function readFrame(bytes: Uint8Array, visit: (envelope: Envelope) => void): void {
   if (bytes.length === 0) throw bad("it is empty");
@@ -289,95 +313,122 @@ export function readFrame(bytes: Uint8Array, visit: (envelope: Envelope) => void
   while (position < bytes.length) {
     const head = bytes[position]!;
     let count: number;
-    let cursor: number;
     if (head >= 0x90 && head <= 0x9f) {
       count = head & 0x0f;
-      cursor = position + 1;
+      at = position + 1;
     } else if (head === 0xdc && position + 3 <= bytes.length) {
       count = (bytes[position + 1]! << 8) | bytes[position + 2]!;
-      cursor = position + 3;
+      at = position + 3;
     } else throw bad("it does not begin with an array");
-    if (count < 13) throw bad(`it has ${count} fields`);
-    if (count > bytes.length - cursor) throw bad("it promises more fields than it has bytes");
-    const offsets: number[] = [];
-    for (let field = 0; field < count; field++) {
-      if (field < FIELD_COUNT) offsets.push(cursor);
-      cursor = skim(bytes, cursor, bytes.length);
-    }
-    const version = readUint(bytes, offsets[0]);
-    if (version !== WIRE_VERSION)
-      throw bad(`its version is ${version}, this side speaks ${WIRE_VERSION}`);
-    visit(new Envelope(bytes, offsets));
-    position = cursor;
+    if (count < REQUIRED_FIELDS) throw bad(`it has ${count} fields`);
+    end = bytes.length;
+    const envelope = new Envelope(bytes, count);
+    position = at;
+    visit(envelope);
   }
 }
 
 const latin1Slice = Buffer.prototype.latin1Slice;
 const utf8Slice = Buffer.prototype.utf8Slice;
 
-// The readers below trust that skim() has checked the value's extent.
+/** Moves the cursor by `length` bytes. */
+function advance(length: number): void {
+  at += length;
+  if (at > end) throw bad("it ends too early");
+}
 
-function readUint(bytes: Uint8Array, offset: number | undefined): number | undefined {
-  if (offset === undefined) return undefined;
-  const head = bytes[offset]!;
+/** Reads an unsigned integer or nil. */
+function readUint(bytes: Uint8Array): number | undefined {
+  const start = at;
+  advance(1);
+  const head = bytes[start]!;
   if (head < 0x80) return head;
-  const size = head === 0xcc ? 1 : head === 0xcd ? 2 : head === 0xce ? 4 : head === 0xcf ? 8 : 0;
-  if (size === 0) {
-    if (head === NIL) return undefined;
-    throw bad("a number is missing");
-  }
+  if (head === NIL) return undefined;
+  if (head < 0xcc || head > 0xcf) throw bad("a number is missing");
+  const size = 1 << (head - 0xcc);
+  advance(size);
   let value = 0;
-  for (let i = 1; i <= size; i++) value = value * 256 + bytes[offset + i]!;
+  for (let i = start + 1; i < at; i++) value = value * 256 + bytes[i]!;
   return value;
 }
 
-function readString(bytes: Uint8Array, offset: number | undefined): string | undefined {
-  if (offset === undefined) return undefined;
+/** Passes over a text, or nil if the field may be absent, and returns where it begins. */
+function passText(bytes: Uint8Array, field: string, optional = true): number {
+  const start = at;
+  advance(1);
+  const head = bytes[start]!;
+  if (head >= 0xa0 && head < 0xc0) advance(head & 0x1f);
+  else if (head === 0xd9) {
+    advance(1);
+    advance(bytes[start + 1]!);
+  } else if (head === 0xda) {
+    advance(2);
+    advance((bytes[start + 1]! << 8) | bytes[start + 2]!);
+  } else if (head !== NIL || !optional) throw bad(`${field} is not a text`);
+  return start;
+}
+
+/** Passes over a list of texts or nil and returns where it begins. */
+function passTexts(bytes: Uint8Array, field: string): number {
+  const start = at;
+  advance(1);
+  const head = bytes[start]!;
+  if (head === NIL) return start;
+  let count = head & 0x0f;
+  if (head === 0xdc) {
+    advance(2);
+    count = (bytes[start + 1]! << 8) | bytes[start + 2]!;
+  } else if (head < 0x90 || head > 0x9f) throw bad(`${field} is not a list`);
+  for (let i = 0; i < count; i++) passText(bytes, field, false);
+  return start;
+}
+
+function readBinary(bytes: Uint8Array): Uint8Array {
+  const start = at;
+  advance(1);
+  const head = bytes[start]!;
+  if (head < 0xc4 || head > 0xc6) throw bad("the payload is missing");
+  const size = 1 << (head - 0xc4);
+  advance(size);
+  let length = 0;
+  for (let i = start + 1; i < at; i++) length = length * 256 + bytes[i]!;
+  const from = at;
+  advance(length);
+  return bytes.subarray(from, at);
+}
+
+/** The text at an offset that passText() has checked. */
+function textAt(bytes: Uint8Array, offset: number): string | undefined {
   const head = bytes[offset]!;
   if (head === NIL) return undefined;
-  let length: number;
-  let start: number;
-  if (head >= 0xa0 && head < 0xc0) {
-    length = head & 0x1f;
-    start = offset + 1;
-  } else if (head === 0xd9) {
+  let start = offset + 1;
+  let length = head & 0x1f;
+  if (head === 0xd9) {
     length = bytes[offset + 1]!;
     start = offset + 2;
   } else if (head === 0xda) {
     length = (bytes[offset + 1]! << 8) | bytes[offset + 2]!;
     start = offset + 3;
-  } else throw bad("a text is missing");
-  const end = start + length;
-  for (let i = start; i < end; i++) {
-    if (bytes[i]! >= 0x80) return utf8Slice.call(bytes, start, end);
   }
-  return latin1Slice.call(bytes, start, end);
+  const stop = start + length;
+  for (let i = start; i < stop; i++) {
+    if (bytes[i]! >= 0x80) return utf8Slice.call(bytes, start, stop);
+  }
+  return latin1Slice.call(bytes, start, stop);
 }
 
-function readStrings(bytes: Uint8Array, offset: number | undefined): string[] | undefined {
-  if (offset === undefined || bytes[offset] === NIL) return undefined;
+function textsAt(bytes: Uint8Array, offset: number): string[] | undefined {
   const head = bytes[offset]!;
+  if (head === NIL) return undefined;
   const wide = head === 0xdc;
-  if (!wide && (head < 0x90 || head > 0x9f)) throw bad("a list of ids is missing");
   const count = wide ? (bytes[offset + 1]! << 8) | bytes[offset + 2]! : head & 0x0f;
   const list: string[] = [];
-  let cursor = offset + (wide ? 3 : 1);
+  let position = offset + (wide ? 3 : 1);
   for (let i = 0; i < count; i++) {
-    const text = readString(bytes, cursor);
-    if (text !== undefined) list.push(text);
-    cursor = skim(bytes, cursor, bytes.length);
+    list.push(textAt(bytes, position) ?? "");
+    position = skim(bytes, position, bytes.length);
   }
   return list;
-}
-
-function readBinary(bytes: Uint8Array, offset: number | undefined): Uint8Array {
-  const head = offset === undefined ? NIL : bytes[offset]!;
-  const size = head === 0xc4 ? 1 : head === 0xc5 ? 2 : head === 0xc6 ? 4 : 0;
-  if (offset === undefined || size === 0) throw bad("the payload is missing");
-  let length = 0;
-  for (let i = 1; i <= size; i++) length = length * 256 + bytes[offset + i]!;
-  const start = offset + 1 + size;
-  return bytes.subarray(start, start + length);
 }
 
 function bad(why: string): MeshError {

@@ -1,3 +1,5 @@
+import { inspect } from "node:util";
+
 /**
  * Every code a Plexus error can carry, whether repeating the same request is safe by default, and what it means.
  * The codes are part of the wire contract: they never change meaning.
@@ -86,7 +88,7 @@ export function isMeshError(error: unknown, code?: ErrorCode): error is MeshErro
 export function toMeshError(error: unknown): MeshError {
   if (error instanceof MeshError) return error;
   const text =
-    error instanceof Error ? `${error.name}: ${error.message}` : `threw ${String(error)}`;
+    error instanceof Error ? `${error.name}: ${error.message}` : `threw ${inspect(error, { depth: 1 })}`;
   return new MeshError("AGENT_FAILED", text, { cause: error });
 }
 

@@ -40,6 +40,6 @@ function randomText(random: Random, length: number): string {
 /** The 128 bits of a ULID as 32 lower-case hexadecimal digits: the shape of a W3C trace id. */
 export function ulidToHex(ulid: string): string {
   let bits = 0n;
-  for (const char of ulid) bits = (bits << 5n) | BigInt(Math.max(0, BASE32.indexOf(char)));
+  for (const char of ulid.slice(-26)) bits = (bits << 5n) | BigInt(Math.max(0, BASE32.indexOf(char)));
   return (bits & ((1n << 128n) - 1n)).toString(16).padStart(32, "0");
 }
