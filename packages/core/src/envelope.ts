@@ -68,7 +68,6 @@ export interface EnvelopeFields {
 }
 
 const FIELD_COUNT = 15;
-const TEXTS = [3, 4, 5, 9, 11]; // decoded when asked for, so checked before
 const MAX_STRING = 0xffff;
 const NIL = 0xc0;
 

@@ -10,10 +10,10 @@ const MAX_DEPTH = 100;
 export function skim(bytes: Uint8Array, offset: number, end: number): number {
   let position = offset;
   let pending = 1; // values still to walk on this level
-  const outer: number[] = [];
+  let outer: number[] | undefined; // the same for the levels above, made when there is one
   for (;;) {
     while (pending === 0) {
-      const resumed = outer.pop();
+      const resumed = outer?.pop();
       if (resumed === undefined) return position;
       pending = resumed;
     }
@@ -100,6 +100,7 @@ export function skim(bytes: Uint8Array, offset: number, end: number): number {
     if (position > end) throw malformed("it ends too early");
     if (children > 0) {
       if (children > end - position) throw malformed("it promises more elements than it has bytes");
+      outer ??= [];
       if (outer.length >= MAX_DEPTH)
         throw malformed(`it is nested deeper than ${MAX_DEPTH} levels`);
       outer.push(pending);
