@@ -68,6 +68,8 @@ export interface EnvelopeFields {
 }
 
 const FIELD_COUNT = 15;
+const INITIAL_BYTES = 1_024;
+const MAX_KEPT_BYTES = 256 * 1_024;
 const MAX_STRING = 0xffff;
 const NIL = 0xc0;
 
@@ -76,13 +78,9 @@ const NIL = 0xc0;
  * the other; {@link readFrame} accepts both.
  */
 export class FrameWriter {
-  #bytes: Buffer;
+  #bytes = Buffer.allocUnsafeSlow(INITIAL_BYTES);
   #length = 0;
   #count = 0;
-
-  constructor(initialBytes = 1024) {
-    this.#bytes = Buffer.allocUnsafeSlow(initialBytes);
-  }
 
   /** Bytes written so far. */
   get length(): number {
@@ -135,12 +133,14 @@ export class FrameWriter {
     this.#count = count;
   }
 
-  /** Returns a copy of the frame's bytes and starts the next one. */
+  /** Returns the frame's bytes and starts the next one. The buffer is kept for it unless it has grown large. */
   take(): Uint8Array {
-    const frame = Buffer.from(this.#bytes.subarray(0, this.#length));
+    const used = this.#bytes.subarray(0, this.#length);
+    const large = this.#bytes.length > MAX_KEPT_BYTES;
+    if (large) this.#bytes = Buffer.allocUnsafeSlow(INITIAL_BYTES);
     this.#length = 0;
     this.#count = 0;
-    return frame;
+    return large ? used : Buffer.from(used);
   }
 
   #reserve(size: number): void {

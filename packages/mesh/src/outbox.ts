@@ -3,7 +3,8 @@ import type { Link } from "./nats/link.ts";
 
 const MAX_FRAME_ENVELOPES = 64;
 const MAX_FRAME_BYTES = 64 * 1024;
-const MAX_SLOTS = 4_096; // idle subjects kept with their buffer and their count
+const MAX_NUMBERED = 65_536; // subjects whose events are numbered; beyond, numbering starts again
+const MAX_SPARE_WRITERS = 64;
 const FLUSH_AFTER_BYTES = 2 * 1024 * 1024;
 const MAX_UNFLUSHED_BYTES = 64 * 1024 * 1024;
 
@@ -19,9 +20,6 @@ interface Slot {
   readonly subject: string;
   readonly writer: FrameWriter;
   reply: string | undefined;
-  /** Envelopes ever written; numbers the events of this publisher and subject. */
-  total: number;
-  queued: boolean;
 }
 
 /**
@@ -31,8 +29,10 @@ interface Slot {
 export class Outbox {
   readonly #link: Link;
   readonly #events: OutboxEvents;
-  readonly #slots = new Map<string, Slot>();
-  #queue: Slot[] = [];
+  /** The frames of this turn, in the order in which they were begun. */
+  #slots = new Map<string, Slot>();
+  readonly #spare: FrameWriter[] = [];
+  readonly #numbers = new Map<string, number>();
   #scheduled = false;
   #unflushed = 0;
   #flushing: Promise<void> | undefined;
@@ -55,9 +55,10 @@ export class Outbox {
     reply?: () => string,
     numbered = false,
   ): string | undefined {
-    const slot = this.#slots.get(subject) ?? this.#open(subject);
+    const slot = this.#slots.get(subject) ?? this.#begin(subject);
     const { writer } = slot;
-    if (numbered) fields.seq = slot.total + 1;
+    const number = numbered ? (this.#numbers.get(subject) ?? 0) + 1 : 0;
+    if (numbered) fields.seq = number;
     const length = writer.length;
     writer.write(fields);
     if (writer.length > this.#link.maxPayload) {
@@ -71,17 +72,9 @@ export class Outbox {
         `${fields.name}: a payload of ${fields.payload.length} bytes does not fit the broker's limit of ${this.#link.maxPayload}. Send a reference, or raise max_payload.`,
       );
     }
-    slot.total++;
+    if (numbered) this.#numbers.set(subject, number);
     if (writer.count === 1) slot.reply = reply?.();
-    if (!slot.queued) {
-      slot.queued = true;
-      this.#queue.push(slot);
-      if (!this.#scheduled) {
-        this.#scheduled = true;
-        setImmediate(this.#flush);
-      }
-    }
-    const { reply: frameReply } = slot;
+    const frameReply = slot.reply;
     if (writer.count >= MAX_FRAME_ENVELOPES || writer.length >= MAX_FRAME_BYTES) this.#send(slot);
     return frameReply;
   }
@@ -89,13 +82,13 @@ export class Outbox {
   /** Sends every frame of this turn now. */
   flushTurn(): void {
     this.#scheduled = false;
-    const queue = this.#queue;
-    this.#queue = [];
-    for (const slot of queue) {
-      slot.queued = false;
+    const slots = this.#slots;
+    this.#slots = new Map();
+    for (const slot of slots.values()) {
       if (slot.writer.count > 0) this.#send(slot);
+      if (this.#spare.length < MAX_SPARE_WRITERS) this.#spare.push(slot.writer);
     }
-    if (this.#slots.size > MAX_SLOTS) this.#slots.clear();
+    if (this.#numbers.size > MAX_NUMBERED) this.#numbers.clear();
   }
 
   /** Undefined while there is room; else a promise to wait for before sending more. Throws `OVERLOADED` at the bound. */
@@ -107,12 +100,12 @@ export class Outbox {
         `${this.#unflushed} bytes wait for the broker. Await each publish, so that it can slow you down.`,
       );
     }
+    this.flushTurn();
     return (this.#flushing ??= this.#drainOut());
   }
 
   async #drainOut(): Promise<void> {
     const bytes = this.#unflushed;
-    this.flushTurn();
     try {
       await this.#link.flush();
     } catch {
@@ -122,15 +115,17 @@ export class Outbox {
     this.#flushing = undefined;
   }
 
-  #open(subject: string): Slot {
+  #begin(subject: string): Slot {
     const slot: Slot = {
       subject,
-      writer: new FrameWriter(),
+      writer: this.#spare.pop() ?? new FrameWriter(),
       reply: undefined,
-      total: 0,
-      queued: false,
     };
     this.#slots.set(subject, slot);
+    if (!this.#scheduled) {
+      this.#scheduled = true;
+      setImmediate(this.#flush);
+    }
     return slot;
   }
 
@@ -141,6 +136,7 @@ export class Outbox {
     slot.reply = undefined;
     if (this.#link.publish(slot.subject, bytes, reply)) {
       this.#unflushed += bytes.length;
+      if (this.#unflushed >= FLUSH_AFTER_BYTES) this.#flushing ??= this.#drainOut();
       this.#events.sent(slot.subject, envelopes);
     } else this.#events.dropped(slot.subject, envelopes, reply);
   }
