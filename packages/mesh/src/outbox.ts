@@ -45,7 +45,7 @@ export class Outbox {
 
   /**
    * Adds an envelope to the subject's frame. Throws `MESSAGE_TOO_LARGE` before anything is sent.
-   * @param reply reply subject of the whole frame, chosen when the frame begins
+   * @param reply makes the reply subject of the whole frame, when the first envelope that wants an answer goes into it
    * @param numbered sets the envelope's `seq` to its number within this subject, from 1
    * @returns the reply subject of the frame the envelope went into
    */
@@ -73,7 +73,7 @@ export class Outbox {
       );
     }
     if (numbered) this.#numbers.set(subject, number);
-    if (writer.count === 1) slot.reply = reply?.();
+    slot.reply ??= reply?.(); // not of the first alone: a control message that wants no answer may be before it
     const frameReply = slot.reply;
     if (writer.count >= MAX_FRAME_ENVELOPES || writer.length >= MAX_FRAME_BYTES) this.#send(slot);
     return frameReply;
