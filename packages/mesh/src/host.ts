@@ -12,6 +12,7 @@ import {
   type Duration,
   type Envelope,
   type Kind,
+  type WireError,
 } from "@plexus/core";
 import type { z } from "zod";
 import { nowUs } from "./clock.ts";
@@ -59,6 +60,8 @@ export interface InstanceReport extends InstanceInfo {
   readonly draining: boolean;
   readonly requests: Readonly<Record<string, { readonly ok: number; readonly meanMs: number }>>;
 }
+
+const MAX_MESSAGE = 1_000; // of an error that is too large to be sent as it is
 
 /** One running agent instance. */
 export class HostedAgent implements AsyncDisposable, CallOwner {
@@ -120,7 +123,7 @@ export class HostedAgent implements AsyncDisposable, CallOwner {
     ];
     this.#control = link.subscribe(subjects.control(this.info.instance), (data, subject, reply) => {
       if (data.length === 0) return; // a caller's liveness probe: that it arrived is the answer
-      this.#guard(data, subject, (envelope) => this.#command(envelope, reply));
+      this.#guard(data, subject, reply, (envelope) => this.#command(envelope, reply));
     });
   }
 
@@ -174,11 +177,15 @@ export class HostedAgent implements AsyncDisposable, CallOwner {
       return undefined;
     } catch (cause) {
       const error = toMeshError(cause);
-      const payload = encodePayload({
-        code: error.code,
-        message: `The answer cannot be sent: ${error.message}`,
-        retryable: false,
-      });
+      const { code, message, retryable } =
+        kind === KINDS.error
+          ? (value as WireError)
+          : {
+              code: error.code,
+              message: `The answer cannot be sent: ${error.message}`,
+              retryable: false,
+            };
+      const payload = encodePayload({ code, message: message.slice(0, MAX_MESSAGE), retryable });
       this.runtime.outbox.add(call.reply, { ...fields, kind: KINDS.error, payload });
       return error;
     }
@@ -193,9 +200,11 @@ export class HostedAgent implements AsyncDisposable, CallOwner {
         { instance: this.info.instance, running: this.running.size },
         "drain timeout: canceling",
       );
-      for (const call of [...this.running.values()]) {
-        call.abandon(new MeshError("CANCELED", "The instance is shutting down."));
-      }
+      const calls = [...this.running.values()];
+      const refusal = new MeshError("OVERLOADED", "The instance shuts down; it has not run.");
+      for (const call of calls) if (call.waiting) call.abandon(refusal);
+      const reason = new MeshError("CANCELED", "The instance is shutting down.");
+      for (const call of calls) call.abandon(reason);
     }, this.#drainTimeoutMs);
     await this.gate.idle();
     clearTimeout(timer);
@@ -205,14 +214,20 @@ export class HostedAgent implements AsyncDisposable, CallOwner {
   }
 
   #receive(data: Uint8Array, subject: string, reply: string | undefined): void {
-    this.#guard(data, subject, (envelope) => this.#request(envelope, subject, reply));
+    this.#guard(data, subject, reply, (envelope) => this.#request(envelope, subject, reply));
   }
 
-  #guard(data: Uint8Array, subject: string, visit: (envelope: Envelope) => void): void {
+  #guard(
+    data: Uint8Array,
+    subject: string,
+    reply: string | undefined,
+    visit: (envelope: Envelope) => void,
+  ): void {
     try {
       readFrame(data, visit);
     } catch (error) {
       noteBadMessage(this.runtime, error, subject);
+      this.respond({ id: "", reply, name: "" }, KINDS.error, toMeshError(error).toJSON());
     }
   }
 
@@ -235,7 +250,10 @@ export class HostedAgent implements AsyncDisposable, CallOwner {
     }
     this.latency.observe(Math.max(0, nowUs() - envelope.sentAt) / 1e6);
     const call = new ServedCall(this, served, envelope, reply);
-    if (this.gate.admit(call)) return;
+    if (this.gate.admit(call)) {
+      if (call.waiting) call.wait();
+      return;
+    }
     served.metrics.failed("OVERLOADED").value++;
     const { concurrency, queueLimit } = this.gate;
     this.#refuse(

@@ -16,7 +16,7 @@ import { explain } from "./exchange.ts";
 import type { Gate, Waiting } from "./gate.ts";
 import type { RequestMetrics } from "./metrics.ts";
 import type { Runtime } from "./runtime.ts";
-import { StreamWriter } from "./stream-writer.ts";
+import { STREAM_HEARTBEAT_MS, StreamWriter } from "./stream-writer.ts";
 
 /** A handler with its types erased: schemas check what goes in and comes out. */
 export type AnyHandler = (input: unknown, context: Context) => unknown;
@@ -57,7 +57,9 @@ export class ServedCall implements Waiting {
   readonly #envelope: Envelope;
   #scope: Scope | undefined;
   #writer: StreamWriter | undefined;
-  #done = false;
+  #state: "waiting" | "running" | "done" = "waiting";
+  #refusal: MeshError | undefined;
+  #waitingBeat: NodeJS.Timeout | undefined;
 
   constructor(host: CallOwner, served: Served, envelope: Envelope, reply: string | undefined) {
     this.#host = host;
@@ -77,8 +79,27 @@ export class ServedCall implements Waiting {
     return this.reply?.startsWith(`${prefix}.`) ? `${prefix}.probe` : undefined;
   }
 
+  /** True until there is a slot for it. */
+  get waiting(): boolean {
+    return this.#state === "waiting";
+  }
+
+  /** Keeps it reachable for its caller while it waits for a slot. */
+  wait(): void {
+    this.#track();
+    if (!this.#served.capability.stream || this.#envelope.seq === 0) return;
+    this.#waitingBeat = setInterval(() => this.#heartbeat(), STREAM_HEARTBEAT_MS);
+  }
+
   start(): void {
+    clearInterval(this.#waitingBeat);
+    if (this.#state === "done") {
+      this.#host.gate.release(); // answered while it waited
+      return;
+    }
+    this.#state = "running";
     try {
+      if (this.#refusal) throw this.#refusal;
       this.#run();
     } catch (error) {
       this.#fail(error);
@@ -86,12 +107,18 @@ export class ServedCall implements Waiting {
   }
 
   cancel(reason: MeshError): void {
+    this.#refusal ??= reason;
     this.#scope?.cancel(reason);
     this.#writer?.stop(reason);
   }
 
   /** Answers with `reason` now, whatever the handler still does. */
   abandon(reason: MeshError): void {
+    if (this.waiting) {
+      clearInterval(this.#waitingBeat);
+      this.#answerError(reason);
+      return;
+    }
     this.cancel(reason);
     this.#fail(reason);
   }
@@ -121,7 +148,7 @@ export class ServedCall implements Waiting {
       return;
     }
     const result = runInScope(scope, handler, parsed.data, scope);
-    if (!(result instanceof Promise)) {
+    if (!isThenable(result)) {
       this.#succeed(result);
       return;
     }
@@ -150,10 +177,7 @@ export class ServedCall implements Waiting {
           const failure = host.respond(this, KINDS.chunk, value, seq);
           if (failure) throw failure;
         },
-        heartbeat: () => {
-          if (this.reply === undefined) return;
-          host.runtime.outbox.add(this.reply, controlFields(host.runtime, "heartbeat", this.id));
-        },
+        heartbeat: () => this.#heartbeat(),
       },
       unary ? Infinity : this.#envelope.seq,
     );
@@ -165,6 +189,12 @@ export class ServedCall implements Waiting {
       (value) => this.#succeed(value, writer.count),
       (error: unknown) => this.#fail(error),
     );
+  }
+
+  #heartbeat(): void {
+    if (this.reply === undefined) return;
+    const { runtime } = this.#host;
+    runtime.outbox.add(this.reply, controlFields(runtime, "heartbeat", this.id));
   }
 
   #track(): void {
@@ -183,10 +213,14 @@ export class ServedCall implements Waiting {
   }
 
   #fail(thrown: unknown): void {
-    if (!this.#end()) return;
-    const host = this.#host;
     const canceled = this.#scope?.canceled;
     const error = canceled && !isMeshError(thrown) ? canceled : toMeshError(thrown);
+    if (this.#answerError(error)) this.#host.gate.release();
+  }
+
+  #answerError(error: MeshError): boolean {
+    if (!this.#end()) return false;
+    const host = this.#host;
     const { metrics } = this.#served;
     metrics.failed(error.code).value++;
     metrics.duration.observe((nowMs() - this.arrivedMs) / 1_000);
@@ -197,13 +231,20 @@ export class ServedCall implements Waiting {
       );
     }
     host.respond(this, KINDS.error, error.toJSON());
-    host.gate.release();
+    return true;
   }
 
   #end(): boolean {
-    if (this.#done) return false;
-    this.#done = true;
+    if (this.#state === "done") return false;
+    this.#state = "done";
     this.#host.running.delete(this.id);
     return true;
   }
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return (
+    value instanceof Promise ||
+    (typeof value === "object" && typeof (value as { then?: unknown } | null)?.then === "function")
+  );
 }
