@@ -38,7 +38,15 @@ export function ask(
           }
         }),
       notDelivered: gone,
-      lost: gone,
+      lost: (why) => {
+        if (why === "instance") gone();
+        else
+          end(() =>
+            reject(
+              new MeshError("NOT_CONNECTED", `The connection broke before ${verb} was answered.`),
+            ),
+          );
+      },
       timeout: () =>
         end(() => reject(new MeshError("TIMEOUT", `Instance ${instance} did not answer ${verb}.`))),
     };

@@ -71,6 +71,8 @@ export abstract class Exchange implements Pending {
   readonly #finalDeadlineMs: number;
   readonly #attemptMs: number;
   readonly #scope: Scope | undefined;
+  /** The scope whose deadline and cancellation apply; undefined for a detached call. */
+  readonly #bound: Scope | undefined;
   #tried: Set<Peer> | undefined;
   #lastError: MeshError | undefined;
   #sentMs = 0;
@@ -84,10 +86,11 @@ export abstract class Exchange implements Pending {
     const scope = currentScope();
     this.#scope = scope;
     const timeoutMs = options.timeout === undefined ? route.timeoutMs : toMs(options.timeout);
-    const inherits = scope !== undefined && options.detached !== true;
+    const bound = options.detached === true ? undefined : scope;
+    this.#bound = bound;
     this.#finalDeadlineMs = Math.min(
       this.#startedMs + timeoutMs,
-      inherits ? scope.deadlineMs : Infinity,
+      bound ? bound.deadlineMs : Infinity,
     );
     this.#attemptMs =
       options.attemptTimeout !== undefined && route.capability.idempotent === true
@@ -99,7 +102,7 @@ export abstract class Exchange implements Pending {
       signal.addEventListener("abort", abort, { once: true });
       this.onSettled(() => signal.removeEventListener("abort", abort));
     }
-    if (inherits) this.onSettled(scope.onCancel((reason) => this.cancel(reason)));
+    if (bound) this.onSettled(bound.onCancel((reason) => this.cancel(reason)));
   }
 
   /** Credit for a stream's first chunks; 0 asks for a plain answer. */
@@ -117,8 +120,7 @@ export abstract class Exchange implements Pending {
   /** Sends the request. Call once. */
   start(signal?: AbortSignal): void {
     if (signal?.aborted) this.cancel(signal.reason);
-    else if (this.#scope?.canceled && this.#finalDeadlineMs !== Infinity)
-      this.cancel(this.#scope.canceled);
+    else if (this.#bound?.canceled) this.cancel(this.#bound.canceled);
     else if (this.#finalDeadlineMs <= this.#startedMs) this.timeout();
     else this.#attempt();
   }
@@ -160,7 +162,11 @@ export abstract class Exchange implements Pending {
     } else this.#attempt();
   }
 
-  lost(why: "instance" | "connection"): void {
+  lost(why: "instance" | "connection" | "closing"): void {
+    if (why === "closing") {
+      this.cancel(new Error("this connection to the mesh is closing"));
+      return;
+    }
     const name = `${this.route.agent}.${this.route.name}`;
     const error =
       why === "instance"
@@ -181,6 +187,11 @@ export abstract class Exchange implements Pending {
     const now = nowMs();
     const { peer } = this;
     if (peer && now < this.#finalDeadlineMs) {
+      if (this.begun) {
+        this.deadlineMs = this.#finalDeadlineMs; // it answers: the attempt has succeeded
+        this.route.runtime.inbox.add(this);
+        return;
+      }
       this.sendCancel();
       this.#leave();
       peer.observe(now - this.#sentMs, peer.outstanding, now);
@@ -247,6 +258,10 @@ export abstract class Exchange implements Pending {
     this.id = newId();
     this.#firstId ??= this.id;
     this.deadlineMs = Math.min(this.#finalDeadlineMs, now + this.#attemptMs);
+    if (runtime.link.closed) {
+      this.#finish(new MeshError("NOT_CONNECTED", "This connection to the mesh is closed."));
+      return;
+    }
     if (!runtime.link.connected) {
       this.deadlineMs = this.#finalDeadlineMs;
       runtime.inbox.add(this);
@@ -257,11 +272,15 @@ export abstract class Exchange implements Pending {
       this.onSettled(forget);
       return;
     }
-    let peer: Peer;
+    let peer: Peer | undefined;
     try {
       peer = this.#place();
     } catch (error) {
       this.#finish(error as MeshError);
+      return;
+    }
+    if (peer === undefined) {
+      if (!this.#awaitReturn(now)) this.#finish(this.#nobody());
       return;
     }
     this.peer = peer;
@@ -284,7 +303,7 @@ export abstract class Exchange implements Pending {
           recipient: peer.id,
           name: route.name,
           sentAt,
-          deadline: sentAt + Math.ceil((this.deadlineMs - now) * 1_000),
+          deadline: sentAt + Math.ceil((this.#answerBy - now) * 1_000),
           parents: this.#scope ? [this.#scope.id] : undefined,
           trace: this.#trace(),
           payload: this.#payload,
@@ -305,22 +324,54 @@ export abstract class Exchange implements Pending {
     return `00-${root}-${root.slice(16)}-01`;
   }
 
-  #place(): Peer {
+  /** A stream may go on after the time that its attempt has to begin in. */
+  get #answerBy(): number {
+    return this.credit > 0 ? this.#finalDeadlineMs : this.deadlineMs;
+  }
+
+  #place(): Peer | undefined {
     const { agent, name, placement, runtime } = this.route;
     let candidates = runtime.directory.candidates(agent, name);
     const tried = this.#tried;
     if (tried) candidates = candidates.filter((peer) => !tried.has(peer));
-    if (candidates.length > 0) {
-      return placement.pick(candidates, this.#key, Math.random) as Peer;
-    }
-    if (this.#lastError) throw this.#lastError;
+    if (candidates.length === 0) return undefined;
+    return placement.pick(candidates, this.#key, Math.random) as Peer;
+  }
+
+  /** Why there is no instance to send to. */
+  #nobody(): MeshError {
+    const { agent, name, runtime } = this.route;
+    if (this.#lastError) return this.#lastError;
     if (runtime.directory.has(agent)) {
-      throw new MeshError("NO_CAPABILITY", `No live instance of agent ${agent} offers ${name}.`);
+      return new MeshError("NO_CAPABILITY", `No live instance of agent ${agent} offers ${name}.`);
     }
-    throw new MeshError(
+    return new MeshError(
       "NO_AGENT",
       `No live instance of agent ${agent} is in mesh ${runtime.subjects.mesh}. Start one, or wait with mesh.waitFor().`,
     );
+  }
+
+  /** When the broker was away, instances come back one by one: waits for the next of them. False: no use to wait. */
+  #awaitReturn(now: number): boolean {
+    const { agent, runtime } = this.route;
+    if (now >= runtime.returnsUntilMs || this.#lastError?.code === "OVERLOADED") return false;
+    this.deadlineMs = this.#finalDeadlineMs;
+    runtime.inbox.add(this);
+    const end = (): void => {
+      stop();
+      clearTimeout(timer);
+    };
+    const again = (): void => {
+      end();
+      runtime.inbox.delete(this.id);
+      if (!this.settled) this.#attempt();
+    };
+    const stop = runtime.directory.watch(({ type, instance }) => {
+      if (type !== "left" && instance.agent === agent) again();
+    });
+    const timer = setTimeout(again, runtime.returnsUntilMs - now);
+    this.onSettled(end);
+    return true;
   }
 
   #elsewhere(outcome: AttemptOutcome, error: MeshError | undefined, why: string): void {

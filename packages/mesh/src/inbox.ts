@@ -1,4 +1,4 @@
-import { readFrame, type Envelope } from "@plexus/core";
+import { KINDS, MeshError, readFrame, type Envelope, type Kind } from "@plexus/core";
 import { nowMs } from "./clock.ts";
 import type { Link, LinkSubscription } from "./nats/link.ts";
 
@@ -14,12 +14,13 @@ export interface Pending {
   answer(envelope: Envelope): void;
   /** The broker found nobody on the subject: it did not run. */
   notDelivered(): void;
-  /** The instance or the connection is gone: it may have run. */
-  lost(why: "instance" | "connection"): void;
+  /** The instance or the connection is gone, or is about to be: it may have run. */
+  lost(why: "instance" | "connection" | "closing"): void;
   timeout(): void;
 }
 
 const SWEEP_MS = 10;
+const ANSWERS = new Set<Kind>([KINDS.response, KINDS.error, KINDS.chunk, KINDS.control]);
 
 /**
  * One wildcard subscription for every answer this process waits for, and one timer for all their deadlines: a request
@@ -34,7 +35,10 @@ export class Inbox {
   #nextFrame = 0;
   #earliest = Infinity;
   #timer: NodeJS.Timeout | undefined;
-  readonly #visit = (envelope: Envelope): void => this.#pending.get(envelope.id)?.answer(envelope);
+  readonly #visit = (envelope: Envelope): void => {
+    if (ANSWERS.has(envelope.kind)) this.#pending.get(envelope.id)?.answer(envelope);
+    else this.#onBadMessage(new MeshError("BAD_MESSAGE", "Not an answer."));
+  };
 
   /** Makes the reply subject of the next frame. */
   readonly nextReply = (): string => `${this.prefix}.${this.#nextFrame++}`;
@@ -83,7 +87,6 @@ export class Inbox {
 
   /** The connection broke: every request under way is lost. */
   connectionLost(): void {
-    this.#probes.clear();
     for (const pending of this.#snapshot()) {
       if (pending.target !== undefined) pending.lost("connection");
     }
@@ -94,11 +97,17 @@ export class Inbox {
     for (const pending of this.#snapshot()) if (pending.frame === reply) pending.notDelivered();
   }
 
-  /** Ends the subscription; `fail` is called for whatever still waits. */
-  close(fail: (pending: Pending) => void): void {
+  /** The instances that somebody waits for. */
+  targets(): Set<string> {
+    const targets = new Set<string>();
+    for (const { target } of this.#pending.values()) if (target !== undefined) targets.add(target);
+    return targets;
+  }
+
+  /** Ends the subscription and whatever still waits. */
+  close(): void {
+    for (const pending of this.#snapshot()) pending.lost("closing");
     clearInterval(this.#timer);
-    for (const pending of this.#snapshot()) fail(pending);
-    this.#pending.clear();
     this.#subscription.unsubscribe();
   }
 

@@ -69,6 +69,9 @@ export interface Hosted extends AsyncDisposable {
   drain(): Promise<void>;
 }
 
+const RETURN_MS = 5_000; // processes try to reconnect every 250 to 500 ms and then register again
+const BROKER_TIMEOUT_MS = 5_000;
+
 /** Joins a mesh. Throws `NOT_CONNECTED`, `UNAUTHORIZED` or `INCOMPATIBLE_BROKER` when that is impossible. */
 export async function connect(options: ConnectOptions = {}): Promise<Mesh> {
   const mesh = new Mesh(options);
@@ -106,13 +109,14 @@ export class Mesh implements AsyncDisposable {
   #server: Promise<ObservabilityServer> | undefined;
   #hosted = 0;
   #closing: Promise<void> | undefined;
+  #closed = false;
 
   /** Use {@link connect}. */
   constructor(options: ConnectOptions) {
     const { env } = process;
     this.mesh = token("Mesh name", options.mesh ?? env["PLEXUS_MESH"] ?? "plexus");
     this.name = token("Process name", options.name ?? env["PLEXUS_NAME"] ?? "agent");
-    this.client = `${this.name}-${randomInt(36 ** 6)
+    this.client = `${this.name.slice(0, 48)}-${randomInt(36 ** 6)
       .toString(36)
       .padStart(6, "0")}`;
     const port = env["PLEXUS_HTTP_PORT"];
@@ -161,6 +165,7 @@ export class Mesh implements AsyncDisposable {
       directory: this.#directory,
       metrics,
       log: this.log,
+      returnsUntilMs: -Infinity,
       whenConnected: (resume) => {
         this.#waitingForConnection.add(resume);
         return () => this.#waitingForConnection.delete(resume);
@@ -194,7 +199,7 @@ export class Mesh implements AsyncDisposable {
     handlers: Handlers<A>,
     options: HostOptions = {},
   ): Promise<Hosted> {
-    const runtime = this.#open();
+    const runtime = this.#staying();
     if (contract?.kind !== "agent") {
       throw new MeshError("INVALID_CONTRACT", "mesh.host() takes a contract made by agent().");
     }
@@ -208,16 +213,21 @@ export class Mesh implements AsyncDisposable {
       await this.#registry?.leave(info);
       this.#micro?.remove(host);
     });
-    host.listen();
-    this.#hosts.add(host);
-    this.#micro?.add(host);
-    // The broker must know the subscriptions before anyone learns that the instance exists.
-    await runtime.link.flush();
-    await this.#registry?.register(info);
     const drain = async (): Promise<void> => {
       await host.drain();
       this.#hosts.delete(host);
     };
+    host.listen();
+    this.#hosts.add(host);
+    this.#micro?.add(host);
+    try {
+      // The broker must know the subscriptions before anyone learns that the instance exists.
+      await runtime.link.flush(BROKER_TIMEOUT_MS);
+      await this.#registry?.register(info);
+    } catch (error) {
+      await drain();
+      throw error;
+    }
     return { info, drain, [Symbol.asyncDispose]: drain };
   }
 
@@ -268,7 +278,7 @@ export class Mesh implements AsyncDisposable {
     handler: EventHandler<T>,
     options: SubscribeOptions<T["parameters"][number]> = {},
   ): Promise<Subscription> {
-    const runtime = this.#open();
+    const runtime = this.#staying();
     const subscriber = new Subscriber(
       runtime,
       topic,
@@ -277,7 +287,12 @@ export class Mesh implements AsyncDisposable {
       () => this.#subscribers.delete(subscriber),
     );
     this.#subscribers.add(subscriber);
-    await runtime.link.flush();
+    try {
+      await runtime.link.flush(BROKER_TIMEOUT_MS);
+    } catch (error) {
+      await subscriber.unsubscribe();
+      throw error;
+    }
     return subscriber;
   }
 
@@ -291,7 +306,13 @@ export class Mesh implements AsyncDisposable {
 
   /** Calls `listener` whenever an instance joins, changes or leaves. Returns the function that ends it. */
   watch(listener: (change: MembershipChange) => void): () => void {
-    return this.#directory.watch(listener);
+    return this.#directory.watch((change) => {
+      try {
+        listener(change);
+      } catch (error) {
+        this.log.error({ err: error }, "a listener of mesh.watch() failed");
+      }
+    });
   }
 
   /** Resolves once at least `instances` (default 1) of an agent are live. Rejects with `NO_AGENT` after `timeout` (30 s). */
@@ -357,12 +378,13 @@ export class Mesh implements AsyncDisposable {
   async #close(): Promise<void> {
     await Promise.all([...this.#hosts].map((host) => host.drain()));
     await Promise.all([...this.#subscribers].map((subscriber) => subscriber.unsubscribe()));
+    this.#closed = true;
     this.#watchdog?.close();
     this.#registry?.close();
     const runtime = this.#runtime;
     if (runtime) {
+      runtime.inbox.close();
       runtime.outbox.flushTurn();
-      runtime.inbox.close((pending) => pending.lost("connection"));
       await runtime.link.close();
     }
     await this.#server?.then(
@@ -372,11 +394,20 @@ export class Mesh implements AsyncDisposable {
     this.#metrics.registry.clear();
   }
 
+  /** What calls and publishes need; handlers that are finishing may still make them. */
   #open(): Runtime {
-    if (this.#runtime === undefined || this.#closing) {
+    if (this.#runtime === undefined || this.#closed) {
       throw new MeshError("NOT_CONNECTED", `This connection to mesh ${this.mesh} is closed.`);
     }
     return this.#runtime;
+  }
+
+  /** What hosts and subscribers need: a connection that is not about to close. */
+  #staying(): Runtime {
+    if (this.#closing) {
+      throw new MeshError("NOT_CONNECTED", `This connection to mesh ${this.mesh} is closing.`);
+    }
+    return this.#open();
   }
 
   #serve(options: HttpOptions): Promise<ObservabilityServer> {
@@ -399,6 +430,7 @@ export class Mesh implements AsyncDisposable {
     this.log.warn({ server }, "connection to the broker restored");
     this.#metrics.connected.value = 1;
     this.#metrics.reconnects.value++;
+    if (this.#runtime) this.#runtime.returnsUntilMs = nowMs() + RETURN_MS;
     const waiting = [...this.#waitingForConnection];
     this.#waitingForConnection.clear();
     for (const resume of waiting) resume();

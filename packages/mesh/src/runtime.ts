@@ -19,6 +19,8 @@ export interface Runtime {
   readonly directory: Directory;
   readonly metrics: Metrics;
   readonly log: Logger;
+  /** Monotonic ms until which instances may still be on their way back, after the broker was away. */
+  returnsUntilMs: number;
   /** Runs `resume` once, when the connection is back; returns the function that takes it off the list. */
   whenConnected(resume: () => void): () => void;
 }

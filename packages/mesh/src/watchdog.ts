@@ -16,7 +16,9 @@ const NOTHING = new Uint8Array(0);
 export class Watchdog {
   readonly #runtime: Runtime;
   readonly #hosts: Set<HostedAgent>;
-  readonly #busy = new Set<string>();
+  /** Instances that somebody waited for at the last probe. */
+  #busy = new Set<string>();
+  /** Reply subjects of the running probes, by probed subject. */
   readonly #probes = new Map<string, string>();
   readonly #timer: NodeJS.Timeout;
   #ticks = 0;
@@ -48,27 +50,27 @@ export class Watchdog {
         );
     }
     if (++this.#ticks % PROBE_EVERY_TICKS !== 0 || !this.#runtime.link.connected) return;
-    this.#probeInstances();
-    this.#probeCallers(now);
+    this.#probe(new Map([...this.#slowInstances(), ...this.#slowCallers(now)]));
   }
 
-  /** Probes the instances that have kept somebody waiting for a whole period. */
-  #probeInstances(): void {
+  /** The instances that have kept somebody waiting for a whole period, in the registry or not. */
+  *#slowInstances(): Iterable<[subject: string, gone: () => void]> {
     const { directory, inbox, subjects } = this.#runtime;
-    const busyBefore = new Set(this.#busy);
-    this.#busy.clear();
-    for (const peer of directory.peers()) {
-      if (peer.outstanding === 0) continue;
-      this.#busy.add(peer.id);
-      if (!busyBefore.has(peer.id)) continue;
-      this.#probe(subjects.control(peer.id), () => {
-        directory.remove(peer.id);
-        inbox.instanceGone(peer.id);
-      });
+    const busyBefore = this.#busy;
+    this.#busy = inbox.targets();
+    for (const instance of this.#busy) {
+      if (!busyBefore.has(instance)) continue;
+      yield [
+        subjects.control(instance),
+        () => {
+          directory.remove(instance);
+          inbox.instanceGone(instance);
+        },
+      ];
     }
   }
 
-  #probeCallers(now: number): void {
+  #slowCallers(now: number): [subject: string, gone: () => void][] {
     const inboxes = new Set<string>();
     for (const host of this.#hosts) {
       for (const call of host.running.values()) {
@@ -76,7 +78,7 @@ export class Watchdog {
         if (callerInbox && now - call.arrivedMs > PROBE_CALLER_AFTER_MS) inboxes.add(callerInbox);
       }
     }
-    for (const inbox of inboxes) this.#probe(inbox, () => this.#callerGone(inbox));
+    return [...inboxes].map((inbox) => [inbox, () => this.#callerGone(inbox)]);
   }
 
   #callerGone(inbox: string): void {
@@ -88,17 +90,23 @@ export class Watchdog {
     }
   }
 
-  #probe(subject: string, gone: () => void): void {
+  /** A probe that brings no answer found somebody alive; it is repeated until nobody wants to know. */
+  #probe(wanted: Map<string, () => void>): void {
     const { inbox, link } = this.#runtime;
-    // One probe per subject at a time: the previous one was answered by silence, which means alive.
-    const previous = this.#probes.get(subject);
-    if (previous !== undefined) inbox.forgetProbe(previous);
-    const reply = inbox.probe(() => {
+    for (const [subject, reply] of this.#probes) {
+      if (wanted.has(subject)) continue;
+      inbox.forgetProbe(reply);
       this.#probes.delete(subject);
-      gone();
-    });
-    this.#probes.set(subject, reply);
-    if (this.#probes.size > 4_096) this.#probes.clear();
-    link.publish(subject, NOTHING, reply);
+    }
+    for (const [subject, gone] of wanted) {
+      const reply =
+        this.#probes.get(subject) ??
+        inbox.probe(() => {
+          this.#probes.delete(subject);
+          gone();
+        });
+      this.#probes.set(subject, reply);
+      link.publish(subject, NOTHING, reply);
+    }
   }
 }
