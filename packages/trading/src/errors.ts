@@ -8,7 +8,13 @@ export type TradingErrorCode =
   /** A bounded buffer is full. */
   | "BUFFER_FULL"
   /** Two shards report the same book or symbol. */
-  | "DUPLICATE_BOOK";
+  | "DUPLICATE_BOOK"
+  /** The processes of a run did not all come up, or not in time. */
+  | "NOT_READY"
+  /** A process of a run ended or gave up before the run did. */
+  | "PROCESS_DIED"
+  /** A run has made no progress for too long. */
+  | "STALLED";
 
 /** Every error this domain raises. Match on `code`, never on the message. */
 export class TradingError extends Error {

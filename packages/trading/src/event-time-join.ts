@@ -5,8 +5,8 @@ import type { SentimentView } from "./sentiment.ts";
 import type { TechnicalSignal } from "./technical.ts";
 
 /** What a strategy decides on: the signal of a bar in month M and the views as of month M - 1. */
-export interface JoinedInput extends Views {
-  readonly signal: TechnicalSignal;
+export interface JoinedInput<Signal extends TechnicalSignal = TechnicalSignal> extends Views {
+  readonly signal: Signal;
 }
 
 export interface EventTimeJoinOptions {
@@ -36,7 +36,7 @@ export interface EventTimeJoinStats {
  * the views as of M - 1, after all earlier signals of its symbol, however signals and views interleave on arrival.
  * Signals of one symbol must be pushed in order; views may come in any order. Each push answers what became ready.
  */
-export class EventTimeJoin {
+export class EventTimeJoin<Signal extends TechnicalSignal = TechnicalSignal> {
   readonly #stats: EventTimeJoinStats = {
     joined: 0,
     buffered: 0,
@@ -49,7 +49,7 @@ export class EventTimeJoin {
   readonly #views: MonthlyViews;
   readonly #maxBuffered: number;
   readonly #nextSeq = new Map<string, number>();
-  readonly #queues = new Map<string, TechnicalSignal[]>();
+  readonly #queues = new Map<string, Signal[]>();
   /** Symbols by the month that their oldest waiting signal needs. */
   readonly #waiting = new Map<number, Set<string>>();
 
@@ -62,7 +62,7 @@ export class EventTimeJoin {
     return this.#stats;
   }
 
-  pushSignal(signal: TechnicalSignal): JoinedInput[] {
+  pushSignal(signal: Signal): JoinedInput<Signal>[] {
     const { symbol, seq } = signal;
     const next = this.#nextSeq.get(symbol) ?? 0;
     if (seq < next) {
@@ -87,19 +87,19 @@ export class EventTimeJoin {
     return [];
   }
 
-  pushFundamental(view: FundamentalView): JoinedInput[] {
+  pushFundamental(view: FundamentalView): JoinedInput<Signal>[] {
     const month = monthIndex(view.asOf);
     return this.#release(month, this.#views.add(month, "fundamental", view));
   }
 
-  pushSentiment(view: SentimentView): JoinedInput[] {
+  pushSentiment(view: SentimentView): JoinedInput<Signal>[] {
     const month = monthIndex(view.asOf);
     return this.#release(month, this.#views.add(month, "sentiment", view));
   }
 
   /** Moves on the symbols that waited for this month, or for one that will not come any more. */
-  #release(month: number, isNew: boolean): JoinedInput[] {
-    const ready: JoinedInput[] = [];
+  #release(month: number, isNew: boolean): JoinedInput<Signal>[] {
+    const ready: JoinedInput<Signal>[] = [];
     if (!isNew) {
       this.#stats.duplicateViews += 1;
       return ready;
@@ -114,7 +114,7 @@ export class EventTimeJoin {
     return ready;
   }
 
-  #drain(symbol: string, ready: JoinedInput[]): void {
+  #drain(symbol: string, ready: JoinedInput<Signal>[]): void {
     const queue = this.#queues.get(symbol) ?? [];
     let done = 0;
     for (const signal of queue) {
@@ -131,7 +131,7 @@ export class EventTimeJoin {
     else queue.splice(0, done);
   }
 
-  #join(signal: TechnicalSignal): JoinedInput | "late" | "wait" {
+  #join(signal: Signal): JoinedInput<Signal> | "late" | "wait" {
     const month = neededMonth(signal);
     const views = this.#views.get(month);
     if (views !== undefined) {
@@ -143,7 +143,7 @@ export class EventTimeJoin {
     return "late";
   }
 
-  #overflow(): JoinedInput[] {
+  #overflow(): JoinedInput<Signal>[] {
     this.#stats.overflowed += 1;
     return [];
   }

@@ -69,3 +69,12 @@ export {
   type Universe,
   universe,
 } from "./simulate.ts";
+
+// The distributed application
+export { agents as tradingAgents, Phase, SeatStatus } from "./contracts.ts";
+export { Desk, type DeskPatience, type Progress } from "./desk.ts";
+export { barsBefore, type FeedSchedule, feedSchedule, type Slot } from "./feed-schedule.ts";
+export { Latency, type LatencySummary } from "./latency.ts";
+export { type Figures, type Flow, hopNames, type Outcome } from "./outcome.ts";
+export { MAX_REPLICAS, replicasOf, Role, RunPlan } from "./run-plan.ts";
+export { takeSeat } from "./agents/seat.ts";

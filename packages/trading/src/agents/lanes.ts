@@ -1,0 +1,55 @@
+/** Tasks in lanes: one after the other within a lane, lanes side by side. */
+export class Lanes {
+  readonly #tails = new Map<string, Promise<void>>();
+  readonly #limit: number;
+  readonly #failed: (error: unknown) => void;
+  #pending = 0;
+  #room: PromiseWithResolvers<void> | undefined;
+  #idle: PromiseWithResolvers<void> | undefined;
+
+  /**
+   * @param limit tasks that may be pending before `add` asks to wait
+   * @param failed told about the first task that throws, and every later one
+   */
+  constructor(limit: number, failed: (error: unknown) => void) {
+    this.#limit = limit;
+    this.#failed = failed;
+  }
+
+  get pending(): number {
+    return this.#pending;
+  }
+
+  /** Queues a task. A promise that comes back asks to wait for room before the next one. */
+  add(lane: string, task: () => Promise<void>): Promise<void> | undefined {
+    this.#pending += 1;
+    const tail = (this.#tails.get(lane) ?? Promise.resolve()).then(task);
+    const settled = tail.catch(this.#failed).then(() => {
+      this.#pending -= 1;
+      if (this.#tails.get(lane) === settled) this.#tails.delete(lane);
+      if (this.#pending < this.#limit) this.#settle("room");
+      if (this.#pending === 0) this.#settle("idle");
+    });
+    this.#tails.set(lane, settled);
+    if (this.#pending < this.#limit) return undefined;
+    this.#room ??= Promise.withResolvers();
+    return this.#room.promise;
+  }
+
+  /** Resolves when nothing is pending. */
+  async idle(): Promise<void> {
+    if (this.#pending === 0) return;
+    this.#idle ??= Promise.withResolvers();
+    await this.#idle.promise;
+  }
+
+  #settle(which: "room" | "idle"): void {
+    if (which === "room") {
+      this.#room?.resolve();
+      this.#room = undefined;
+    } else {
+      this.#idle?.resolve();
+      this.#idle = undefined;
+    }
+  }
+}

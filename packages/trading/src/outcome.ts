@@ -1,0 +1,200 @@
+import { type ClosingReport, closingReport } from "./closing-report.ts";
+import { type SeatStatus, strategyRoles } from "./contracts.ts";
+import { type LatencySummary, mergeLatencies } from "./latency.ts";
+import type { PortfolioReport } from "./report.ts";
+import type { Role, RunPlan } from "./run-plan.ts";
+
+/** Messages between two layers: what the senders counted against what the receivers counted. */
+export interface Flow {
+  readonly from: string;
+  readonly to: string;
+  readonly what: string;
+  /** What should have been received: sent, times the receivers that each get a copy. */
+  readonly expected: number;
+  readonly received: number;
+}
+
+/** The figures of a run so far or at its end, summed over all processes. */
+export interface Figures {
+  readonly bars: number;
+  readonly signals: number;
+  readonly decisions: Readonly<Record<"hold" | "buy" | "sell", number>>;
+  readonly orders: number;
+  readonly fills: number;
+  readonly rejected: number;
+  readonly rejections: Readonly<Record<string, number>>;
+  /** Orders approved for fewer shares than they asked for. */
+  readonly reduced: number;
+  readonly duplicates: number;
+  readonly flows: readonly Flow[];
+  /** By hop, see `hopNames`. */
+  readonly latency: Readonly<Record<string, LatencySummary>>;
+}
+
+/** What a latency measures, in the order of a signal's way. */
+export const hopNames = {
+  late: "publisher's delay",
+  bars: "market data → technical",
+  marks: "market data → portfolio",
+  months: "macro → fundamental, sentiment",
+  views: "fundamental, sentiment → strategy",
+  signals: "technical → strategy",
+  orders: "strategy → risk",
+  approvals: "risk → order",
+  fills: "order → portfolio",
+  decision: "bar due → decision",
+  booked: "bar due → fill booked",
+} as const;
+
+/** A run that has ended. */
+export interface Outcome extends Figures {
+  readonly plan: RunPlan;
+  /** Ended before its time by request. */
+  readonly stopped: boolean;
+  readonly report: PortfolioReport;
+  readonly closing: ClosingReport;
+  /** Messages that were sent and never processed; must be 0. */
+  readonly lost: number;
+  /** From the moment the first bar was due until the last decision. */
+  readonly seconds: number;
+  readonly signalsPerSecond: number;
+  readonly processes: number;
+  /** Why the run is incomplete, if it is. */
+  readonly error?: { readonly code: string; readonly message: string };
+}
+
+export function figures(seats: readonly SeatStatus[], plan: RunPlan): Figures {
+  const flows = flowsOf(seats, plan);
+  const counted = new Map<string, number>();
+  for (const { counts } of seats) {
+    for (const [name, value] of Object.entries(counts)) {
+      counted.set(name, (counted.get(name) ?? 0) + value);
+    }
+  }
+  const count = (name: string): number => counted.get(name) ?? 0;
+  const rejections = Object.fromEntries(
+    [...counted]
+      .filter(([name]) => name.startsWith(REJECTED))
+      .map(([name, value]) => [name.slice(REJECTED.length), value] as const)
+      .toSorted(([, a], [, b]) => b - a),
+  );
+  return {
+    bars: sum(seats, ["index", "stocks"], "sent", "bars"),
+    signals: sum(seats, ["technical"], "sent", "signals"),
+    decisions: { hold: count("hold"), buy: count("buy"), sell: count("sell") },
+    orders: sum(seats, strategyRoles, "sent", "orders"),
+    fills: sum(seats, ["portfolio"], "received", "fills"),
+    rejected: Object.values(rejections).reduce((total, value) => total + value, 0),
+    rejections,
+    reduced: count("reduced"),
+    duplicates: seats.reduce((total, { duplicates }) => total + duplicates, 0),
+    flows,
+    latency: Object.fromEntries(
+      Object.keys(hopNames).map((hop) => [
+        hop,
+        mergeLatencies(seats.map(({ latency }) => latency[hop])).summary(),
+      ]),
+    ),
+  };
+}
+
+/** The figures of a run that has ended, with its books. */
+export function outcome(
+  seats: readonly SeatStatus[],
+  run: Pick<Outcome, "plan" | "stopped" | "report"> & {
+    readonly startAtUs: number;
+    readonly error?: Outcome["error"] | undefined;
+  },
+): Outcome {
+  const { plan, stopped, report, startAtUs, error } = run;
+  const totals = figures(seats, plan);
+  const lastAt = seats.reduce((latest, seat) => Math.max(latest, seat.lastAt), startAtUs);
+  const seconds = (lastAt - startAtUs) / 1e6;
+  const missing = totals.flows.reduce(
+    (total, { expected, received }) => total + Math.max(0, expected - received),
+    0,
+  );
+  return {
+    ...totals,
+    plan,
+    stopped,
+    report,
+    closing: closingReport(report),
+    lost: missing + report.held,
+    seconds,
+    signalsPerSecond: seconds === 0 ? 0 : totals.signals / seconds,
+    processes: seats.length,
+    ...(error === undefined ? {} : { error }),
+  };
+}
+
+const REJECTED = "rejected:";
+
+function flowsOf(seats: readonly SeatStatus[], { replicas }: RunPlan): Flow[] {
+  const sent = (roles: readonly Role[], hop: string) => sum(seats, roles, "sent", hop);
+  const received = (roles: readonly Role[], hop: string) => sum(seats, roles, "received", hop);
+  const bars = sent(["index", "stocks"], "bars");
+  const months = sent(["macro"], "months");
+  const views = sent(["fundamental", "sentiment"], "views");
+  const signals = sent(["technical"], "signals");
+  const decisions = seats.reduce(
+    (total, { counts }) =>
+      total + (counts["hold"] ?? 0) + (counts["buy"] ?? 0) + (counts["sell"] ?? 0),
+    0,
+  );
+  const strategyReplicas = strategyRoles.reduce((total, role) => total + replicas[role], 0);
+  const flow = (from: string, to: string, what: string, expected: number, got: number): Flow => ({
+    from,
+    to,
+    what,
+    expected,
+    received: got,
+  });
+  return [
+    flow("market data", "technical", "bars", bars, received(["technical"], "bars")),
+    flow("market data", "portfolio", "bars", bars, received(["portfolio"], "marks")),
+    // Of three messages a month, two are for every fundamental analyst and one for every sentiment analyst.
+    flow(
+      "macro",
+      "analysts",
+      "months",
+      (months / 3) * (2 * replicas.fundamental + replicas.sentiment),
+      received(["fundamental"], "months") + received(["sentiment"], "headlines"),
+    ),
+    flow(
+      "analysts",
+      "strategies",
+      "views",
+      views * strategyReplicas,
+      received(strategyRoles, "views"),
+    ),
+    flow("technical", "strategies", "signals", signals * 3, received(strategyRoles, "signals")),
+    flow("strategies", "strategies", "decisions", received(strategyRoles, "signals"), decisions),
+    flow(
+      "strategies",
+      "risk",
+      "orders",
+      sent(strategyRoles, "orders"),
+      received(["risk"], "orders"),
+    ),
+    flow(
+      "risk",
+      "order",
+      "approvals",
+      sent(["risk"], "approvals"),
+      received(["order"], "approvals"),
+    ),
+    flow("order", "portfolio", "fills", sent(["order"], "fills"), received(["portfolio"], "fills")),
+  ];
+}
+
+function sum(
+  seats: readonly SeatStatus[],
+  roles: readonly Role[],
+  direction: "sent" | "received",
+  hop: string,
+): number {
+  return seats
+    .filter(({ role }) => roles.includes(role))
+    .reduce((total, seat) => total + (seat[direction][hop] ?? 0), 0);
+}

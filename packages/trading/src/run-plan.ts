@@ -1,0 +1,41 @@
+import * as z from "zod";
+import { SHARDS } from "./shard.ts";
+
+/** The processes of the application, layer by layer. */
+export const Role = z.enum([
+  "index",
+  "stocks",
+  "macro",
+  "technical",
+  "fundamental",
+  "sentiment",
+  "trend",
+  "reversion",
+  "regime",
+  "risk",
+  "order",
+  "portfolio",
+]);
+export type Role = z.infer<typeof Role>;
+
+/** The most replicas a role can have: one for each shard. */
+export const MAX_REPLICAS = SHARDS;
+
+/** What every process must know to take its part in a run. */
+export const RunPlan = z.object({
+  /** 0: the real instruments. Otherwise that many synthetic ones made from `seed`. */
+  symbols: z.int().min(0).max(10_000),
+  seed: z.int(),
+  /** Bars a second over all symbols, offered whether or not anybody keeps up. */
+  rate: z.number().positive(),
+  /** Bars in all. */
+  bars: z.int().min(1),
+  replicas: z.record(Role, z.int().min(1).max(MAX_REPLICAS)),
+});
+export type RunPlan = z.infer<typeof RunPlan>;
+
+/** One process of each role, or as many as asked for. */
+export function replicasOf(asked: Partial<Record<Role, number>> = {}): Record<Role, number> {
+  const each = Role.options.map((role) => [role, asked[role] ?? 1] as const);
+  return Object.fromEntries(each) as Record<Role, number>;
+}
