@@ -99,3 +99,11 @@ export function runInScope<A extends unknown[], R>(
 ): R {
   return scopes.run(scope, run, ...args);
 }
+
+/** True for what a handler returns when it is not done yet. */
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return (
+    value instanceof Promise ||
+    (typeof value === "object" && typeof (value as { then?: unknown } | null)?.then === "function")
+  );
+}

@@ -5,15 +5,17 @@ import {
   encodePayload,
   readFrame,
   toMeshError,
+  toMs,
   topicPattern,
   topicSubject,
   token,
+  type Duration,
   type Envelope,
   type Topic,
 } from "@plexus/core";
 import type { z } from "zod";
 import { nowUs } from "./clock.ts";
-import { Scope, currentScope, runInScope, type Context } from "./context.ts";
+import { Scope, currentScope, isThenable, runInScope, type Context } from "./context.ts";
 import { explain } from "./exchange.ts";
 import { Gate, type Waiting } from "./gate.ts";
 import type { Cell, HistogramCell } from "./histogram.ts";
@@ -40,13 +42,15 @@ export interface SubscribeOptions<Parameter extends string = string> {
   readonly concurrency?: number;
   /** Events that may wait for the handler; more are dropped and counted as lost. Default 65,536. */
   readonly queue?: number;
+  /** How long the end waits for what has arrived to be handled; then handlers are canceled. Default 30 s. */
+  readonly drainTimeout?: Duration;
 }
 
 /** A running subscription; disposing it handles what has arrived and ends it. */
 export interface Subscription extends AsyncDisposable {
   /** Events handled so far. */
   readonly received: number;
-  /** Events known to be lost: numbers missing from a publisher's sequence, or dropped because the handler is slow. */
+  /** Events known to be lost: missing from a publisher's numbers, or dropped since the handler was slow or the end came. */
   readonly lost: number;
   unsubscribe(): Promise<void>;
 }
@@ -158,7 +162,9 @@ export class Subscriber implements Subscription {
   readonly #numbers = new Map<string, Map<string, number>>();
   readonly #receivedCell: Cell;
   readonly #latency: HistogramCell;
+  readonly #drainTimeoutMs: number;
   readonly #onEnd: () => void;
+  readonly #running = new Set<Delivery>();
   #received = 0;
   #lost = 0;
   #ended: Promise<void> | undefined;
@@ -179,6 +185,7 @@ export class Subscriber implements Subscription {
     this.#runtime = runtime;
     this.#topic = topic;
     this.#handler = handler;
+    this.#drainTimeoutMs = toMs(options.drainTimeout ?? "30s");
     this.#onEnd = onEnd;
     this.#gate = new Gate(concurrency, queue);
     this.#grouped = group !== undefined;
@@ -218,36 +225,46 @@ export class Subscriber implements Subscription {
 
   /** Runs the handler for one event; the gate has given it a slot. */
   handle(delivery: Delivery): void {
+    let value: unknown;
     try {
-      const parsed = this.#topic.schema.safeParse(decodePayload(delivery.payload));
-      if (!parsed.success) {
-        throw new MeshError("INVALID_INPUT", `Topic ${this.#topic.name}: ${explain(parsed.error)}`);
-      }
-      this.#received++;
-      this.#receivedCell.value++;
-      const result = runInScope(delivery, this.#handler, parsed.data, delivery);
-      if (result instanceof Promise) {
+      value = this.#parse(delivery.payload);
+    } catch (error) {
+      noteBadMessage(this.#runtime, error, delivery.subject);
+      this.#gate.release();
+      return;
+    }
+    this.#received++;
+    this.#receivedCell.value++;
+    try {
+      const result = runInScope(delivery, this.#handler, value, delivery);
+      if (isThenable(result)) {
+        this.#running.add(delivery);
         result.then(
-          () => this.#gate.release(),
-          (error: unknown) => this.#failed(error),
+          () => this.#done(delivery),
+          (error: unknown) => this.#failed(delivery, error),
         );
       } else this.#gate.release();
     } catch (error) {
-      if (
-        error instanceof MeshError &&
-        (error.code === "INVALID_INPUT" || error.code === "BAD_MESSAGE")
-      ) {
-        noteBadMessage(this.#runtime, error, delivery.subject);
-        this.#gate.release();
-      } else this.#failed(error);
+      this.#failed(delivery, error);
     }
   }
 
-  #failed(error: unknown): void {
+  #parse(payload: Uint8Array): unknown {
+    const parsed = this.#topic.schema.safeParse(decodePayload(payload));
+    if (parsed.success) return parsed.data;
+    throw new MeshError("INVALID_INPUT", `Topic ${this.#topic.name}: ${explain(parsed.error)}`);
+  }
+
+  #done(delivery: Delivery): void {
+    this.#running.delete(delivery);
+    this.#gate.release();
+  }
+
+  #failed(delivery: Delivery, error: unknown): void {
     const topic = this.#topic.name;
     this.#runtime.metrics.handlerErrors.with({ topic }).value++;
     this.#runtime.log.warn({ err: error, topic }, "subscriber failed");
-    this.#gate.release();
+    this.#done(delivery);
   }
 
   #arrive(envelope: Envelope): void {
@@ -286,7 +303,15 @@ export class Subscriber implements Subscription {
 
   async #end(): Promise<void> {
     await this.#subscription.drain();
-    await this.#gate.idle();
+    const { promise: gaveUp, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(() => {
+      this.#lose(this.#gate.clear(), "shutdown");
+      const reason = new MeshError("CANCELED", "The subscription has ended.");
+      for (const delivery of this.#running) delivery.cancel(reason);
+      resolve();
+    }, this.#drainTimeoutMs);
+    await Promise.race([this.#gate.idle(), gaveUp]);
+    clearTimeout(timer);
     this.#onEnd();
   }
 }

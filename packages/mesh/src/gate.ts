@@ -62,6 +62,14 @@ export class Gate {
     }
   }
 
+  /** Drops all that waits; returns how many. */
+  clear(): number {
+    const { queued } = this;
+    this.#queue = [];
+    this.#head = 0;
+    return queued;
+  }
+
   /** Resolves once nothing runs and nothing waits. */
   async idle(): Promise<void> {
     if (this.#running === 0 && this.queued === 0) return;

@@ -1,6 +1,6 @@
 import { createServer, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { collectDefaultMetrics, type Registry } from "prom-client";
+import { collectDefaultMetrics, Registry } from "prom-client";
 import { MeshError } from "@plexus/core";
 
 /** Where a process serves /metrics, /livez and /readyz. */
@@ -36,7 +36,6 @@ export class ObservabilityServer {
     readiness: () => Readiness,
   ): Promise<ObservabilityServer> {
     const { port = 0, host = "127.0.0.1" } = options;
-    collectDefaultMetrics({ register: registry });
     const server = createServer((request, response) => {
       void answer(request.url ?? "/", response, registry, readiness);
     });
@@ -66,6 +65,17 @@ export class ObservabilityServer {
   }
 }
 
+let processMetrics: Registry | undefined;
+
+/** The connection's metrics and Node's own, which are the process's: their observers are never removed, so they are made once. */
+async function scrape(registry: Registry): Promise<string> {
+  if (processMetrics === undefined) {
+    processMetrics = new Registry();
+    collectDefaultMetrics({ register: processMetrics });
+  }
+  return (await registry.metrics()) + (await processMetrics.metrics());
+}
+
 async function answer(
   url: string,
   response: ServerResponse,
@@ -78,7 +88,7 @@ async function answer(
   try {
     switch (url.split("?", 1)[0]) {
       case "/metrics":
-        send(200, registry.contentType, await registry.metrics());
+        send(200, registry.contentType, await scrape(registry));
         return;
       case "/livez":
         send(200, "text/plain", "ok\n"); // the event loop turns: that is all liveness means

@@ -10,7 +10,7 @@ import {
   type Kind,
 } from "@plexus/core";
 import { nowMs } from "./clock.ts";
-import { Scope, runInScope, type Context } from "./context.ts";
+import { Scope, isThenable, runInScope, type Context } from "./context.ts";
 import { controlFields } from "./control.ts";
 import { explain } from "./exchange.ts";
 import type { Gate, Waiting } from "./gate.ts";
@@ -240,11 +240,4 @@ export class ServedCall implements Waiting {
     this.#host.running.delete(this.id);
     return true;
   }
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return (
-    value instanceof Promise ||
-    (typeof value === "object" && typeof (value as { then?: unknown } | null)?.then === "function")
-  );
 }

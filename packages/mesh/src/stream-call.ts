@@ -39,6 +39,7 @@ export class StreamCall extends Exchange implements MeshStream<unknown, unknown>
   readonly #rejectResult: (error: MeshError) => void;
   #waiter: Waiter | undefined;
   #end: { error: MeshError | undefined } | undefined;
+  #heardFrom: unknown;
   #heardMs = nowMs();
   #closedByReader = false;
 
@@ -182,7 +183,10 @@ export class StreamCall extends Exchange implements MeshStream<unknown, unknown>
   }
 
   #checkStall(): void {
-    if (this.peer === undefined) this.#heardMs = nowMs();
+    if (this.peer !== this.#heardFrom) {
+      this.#heardFrom = this.peer;
+      this.#heardMs = nowMs();
+    } else if (this.peer === undefined) return;
     else if (nowMs() - this.#heardMs > STALLED_AFTER_MS) {
       const { agent, name } = this.route;
       this.abandon(

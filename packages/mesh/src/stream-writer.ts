@@ -16,6 +16,7 @@ export class StreamWriter {
   #seq = 0;
   #resume: (() => void) | undefined;
   #stopped: MeshError | undefined;
+  #onStop: ((reason: MeshError) => void) | undefined;
   #sentSinceBeat = false;
 
   constructor(sink: ChunkSink, credit: number) {
@@ -48,17 +49,13 @@ export class StreamWriter {
       this.#sentSinceBeat = false;
     }, STREAM_HEARTBEAT_MS);
     let text: string | undefined;
-    const stopped = new Promise<never>((_, reject) => {
-      this.#onStop = reject;
-    });
-    stopped.catch(() => undefined);
     try {
       for (;;) {
         // oxlint-disable-next-line no-await-in-loop
         while (this.#credit <= 0 && !this.#stopped) await this.#pause();
         if (this.#stopped) throw this.#stopped;
         // oxlint-disable-next-line no-await-in-loop
-        const step = await Promise.race([generator.next(), stopped]);
+        const step = await this.#step(generator);
         if (step.done) return step.value === undefined ? text : step.value;
         if (this.#stopped) throw this.#stopped;
         this.#credit--;
@@ -75,10 +72,16 @@ export class StreamWriter {
     }
   }
 
-  #onStop: (reason: MeshError) => void = () => undefined;
+  /** The generator's next step, or the reason to stop. A promise per step: racing one for all would pile up in it. */
+  #step(generator: AsyncIterator<unknown, unknown>): Promise<IteratorResult<unknown, unknown>> {
+    return new Promise((resolve, reject) => {
+      this.#onStop = reject;
+      generator.next().then(resolve, reject);
+    });
+  }
 
   #wake(): void {
-    if (this.#stopped) this.#onStop(this.#stopped);
+    if (this.#stopped) this.#onStop?.(this.#stopped);
     this.#resume?.();
     this.#resume = undefined;
   }
