@@ -1,4 +1,4 @@
-import { isMeshError } from "@plexus/core";
+import { isMeshError, token } from "@plexus/core";
 import { nowMs } from "./clock.ts";
 import type { Directory, InstanceInfo } from "./directory.ts";
 import type { Logger } from "./log.ts";
@@ -135,7 +135,7 @@ export class Registry {
     }
     this.#unconfirmed.delete(instance);
     if (this.#own.has(change.key)) return;
-    const info = parseInfo(change.value);
+    const info = parseInfo(change);
     if (info) this.#directory.put(info);
     else this.#log.warn({ key: change.key }, "unreadable registry record ignored");
   }
@@ -177,13 +177,16 @@ function registryKey(info: InstanceInfo): string {
   return `${info.agent}.${info.instance}`;
 }
 
-function parseInfo(value: Uint8Array): InstanceInfo | undefined {
+/** A record as its process wrote it. What would not make a subject or a label must not get any further. */
+function parseInfo({ key, value }: { key: string; value: Uint8Array }): InstanceInfo | undefined {
   try {
     const info = JSON.parse(Buffer.from(value).toString("utf8")) as InstanceInfo;
+    token("Agent", info.agent);
+    token("Instance", info.instance);
     const valid =
-      typeof info.agent === "string" &&
-      typeof info.instance === "string" &&
+      key === registryKey(info) &&
       Array.isArray(info.capabilities) &&
+      info.capabilities.every((name) => typeof name === "string") &&
       info.weight > 0;
     return valid ? info : undefined;
   } catch {
