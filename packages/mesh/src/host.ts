@@ -298,7 +298,7 @@ export class HostedAgent implements AsyncDisposable, CallOwner {
       case "drain":
         this.respond(answer, KINDS.response, null);
         void this.drain().catch((error: unknown) =>
-          this.runtime.log.error({ error }, "drain failed"),
+          this.runtime.log.error({ err: error }, "drain failed"),
         );
         return;
       default:

@@ -9,6 +9,7 @@ export const REGISTRY_TTL_S = 10;
 
 const RENEW_AFTER_MS = (REGISTRY_TTL_S * 1_000) / 3;
 const TICK_MS = 250;
+const MAX_FAILURES = 4; // renewals failed in a row, anyone's
 const SYNC_TIMEOUT_MS = 5_000;
 
 /** One of this process's own records. */
@@ -31,6 +32,8 @@ export class Registry {
   readonly #unconfirmed = new Map<string, number>();
   #stopWatch: (() => void) | undefined;
   #generation = 0;
+  #restoring: Promise<void> | undefined;
+  #failures = 0;
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
 
@@ -68,12 +71,18 @@ export class Registry {
     this.#directory.remove(info.instance);
     await registration.renewing;
     await this.#store.remove(registration.key, registration.revision).catch((error: unknown) => {
-      this.#log.debug({ error, key: registration.key }, "registry record left to expire");
+      this.#log.debug({ err: error, key: registration.key }, "registry record left to expire");
     });
   }
 
   /** After a reconnection: the broker may have lost the bucket, so everything is entered and read again. */
-  async restore(): Promise<void> {
+  restore(): Promise<void> {
+    return (this.#restoring ??= this.#restore().finally(() => {
+      this.#restoring = undefined;
+    }));
+  }
+
+  async #restore(): Promise<void> {
     for (let delayMs = 100; !this.#closed; delayMs = Math.min(delayMs * 2, 2_000)) {
       try {
         // oxlint-disable-next-line no-await-in-loop
@@ -84,7 +93,7 @@ export class Registry {
         await this.#watch();
         return;
       } catch (error) {
-        this.#log.warn({ error }, "registry not restored yet, trying again");
+        this.#log.warn({ err: error }, "registry not restored yet, trying again");
         // oxlint-disable-next-line no-await-in-loop
         await new Promise((resolve) => setTimeout(resolve, delayMs));
       }
@@ -165,10 +174,16 @@ export class Registry {
       const expected = anyRevision ? undefined : own.revision;
       own.revision = await this.#store.put(own.key, own.value, REGISTRY_TTL_S, expected);
       own.dueAt = nowMs() + RENEW_AFTER_MS;
+      this.#failures = 0;
     } catch (error) {
       if (isMeshError(error, "CONFLICT") && !own.leaving) return this.#write(own, true);
       own.dueAt = nowMs() + TICK_MS;
-      this.#log.debug({ error, key: own.key }, "registry renewal failed, trying again");
+      this.#log.debug({ err: error, key: own.key }, "registry renewal failed, trying again");
+      // The bucket can vanish without the connection breaking: its node of a cluster died, somebody deleted it.
+      if (++this.#failures >= MAX_FAILURES && !this.#closed) {
+        this.#failures = 0;
+        void this.restore();
+      }
     }
   }
 }

@@ -32,5 +32,5 @@ export const newId = createUlid(Date.now, Math.random);
 export function noteBadMessage(runtime: Runtime, error: unknown, subject?: string): void {
   const code = isMeshError(error) ? error.code : "BAD_MESSAGE";
   runtime.metrics.badMessages.with({ code }).value++;
-  runtime.log.debug({ error, subject }, "unreadable message refused");
+  runtime.log.debug({ err: error, subject }, "unreadable message refused");
 }

@@ -42,11 +42,8 @@ export class RegistryStore {
       );
     }
     try {
-      this.#kv = await new Kvm(this.#js).create(this.#bucket, {
-        storage: StorageType.Memory,
-        history: 1,
-        markerTTL: 60_000,
-      });
+      if (!(await this.#exists())) await this.#create(info.cluster === undefined ? 1 : 3);
+      this.#kv = await new Kvm(this.#js).open(this.#bucket, { allow_direct: true });
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : String(cause);
       const refused = cause instanceof JetStreamApiError && cause.status < 500;
@@ -118,6 +115,33 @@ export class RegistryStore {
       stopped = true;
       entries.stop();
     };
+  }
+
+  async #exists(): Promise<boolean> {
+    const manager = await this.#js.jetstreamManager();
+    try {
+      await manager.streams.info(`KV_${this.#bucket}`);
+      return true;
+    } catch (error) {
+      if (error instanceof JetStreamApiError && error.status === 404) return false;
+      throw error;
+    }
+  }
+
+  /** In a cluster the bucket has three replicas, so that it survives any one node; a smaller cluster gets one. */
+  async #create(replicas: number): Promise<void> {
+    try {
+      await new Kvm(this.#js).create(this.#bucket, {
+        storage: StorageType.Memory,
+        history: 1,
+        replicas,
+        markerTTL: 60_000,
+      });
+    } catch (error) {
+      if (await this.#exists()) return; // another process was faster
+      if (replicas === 1) throw error;
+      await this.#create(1);
+    }
   }
 
   async #publish(
