@@ -1,0 +1,118 @@
+import { hopNames, type Outcome } from "@plexus/trading";
+import { count, gain, money, ms, percent, table } from "./demo-format.ts";
+
+/** The closing report for a person. */
+export function reportText(outcome: Outcome, broker: string): string {
+  const { closing, plan } = outcome;
+  const { total } = closing;
+  const synthetic = plan.symbols > 0;
+  const lines = [
+    "",
+    synthetic
+      ? `${count(plan.symbols)} synthetic symbols (derived from real S&P 500 bars, seed ${plan.seed}), ${closing.from} to ${closing.to}`
+      : `S&P 500 daily and ${count(closing.bySymbol.length - 1)} stocks monthly, ${closing.from} to ${closing.to}`,
+    ...(outcome.stopped ? ["Stopped early: the figures cover what was published until then."] : []),
+    "",
+    ...table([
+      ["profit or loss", gain(total.pnlCents), `${percent(total.returnBps)} of ${money(total.capitalCents)}`],
+      ["buy and hold", gain(closing.buyAndHoldCents), "same symbols, same capital, same costs"],
+      ["largest drawdown", percent(closing.maxDrawdownBps), `month-end to month-end; worst symbol ${percent(closing.worstSymbolDrawdownBps)}`],
+      ["costs", money(total.feesCents), "commissions; slippage is in the prices"],
+    ].map(([name = "", value = "", note = ""]) => [name, value, ` ${note}`])),
+    "",
+    ...strategyTable(outcome),
+    "",
+    ...orderLines(outcome),
+    "",
+    ...latencyTable(outcome),
+    "",
+    ...throughputLines(outcome, broker),
+    "",
+    "  Headlines are hand-written samples, written with hindsight; sentiment runs in lexicon mode (a word list, no model).",
+    "  What the strategies earn shows the plumbing and is no evidence of skill.",
+    "",
+  ];
+  return lines.join("\n");
+}
+
+/** What `--json` ends with. */
+export function reportJson(outcome: Outcome, broker: string): Record<string, unknown> {
+  const { closing, decisions, latency } = outcome;
+  const { mean = 0, p50 = 0, p99 = 0 } = latency["decision"] ?? {};
+  return {
+    signals: outcome.signals,
+    decisions: decisions.hold + decisions.buy + decisions.sell,
+    orders: outcome.orders,
+    fills: outcome.fills,
+    rejected: outcome.rejected,
+    lost: outcome.lost,
+    duplicates: outcome.duplicates,
+    ledgerHash: closing.ledgerHash,
+    pnlCents: closing.total.pnlCents,
+    buyAndHoldCents: closing.buyAndHoldCents,
+    latencyMs: { mean: round(mean), p50: round(p50), p99: round(p99) },
+    signalsPerSecond: round(outcome.signalsPerSecond),
+    processes: outcome.processes,
+    seconds: round(outcome.seconds),
+    broker,
+    ...(outcome.stopped ? { stopped: true } : {}),
+    ...(outcome.error === undefined ? {} : { error: outcome.error }),
+  };
+}
+
+function strategyTable({ closing }: Outcome): string[] {
+  return table([
+    ["strategy", "profit or loss", "return", "fills", "hit rate", "worst drawdown of a book"],
+    ...closing.byStrategy.map((row) => [
+      row.strategy,
+      gain(row.pnlCents),
+      percent(row.returnBps),
+      count(row.fills),
+      row.hitRate === null ? "–" : `${Math.round(row.hitRate * 100)} %`,
+      percent(row.worstBookDrawdownBps),
+    ]),
+  ]);
+}
+
+function orderLines({ signals, decisions, orders, fills, rejected, reduced, rejections }: Outcome) {
+  const decided = decisions.hold + decisions.buy + decisions.sell;
+  const reasons = Object.entries(rejections).map(([reason, times]) => `${reason} ${count(times)}`);
+  return [
+    `  ${count(signals)} signals, ${count(decided)} decisions, ${count(orders)} orders (${count(decisions.buy)} buy, ${count(decisions.sell)} sell): ` +
+      `${count(fills)} filled, ${count(reduced)} of them reduced, ${count(rejected)} rejected`,
+    ...(reasons.length === 0 ? [] : [`  rejected by risk: ${reasons.join(", ")}`]),
+  ];
+}
+
+function latencyTable({ latency }: Outcome): string[] {
+  return table([
+    ["latency in ms", "mean", "p50", "p99", "max", "messages"],
+    ...Object.entries(hopNames).flatMap(([hop, name]) => {
+      const row = latency[hop];
+      if (row === undefined || row.count === 0) return [];
+      return [[name, ms(row.mean), ms(row.p50), ms(row.p99), ms(row.max), count(row.count)]];
+    }),
+  ]);
+}
+
+function throughputLines(outcome: Outcome, broker: string): string[] {
+  const { plan, lost, duplicates, flows, closing } = outcome;
+  const leaks = flows
+    .filter(({ expected, received }) => expected > received)
+    .map(
+      ({ from, to, what, expected, received }) =>
+        `  LOST ${count(expected - received)} of ${count(expected)} ${what} from ${from} to ${to}`,
+    );
+  return [
+    `  ${count(outcome.signalsPerSecond)} signals/s for ${outcome.seconds.toFixed(1)} s (offered ${count(plan.rate)}/s) ` +
+      `by ${outcome.processes} processes on nats-server ${broker}`,
+    `  lost ${count(lost)}, duplicates ${count(duplicates)}`,
+    ...leaks,
+    ...(outcome.error === undefined ? [] : [`  ${outcome.error.code}: ${outcome.error.message}`]),
+    `  ledger ${closing.ledgerHash}`,
+  ];
+}
+
+function round(value: number): number {
+  return Math.round(value * 1_000) / 1_000;
+}
