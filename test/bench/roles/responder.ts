@@ -9,9 +9,12 @@ export interface Work {
   readonly ms: number;
 }
 
-/** CPU time of this thread: unlike the clock it stands still while another process has the core. */
+/**
+ * CPU time of this process: unlike the clock it stands still while another process has the core. (The CPU time of the
+ * thread alone advances only in the kernel's ticks of up to 4 ms.)
+ */
 function cpuMs(): number {
-  const { user, system } = process.threadCpuUsage();
+  const { user, system } = process.cpuUsage();
   return (user + system) / 1000;
 }
 
