@@ -14,9 +14,12 @@ test(
     const connection = await connect({ servers: [...cluster.urls], reconnectTimeWait: 20 });
     const manager = await jetstreamManager(connection);
     await manager.streams.add({ name: "S", subjects: ["s.>"], num_replicas: 3 });
-    for (let i = 0; i < 10; i += 1) {
+    // The server that this client is connected to may hear of the stream only after its creation was confirmed.
+    const publish = () => jetstream(connection).publish("s.a", "x");
+    await expect.poll(publish, { timeout: 5_000 }).toMatchObject({ seq: 1 });
+    for (let i = 2; i <= 10; i += 1) {
       // oxlint-disable-next-line no-await-in-loop -- one after another
-      await jetstream(connection).publish("s.a", String(i));
+      await publish();
     }
 
     const leader = await cluster.ready();
