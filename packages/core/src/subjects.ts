@@ -13,6 +13,10 @@ export interface Subjects {
   control(instance: string): string;
   /** Prefix of the reply subjects of one client. */
   inbox(client: string): string;
+  /** Somebody looks on: asks every process to copy its messages, events excepted, to {@link copy}. */
+  readonly onlookers: string;
+  /** Where the copy of a message to `subject` goes while somebody looks on. */
+  copy(subject: string): string;
 }
 
 /** The queue group in which all instances of an agent share the calls addressed to none in particular. */
@@ -29,5 +33,7 @@ export function createSubjects(name: string): Subjects {
     event: (topic) => `${mesh}.evt.${topic}`,
     control: (instance) => `${mesh}.ctl.${instance}`,
     inbox: (client) => `_INBOX.${mesh}.${client}`,
+    onlookers: `${mesh}.tap`,
+    copy: (subject) => `${mesh}.tap.${subject}`,
   };
 }

@@ -11,7 +11,7 @@ const MAX_UNFLUSHED_BYTES = 64 * 1024 * 1024;
 /** What the outbox tells its owner about frames. */
 export interface OutboxEvents {
   /** The reply subject for the next frame of calls, and what becomes of that frame. */
-  sent(subject: string, envelopes: number): void;
+  sent(subject: string, envelopes: number, bytes: Uint8Array): void;
   dropped(subject: string, envelopes: number, reply: string | undefined): void;
 }
 
@@ -137,7 +137,7 @@ export class Outbox {
     if (this.#link.publish(slot.subject, bytes, reply)) {
       this.#unflushed += bytes.length;
       if (this.#unflushed >= FLUSH_AFTER_BYTES) this.#flushing ??= this.#drainOut();
-      this.#events.sent(slot.subject, envelopes);
+      this.#events.sent(slot.subject, envelopes, bytes);
     } else this.#events.dropped(slot.subject, envelopes, reply);
   }
 }

@@ -1,4 +1,5 @@
 import { decodePayload, kindName, readFrame, type Envelope } from "@plexus/core";
+import { nowMs } from "./clock.ts";
 import { noteBadMessage, type Runtime } from "./runtime.ts";
 
 /** One message as a bystander sees it. */
@@ -20,26 +21,68 @@ export interface TappedMessage {
   readonly value: unknown;
 }
 
+const ASK_EVERY_MS = 1_000;
+const SHOW_FOR_MS = 3_500; // after the last time somebody asked
+const NOTHING = new Uint8Array(0);
+
 /**
- * Shows every message of the mesh as it passes, answers included, without taking part.
+ * Shows every message of the mesh, answers included, without taking part. Only events are read as they pass: a
+ * subscription to the subjects of calls would make the broker believe that somebody serves them, and calls to an
+ * instance that is gone would wait for their timeout. So each process copies what it sends while somebody looks on.
  * @returns ends it
  */
 export function tap(runtime: Runtime, listener: (message: TappedMessage) => void): () => void {
-  const { link, subjects } = runtime;
-  const receive = (data: Uint8Array, subject: string): void => {
-    if (data.length === 0) return;
+  const { link, log, subjects } = runtime;
+  const show = (envelope: Envelope, subject: string): void => {
     try {
-      readFrame(data, (envelope) => listener(describe(envelope, subject)));
+      listener(describe(envelope, subject));
+    } catch (error) {
+      log.error({ err: error }, "a listener of mesh.tap() failed");
+    }
+  };
+  const receive = (data: Uint8Array, subject: string): void => {
+    try {
+      readFrame(data, (envelope) => show(envelope, subject));
     } catch (error) {
       noteBadMessage(runtime, error, subject);
     }
   };
-  const taps = [`${subjects.mesh}.>`, `${subjects.inbox("*")}.>`].map((subject) =>
-    link.subscribe(subject, receive),
-  );
+  const prefix = subjects.copy("").length;
+  const taps = [
+    link.subscribe(subjects.event(">"), receive),
+    link.subscribe(subjects.copy(">"), (data, subject) => receive(data, subject.slice(prefix))),
+  ];
+  const ask = (): void => void link.publish(subjects.onlookers, NOTHING);
+  ask();
+  const timer = setInterval(ask, ASK_EVERY_MS);
+  timer.unref();
   return () => {
+    clearInterval(timer);
     for (const subscription of taps) subscription.unsubscribe();
   };
+}
+
+/** Copies what this process sends for as long as somebody looks on. */
+export class Onlookers {
+  readonly #runtime: Runtime;
+  readonly #events: string;
+  #untilMs = -Infinity;
+
+  constructor(runtime: Runtime) {
+    const { link, subjects } = runtime;
+    this.#runtime = runtime;
+    this.#events = subjects.event("");
+    link.subscribe(subjects.onlookers, () => {
+      this.#untilMs = nowMs() + SHOW_FOR_MS;
+    });
+  }
+
+  show(subject: string, bytes: Uint8Array): void {
+    if (this.#untilMs === -Infinity || subject.startsWith(this.#events)) return;
+    const { link, subjects } = this.#runtime;
+    if (nowMs() < this.#untilMs) link.publish(subjects.copy(subject), bytes);
+    else this.#untilMs = -Infinity;
+  }
 }
 
 function describe(envelope: Envelope, subject: string): TappedMessage {
