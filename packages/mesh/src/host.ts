@@ -209,7 +209,7 @@ export class HostedAgent implements AsyncDisposable, CallOwner {
     await this.gate.idle();
     clearTimeout(timer);
     this.runtime.outbox.flushTurn();
-    await this.runtime.link.flush().catch(() => undefined);
+    await this.runtime.link.settle();
     this.#control?.unsubscribe();
   }
 

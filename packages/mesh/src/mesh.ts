@@ -40,7 +40,7 @@ import { ObservabilityServer, type HttpOptions } from "./observability.ts";
 import { Outbox } from "./outbox.ts";
 import { Registry } from "./registry.ts";
 import { noteBadMessage, type Runtime } from "./runtime.ts";
-import { tap, type TappedMessage } from "./tap.ts";
+import { Onlookers, tap, type TappedMessage } from "./tap.ts";
 import { callOnce } from "./unary-call.ts";
 import { Watchdog } from "./watchdog.ts";
 
@@ -70,7 +70,6 @@ export interface Hosted extends AsyncDisposable {
 }
 
 const RETURN_MS = 5_000; // processes try to reconnect every 250 to 500 ms and then register again
-const BROKER_TIMEOUT_MS = 5_000;
 
 /** Joins a mesh. Throws `NOT_CONNECTED`, `UNAUTHORIZED` or `INCOMPATIBLE_BROKER` when that is impossible. */
 export async function connect(options: ConnectOptions = {}): Promise<Mesh> {
@@ -106,6 +105,7 @@ export class Mesh implements AsyncDisposable {
   #registry: Registry | undefined;
   #watchdog: Watchdog | undefined;
   #micro: MicroFace | undefined;
+  #onlookers: Onlookers | undefined;
   #server: Promise<ObservabilityServer> | undefined;
   #hosted = 0;
   #closing: Promise<void> | undefined;
@@ -147,9 +147,10 @@ export class Mesh implements AsyncDisposable {
     const subjects = createSubjects(this.mesh);
     const metrics = this.#metrics;
     const outbox = new Outbox(link, {
-      sent: (_subject, envelopes) => {
+      sent: (subject, envelopes, bytes) => {
         metrics.frames.value++;
         metrics.frameEnvelopes.value += envelopes;
+        this.#onlookers?.show(subject, bytes);
       },
       dropped: (subject, envelopes, reply) => this.#dropped(subject, envelopes, reply),
     });
@@ -175,11 +176,8 @@ export class Mesh implements AsyncDisposable {
     metrics.connected.value = 1;
     this.#micro = new MicroFace(runtime);
     this.#watchdog = new Watchdog(runtime, this.#hosts);
-    this.#registry = new Registry(
-      new RegistryStore(link.connection, this.mesh),
-      this.#directory,
-      this.log,
-    );
+    this.#onlookers = new Onlookers(runtime);
+    this.#registry = new Registry(new RegistryStore(link, this.mesh), this.#directory, this.log);
     await this.#registry.start();
   }
 
@@ -222,7 +220,7 @@ export class Mesh implements AsyncDisposable {
     this.#micro?.add(host);
     try {
       // The broker must know the subscriptions before anyone learns that the instance exists.
-      await runtime.link.flush(BROKER_TIMEOUT_MS);
+      await confirm(runtime);
       await this.#registry?.register(info);
     } catch (error) {
       await drain();
@@ -288,7 +286,7 @@ export class Mesh implements AsyncDisposable {
     );
     this.#subscribers.add(subscriber);
     try {
-      await runtime.link.flush(BROKER_TIMEOUT_MS);
+      await confirm(runtime);
     } catch (error) {
       await subscriber.unsubscribe();
       throw error;
@@ -462,4 +460,10 @@ export class Mesh implements AsyncDisposable {
     for (const [agent, count] of this.#directory.counts())
       metrics.instances.with({ agent }).value = count;
   }
+}
+
+/** Waits until the broker knows the subscriptions made so far. */
+async function confirm(runtime: Runtime): Promise<void> {
+  if (await runtime.link.settle()) return;
+  throw new MeshError("NOT_CONNECTED", "The broker does not answer.");
 }

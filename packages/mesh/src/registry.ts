@@ -33,6 +33,8 @@ export class Registry {
   #stopWatch: (() => void) | undefined;
   #generation = 0;
   #restoring: Promise<void> | undefined;
+  /** The connection or the watch broke once more while a restoration was under way. */
+  #outdated = false;
   #failures = 0;
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
@@ -77,6 +79,7 @@ export class Registry {
 
   /** After a reconnection: the broker may have lost the bucket, so everything is entered and read again. */
   restore(): Promise<void> {
+    this.#outdated = true;
     return (this.#restoring ??= this.#restore().finally(() => {
       this.#restoring = undefined;
     }));
@@ -84,6 +87,7 @@ export class Registry {
 
   async #restore(): Promise<void> {
     for (let delayMs = 100; !this.#closed; delayMs = Math.min(delayMs * 2, 2_000)) {
+      this.#outdated = false;
       try {
         // oxlint-disable-next-line no-await-in-loop
         await this.#store.open();
@@ -91,7 +95,7 @@ export class Registry {
         await Promise.all([...this.#own.values()].map((own) => this.#renew(own, true)));
         // oxlint-disable-next-line no-await-in-loop
         await this.#watch();
-        return;
+        if (!this.#outdated) return;
       } catch (error) {
         this.#log.warn({ err: error }, "registry not restored yet, trying again");
         // oxlint-disable-next-line no-await-in-loop

@@ -35,13 +35,15 @@ export interface LinkOptions {
 const PING_INTERVAL_MS = 10_000; // a black-holed broker is noticed after two silent pings
 const RECONNECT_WAIT_MS = 250;
 const MIN_DIAL_MS = 1_000; // also what each later reconnection is given
-const CLOSE_TIMEOUT_MS = 5_000;
+const PATIENCE_MS = 5_000; // with a broker that should answer at once
+const NO_PATIENCE_MS = 500; // once it has not
 
 /** One connection to the broker: the narrow part of the NATS client that the mesh uses on its hot path. */
 export class Link {
   readonly connection: NatsConnection;
   readonly #events: LinkEvents;
   readonly #pacer = new Pacer();
+  #patienceMs = PATIENCE_MS;
   #connected = true;
   #closing = false;
 
@@ -133,33 +135,38 @@ export class Link {
     });
     return {
       drain: async () => {
-        if (!subscription.isClosed()) {
-          await within(CLOSE_TIMEOUT_MS, subscription.drain()).catch(() => undefined);
-        }
+        if (!this.#connected) subscription.unsubscribe();
+        else if (!subscription.isClosed()) await this.#patiently(subscription.drain());
         await this.#pacer.settled();
       },
       unsubscribe: () => subscription.unsubscribe(),
     };
   }
 
-  /** Resolves when the broker has seen everything published so far; `NOT_CONNECTED` when the connection breaks first. */
-  async flush(timeoutMs = Infinity): Promise<void> {
+  /**
+   * Resolves when the broker has seen everything published so far, however long that takes; `NOT_CONNECTED` when the
+   * connection breaks first.
+   */
+  async flush(): Promise<void> {
     try {
       if (!this.#connected) throw new Error("there is no connection");
-      await within(timeoutMs, this.connection.flush());
+      await this.connection.flush();
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : String(cause);
       throw new MeshError("NOT_CONNECTED", `The broker did not confirm: ${why}.`, { cause });
     }
   }
 
+  /** Flushes, but gives up on a broker that does not answer. True: everything has arrived. */
+  async settle(): Promise<boolean> {
+    return this.#connected && this.#patiently(this.connection.flush());
+  }
+
   /** Flushes and closes; gives up on a broker that does not answer. */
   async close(): Promise<void> {
     if (this.#closing) return;
     this.#closing = true;
-    if (this.#connected) {
-      await within(CLOSE_TIMEOUT_MS, this.connection.drain()).catch(() => undefined);
-    }
+    if (this.#connected) await this.#patiently(this.connection.drain());
     await this.connection.close();
     this.#connected = false;
   }
@@ -179,6 +186,29 @@ export class Link {
     }
   }
 
+  /** Waits for the broker; less and less once it has kept this side waiting. */
+  async #patiently(work: Promise<unknown>): Promise<boolean> {
+    let timer: NodeJS.Timeout | undefined;
+    const expired = new Promise<boolean>((resolve) => {
+      timer = setTimeout(() => {
+        this.#patienceMs = NO_PATIENCE_MS;
+        resolve(false);
+      }, this.#patienceMs);
+    });
+    const done = work.then(
+      () => {
+        this.#patienceMs = PATIENCE_MS;
+        return true;
+      },
+      () => false,
+    );
+    try {
+      return await Promise.race([done, expired]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
   async #follow(): Promise<void> {
     const events = this.#events;
     for await (const status of this.connection.status()) {
@@ -191,17 +221,5 @@ export class Link {
         events.restored(status.server);
       } else if (status.type === "error") events.error(status.error);
     }
-  }
-}
-
-/** What `work` resolves with, or a rejection when it takes longer. */
-async function within<T>(timeoutMs: number, work: Promise<T>): Promise<T> {
-  if (timeoutMs === Infinity) return work;
-  const { promise, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => reject(new Error(`it took over ${timeoutMs} ms`)), timeoutMs);
-  try {
-    return await Promise.race([work, promise]);
-  } finally {
-    clearTimeout(timer);
   }
 }

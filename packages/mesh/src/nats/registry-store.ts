@@ -1,4 +1,4 @@
-import { headers, type NatsConnection } from "@nats-io/transport-node";
+import { headers } from "@nats-io/transport-node";
 import {
   jetstream,
   JetStreamApiError,
@@ -7,6 +7,7 @@ import {
 } from "@nats-io/jetstream";
 import { Kvm, type KV } from "@nats-io/kv";
 import { MeshError } from "@plexus/core";
+import type { Link } from "./link.ts";
 
 /** A change in the registry bucket: a record was written, or its key left or expired. */
 export type RegistryChange =
@@ -21,20 +22,20 @@ const API_TIMEOUT_MS = 5_000;
  * revision, so that a renewal on its way can never bring back an instance that has left.
  */
 export class RegistryStore {
-  readonly #connection: NatsConnection;
+  readonly #link: Link;
   readonly #bucket: string;
   readonly #js: JetStreamClient;
   #kv: KV | undefined;
 
-  constructor(connection: NatsConnection, mesh: string) {
-    this.#connection = connection;
+  constructor(link: Link, mesh: string) {
+    this.#link = link;
     this.#bucket = `${mesh}-registry`;
-    this.#js = jetstream(connection, { timeout: API_TIMEOUT_MS });
+    this.#js = jetstream(link.connection, { timeout: API_TIMEOUT_MS });
   }
 
   /** Makes sure that the bucket exists. Throws `INCOMPATIBLE_BROKER` when the broker cannot hold it. */
   async open(): Promise<void> {
-    const { info } = this.#connection;
+    const { info } = this.#link.connection;
     if (!info?.jetstream) {
       throw new MeshError(
         "INCOMPATIBLE_BROKER",
@@ -150,6 +151,9 @@ export class RegistryStore {
     own: ReturnType<typeof headers>,
     revision: number | undefined,
   ): Promise<number> {
+    if (!this.#link.connected) {
+      throw new MeshError("NOT_CONNECTED", `Registry write for ${key}: there is no connection.`);
+    }
     if (revision !== undefined) own.set("Nats-Expected-Last-Subject-Sequence", String(revision));
     try {
       const ack = await this.#js.publish(`$KV.${this.#bucket}.${key}`, value, { headers: own });
