@@ -1,5 +1,7 @@
 export { connect, Mesh } from "./mesh.ts";
 export type { ConnectOptions, Hosted } from "./mesh.ts";
+export { probeBroker } from "./nats/broker-probe.ts";
+export type { BrokerReport, JetStreamReport } from "./nats/broker-probe.ts";
 export { shutdownSignal } from "./signals.ts";
 export type { Call, Client, ClientOptions } from "./client.ts";
 export type { CallOptions } from "./exchange.ts";

@@ -12,7 +12,13 @@ import {
 import type { Registry as MetricsRegistry } from "prom-client";
 import { z } from "zod";
 import { ask } from "./ask.ts";
-import { createClient, createRoute, type Client, type ClientOptions } from "./client.ts";
+import {
+  createClient,
+  createRoute,
+  openStream,
+  type Client,
+  type ClientOptions,
+} from "./client.ts";
 import { nowMs } from "./clock.ts";
 import { Directory, type InstanceInfo, type MembershipChange } from "./directory.ts";
 import type { CallOptions, Route } from "./exchange.ts";
@@ -40,6 +46,7 @@ import { ObservabilityServer, type HttpOptions } from "./observability.ts";
 import { Outbox } from "./outbox.ts";
 import { Registry } from "./registry.ts";
 import { noteBadMessage, type Runtime } from "./runtime.ts";
+import type { MeshStream, StreamOptions } from "./stream-call.ts";
 import { Onlookers, tap, type TappedMessage } from "./tap.ts";
 import { callOnce } from "./unary-call.ts";
 import { Watchdog } from "./watchdog.ts";
@@ -247,14 +254,17 @@ export class Mesh implements AsyncDisposable {
     input: unknown,
     options?: CallOptions,
   ): Promise<unknown> {
-    const key = `${token("Agent", agent)}.${token("Capability", capability)}`;
-    let route = this.#routes.get(key);
-    if (route === undefined) {
-      const spec = { input: z.unknown(), output: z.unknown() };
-      route = createRoute(this.#open(), agent, capability, spec, {});
-      this.#routes.set(key, route);
-    }
-    return callOnce(route, input, options);
+    return callOnce(this.#route(agent, capability), input, options);
+  }
+
+  /** Calls a streaming capability by name, without its contract. */
+  invokeStream(
+    agent: string,
+    capability: string,
+    input: unknown,
+    options?: StreamOptions,
+  ): MeshStream<unknown, unknown> {
+    return openStream(this.#route(agent, capability), input, options);
   }
 
   /**
@@ -406,6 +416,18 @@ export class Mesh implements AsyncDisposable {
       throw new MeshError("NOT_CONNECTED", `This connection to mesh ${this.mesh} is closing.`);
     }
     return this.#open();
+  }
+
+  /** The route of a capability whose contract this process does not have. */
+  #route(agent: string, capability: string): Route {
+    const key = `${token("Agent", agent)}.${token("Capability", capability)}`;
+    let route = this.#routes.get(key);
+    if (route === undefined) {
+      const spec = { input: z.unknown(), output: z.unknown(), stream: z.unknown() };
+      route = createRoute(this.#open(), agent, capability, spec, {});
+      this.#routes.set(key, route);
+    }
+    return route;
   }
 
   #serve(options: HttpOptions): Promise<ObservabilityServer> {
