@@ -25,8 +25,8 @@ export type NodeProcess = AsyncDisposable & {
   pause(): Promise<void>;
   /** SIGCONT. */
   resume(): void;
-  /** Lines of stdout from the first that is still kept (the last 10,000) until the process closes it. */
-  lines(): AsyncIterableIterator<string>;
+  /** Lines of stdout, or stderr, from the first that is still kept (the last 10,000) until the process closes it. */
+  lines(stream?: "stdout" | "stderr"): AsyncIterableIterator<string>;
   /**
    * The first line of stdout, past or future, that contains the text or matches.
    * @param timeoutMs default 10,000
@@ -80,7 +80,7 @@ export function spawnNode(script: string | URL, options: SpawnNodeOptions = {}):
       await waitUntilStopped(child.pid!);
     },
     resume: () => void (running && child.kill("SIGCONT")),
-    lines: () => stdout.lines(),
+    lines: (stream = "stdout") => (stream === "stdout" ? stdout : stderr).lines(),
     waitForLine: async (match, timeoutMs = 10_000) => {
       const found = await stdout.find(match, timeoutMs);
       if ("line" in found) return found.line;
