@@ -1,5 +1,5 @@
 import { InvalidArgumentError } from "commander";
-import { MAX_REPLICAS, replicasOf, Role, type RunPlan } from "@plexus/trading";
+import { MAX_REPLICAS, planRun, Role, type RunPlan } from "@plexus/trading";
 
 /** What `plexus demo` was asked for. */
 export interface DemoOptions {
@@ -25,13 +25,13 @@ export function runPlan(options: DemoOptions, realBars: number): RunPlan {
   const symbols = options.symbols ?? (options.rate === undefined ? 0 : LOAD_SYMBOLS);
   const seconds = options.seconds ?? (symbols === 0 ? Infinity : LOAD_SECONDS);
   const bars = Math.max(1, Math.round(rate * seconds));
-  return {
+  return planRun({
     symbols,
     seed,
     rate,
     bars: symbols === 0 ? Math.min(bars, realBars) : bars,
-    replicas: replicasOf(options.replicas),
-  };
+    replicas: options.replicas,
+  });
 }
 
 export function positiveNumber(text: string): number {

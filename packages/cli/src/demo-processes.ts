@@ -22,24 +22,28 @@ export function startProcesses(
   died.catch(() => undefined);
   let leaving = false;
   let count = 0;
+
+  async function watch(child: NodeProcess, name: string): Promise<void> {
+    const { code, signal } = await child.exited;
+    running.delete(child);
+    if (leaving) return;
+    const how = signal === null ? `exit code ${code}` : signal;
+    const words = child.stderr().trim();
+    reject(
+      new TradingError(
+        "PROCESS_DIED",
+        `${name} (pid ${child.pid}) ended with ${how}${words === "" ? "" : `:\n${words}`}`,
+      ),
+    );
+  }
+
   for (const role of Role.options) {
     for (let index = 0; index < replicas[role]; index += 1) {
       const args = [role, "--index", String(index), "--of", String(replicas[role])];
       const child = spawnNode(script, { args, env });
       running.add(child);
       count += 1;
-      void child.exited.then(({ code, signal }) => {
-        running.delete(child);
-        if (leaving) return;
-        const how = signal === null ? `exit code ${code}` : signal;
-        const words = child.stderr().trim();
-        reject(
-          new TradingError(
-            "PROCESS_DIED",
-            `${role}-${index} (pid ${child.pid}) ended with ${how}${words === "" ? "" : `:\n${words}`}`,
-          ),
-        );
-      });
+      void watch(child, `${role}-${index}`);
     }
   }
   return {

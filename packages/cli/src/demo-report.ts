@@ -13,12 +13,22 @@ export function reportText(outcome: Outcome, broker: string): string {
       : `S&P 500 daily and ${count(closing.bySymbol.length - 1)} stocks monthly, ${closing.from} to ${closing.to}`,
     ...(outcome.stopped ? ["Stopped early: the figures cover what was published until then."] : []),
     "",
-    ...table([
-      ["profit or loss", gain(total.pnlCents), `${percent(total.returnBps)} of ${money(total.capitalCents)}`],
-      ["buy and hold", gain(closing.buyAndHoldCents), "same symbols, same capital, same costs"],
-      ["largest drawdown", percent(closing.maxDrawdownBps), `month-end to month-end; worst symbol ${percent(closing.worstSymbolDrawdownBps)}`],
-      ["costs", money(total.feesCents), "commissions; slippage is in the prices"],
-    ].map(([name = "", value = "", note = ""]) => [name, value, ` ${note}`])),
+    ...table(
+      [
+        [
+          "profit or loss",
+          gain(total.pnlCents),
+          `${percent(total.returnBps)} of ${money(total.capitalCents)}`,
+        ],
+        ["buy and hold", gain(closing.buyAndHoldCents), "same symbols, same capital, same costs"],
+        [
+          "largest drawdown",
+          percent(closing.maxDrawdownBps),
+          `month-end to month-end; worst symbol ${percent(closing.worstSymbolDrawdownBps)}`,
+        ],
+        ["costs", money(total.feesCents), "commissions; slippage is in the prices"],
+      ].map(([name = "", value = "", note = ""]) => [name, value, ` ${note}`]),
+    ),
     "",
     ...strategyTable(outcome),
     "",

@@ -5,6 +5,8 @@ import { count, ms, table } from "./demo-format.ts";
 export interface DemoView {
   /** One line that stays. */
   say(line: string): void;
+  /** How often `show` is worth calling. */
+  readonly everyMs: number;
   show(progress: Progress): void;
   /** Removes what was shown for the moment only. */
   close(): void;
@@ -17,7 +19,6 @@ interface Sample {
   readonly signals: number;
 }
 
-const PLAIN_EVERY_MS = 2_000;
 const BAR_WIDTH = 40;
 
 /** A live picture on a terminal, a line every two seconds elsewhere. */
@@ -26,20 +27,13 @@ export function demoView(out: NodeJS.WriteStream, plan: RunPlan): DemoView {
 }
 
 function plainView(out: NodeJS.WritableStream, plan: RunPlan): DemoView {
-  let shownAt = -Infinity;
-  let rates = new Rates();
+  const rates = new Rates();
   return {
+    everyMs: 2_000,
     say: (line) => void out.write(`${line}\n`),
     show(progress) {
-      const now = performance.now();
-      if (progress.phase === "starting") {
-        rates = new Rates();
-        shownAt = now;
-        return;
-      }
-      if (now - shownAt < PLAIN_EVERY_MS) return;
-      shownAt = now;
       rates.take(progress);
+      if (progress.phase === "starting") return;
       out.write(`${clock(progress.elapsedMs)}  ${summaryLine(progress, plan, rates)}\n`);
     },
     close: () => undefined,
@@ -62,6 +56,7 @@ function liveView(out: NodeJS.WriteStream, plan: RunPlan): DemoView {
     lines = shown.length;
   };
   return {
+    everyMs: 250,
     say(line) {
       erase();
       out.write(`${line}\n`);
@@ -158,9 +153,12 @@ class Rates {
 }
 
 function handledBy({ sent, received }: Progress["seats"][number]): number {
-  const total = (counts: Readonly<Record<string, number>>): number =>
-    Object.values(counts).reduce((sum, value) => sum + value, 0);
-  return total(received) > 0 ? total(received) : total(sent);
+  const taken = total(received);
+  return taken > 0 ? taken : total(sent);
+}
+
+function total(counts: Readonly<Record<string, number>>): number {
+  return Object.values(counts).reduce((sum, value) => sum + value, 0);
 }
 
 function headline(share: number): string {

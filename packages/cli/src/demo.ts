@@ -14,15 +14,17 @@ import { startProcesses } from "./demo-processes.ts";
 import { reportJson, reportText } from "./demo-report.ts";
 import { type DemoView, demoView } from "./demo-view.ts";
 
-const DRAW_EVERY_MS = 100;
-
 /** `plexus demo`: sets `process.exitCode` to 0, 1 (something was lost or died), 4 (no broker) or 130 (interrupted). */
 export function demoCommand(): Command {
   return new Command("demo")
     .description("run the trading mesh: a dozen agent processes on real market data")
     .option("--rate <signals/s>", "offered load, open loop; default 500", positiveNumber)
     .option("--seconds <s>", "how long to publish; default: all real bars, or 20", positiveNumber)
-    .option("--symbols <n>", "synthetic symbols; 0: the real ones. Default 100 with --rate", symbolCount)
+    .option(
+      "--symbols <n>",
+      "synthetic symbols; 0: the real ones. Default 100 with --rate",
+      symbolCount,
+    )
     .option("--seed <n>", "seed of the synthetic symbols", wholeNumber, 1)
     .option("--replicas <role=n>", "processes of a role, repeatable", replicaCount, {})
     .option("--server <url>", "a running NATS server; default: an embedded one")
@@ -82,7 +84,7 @@ async function conduct(
     PLEXUS_SERVERS: broker.url,
     PLEXUS_MESH: broker.mesh,
   });
-  const drawing = setInterval(() => view.show(desk.progress()), DRAW_EVERY_MS);
+  const drawing = setInterval(() => view.show(desk.progress()), view.everyMs);
   try {
     return await desk.run(stop, processes.died);
   } finally {
@@ -95,7 +97,9 @@ function interruptible(view: DemoView): { readonly signal: AbortSignal; end(): v
   const controller = new AbortController();
   const interrupt = (): void => {
     if (controller.signal.aborted) process.exit(130);
-    view.say("Stopping: what was published is still processed. Press Ctrl-C again to leave at once.");
+    view.say(
+      "Stopping: what was published is still processed. Press Ctrl-C again to leave at once.",
+    );
     controller.abort(new Error("interrupted"));
   };
   process.on("SIGINT", interrupt).on("SIGTERM", interrupt);

@@ -3,18 +3,21 @@ import * as z from "zod";
 import { Bar } from "./bar.ts";
 import { Order, StrategyName } from "./decision.ts";
 import { ApprovedOrder, Fill } from "./fill.ts";
-import { FundamentalView } from "./fundamental.ts";
+import { FundamentalView } from "./fundamental-view.ts";
 import { LatencyCounts } from "./latency.ts";
 import { EmploymentRelease, HeadlineDigest, StockCloses } from "./macro.ts";
 import { PortfolioReport } from "./report.ts";
 import { RejectReason } from "./risk.ts";
 import { Role, RunPlan } from "./run-plan.ts";
-import { SentimentView } from "./sentiment.ts";
-import { SHARDS } from "./shard.ts";
-import { TechnicalSignal } from "./technical.ts";
+import { SentimentView } from "./sentiment-view.ts";
+import { MAX_SHARDS } from "./shard.ts";
+import { TechnicalSignal } from "./technical-signal.ts";
 
 const Count = z.int().min(0);
-const Shard = z.int().min(0).max(SHARDS - 1);
+const Shard = z
+  .int()
+  .min(0)
+  .max(MAX_SHARDS - 1);
 /** Microseconds since the epoch. */
 const Micros = z.int();
 
@@ -38,6 +41,9 @@ export const Bars = topic("market.bars.{shard}", {
   description: "Open, high, low, close and volume, bar by bar",
   schema: z.discriminatedUnion("kind", [BarEvent, ShardEnd]),
 });
+/** The processes that publish bars on each shard: one of the index, one of the stocks. */
+export const FEEDS_PER_SHARD = 2;
+
 export const Employment = topic("market.employment", {
   description: "Monthly US employment releases",
   schema: z.discriminatedUnion("kind", [

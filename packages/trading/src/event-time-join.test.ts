@@ -2,9 +2,9 @@ import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { addMonths } from "./calendar.ts";
 import { EventTimeJoin, type JoinedInput } from "./event-time-join.ts";
-import type { FundamentalView } from "./fundamental.ts";
-import type { SentimentView } from "./sentiment.ts";
-import type { TechnicalSignal } from "./technical.ts";
+import type { FundamentalView } from "./fundamental-view.ts";
+import type { SentimentView } from "./sentiment-view.ts";
+import type { TechnicalSignal } from "./technical-signal.ts";
 
 const START = "1999-12";
 

@@ -1,8 +1,8 @@
 import { monthIndex } from "./calendar.ts";
-import type { FundamentalView } from "./fundamental.ts";
+import type { FundamentalView } from "./fundamental-view.ts";
 import { MonthlyViews, neededMonth, type Views } from "./monthly-views.ts";
-import type { SentimentView } from "./sentiment.ts";
-import type { TechnicalSignal } from "./technical.ts";
+import type { SentimentView } from "./sentiment-view.ts";
+import type { TechnicalSignal } from "./technical-signal.ts";
 
 /** What a strategy decides on: the signal of a bar in month M and the views as of month M - 1. */
 export interface JoinedInput<Signal extends TechnicalSignal = TechnicalSignal> extends Views {

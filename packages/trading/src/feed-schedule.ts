@@ -1,7 +1,7 @@
 import type { Dataset } from "./dataset.ts";
 import type { Instrument } from "./instrument.ts";
 import { compare } from "./ledger.ts";
-import { universe } from "./simulate.ts";
+import { universe } from "./universe.ts";
 
 /** A bar by its place: which instrument, which of its bars. */
 export interface Slot {
@@ -17,6 +17,8 @@ export interface FeedSchedule {
   readonly instruments: readonly Instrument[];
   /** How many slots there are; `Infinity` for synthetic instruments. */
   readonly length: number;
+  /** So many slots at a time have the same date. */
+  readonly stride: number;
   at(position: number): Slot;
 }
 
@@ -52,6 +54,7 @@ function byDate(instruments: readonly Instrument[]): FeedSchedule {
   return {
     instruments,
     length: slots.length,
+    stride: 1,
     at(position) {
       const slot = slots[position];
       if (slot === undefined) throw new RangeError(`the schedule has no slot ${position}`);
@@ -64,6 +67,7 @@ function inTurn(instruments: readonly Instrument[]): FeedSchedule {
   return {
     instruments,
     length: Infinity,
+    stride: instruments.length,
     at(position) {
       const instrument = instruments[position % instruments.length];
       if (instrument === undefined) throw new RangeError(`the schedule has no slot ${position}`);

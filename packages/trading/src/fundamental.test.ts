@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { loadDataset } from "./dataset.ts";
-import { createFundamental, FundamentalView } from "./fundamental.ts";
+import { createFundamental } from "./fundamental.ts";
+import { FundamentalView } from "./fundamental-view.ts";
 import { macroCalendar, type MacroMonth } from "./macro.ts";
 
 const calendar = macroCalendar(loadDataset());

@@ -1,23 +1,8 @@
 import { SMA } from "trading-signals";
-import * as z from "zod";
-import { IsoMonth } from "./calendar.ts";
 import { TradingError } from "./errors.ts";
+import type { FundamentalView } from "./fundamental-view.ts";
 import { InOrder } from "./in-order.ts";
 import type { EmploymentRelease, StockCloses } from "./macro.ts";
-
-/** What the fundamental analyst knows at the end of month `asOf`. One view for every month, numbered from 0. */
-export const FundamentalView = z.object({
-  seq: z.int().min(0),
-  asOf: IsoMonth,
-  /** Mean monthly change of nonfarm employment over three months, thousands of persons. */
-  jobsChange: z.number().nullable(),
-  /** Share of the monthly stocks that close above their ten-month average, 0 to 1. */
-  breadth: z.number().min(0).max(1).nullable(),
-  /** Mean of what is known, each scaled to -1 … 1; 0 when nothing is. */
-  score: z.number().min(-1).max(1),
-  regime: z.enum(["expansion", "neutral", "contraction"]),
-});
-export type FundamentalView = z.infer<typeof FundamentalView>;
 
 /** A change of 200,000 jobs a month, a strong month of the period, counts as score 1. */
 const STRONG_JOBS_CHANGE = 200;

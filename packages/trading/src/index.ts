@@ -15,21 +15,17 @@ export {
 export { syntheticSymbols } from "./synthetic.ts";
 
 // Analysis
-export { createFundamental, type Fundamental, FundamentalView } from "./fundamental.ts";
-export {
-  createSentiment,
-  type HeadlineScorer,
-  lexiconScore,
-  type Sentiment,
-  SentimentView,
-} from "./sentiment.ts";
+export { createFundamental, type Fundamental } from "./fundamental.ts";
+export { FundamentalView } from "./fundamental-view.ts";
+export { createSentiment, type HeadlineScorer, lexiconScore, type Sentiment } from "./sentiment.ts";
+export { SentimentView } from "./sentiment-view.ts";
 export {
   createTechnical,
   defaultWindows,
   type Technical,
-  TechnicalSignal,
   type TechnicalWindows,
 } from "./technical.ts";
+export { TechnicalSignal } from "./technical-signal.ts";
 
 // Strategy
 export { bookKey, Decision, Order, StrategyName, toOrder } from "./decision.ts";
@@ -62,13 +58,8 @@ export type { Mark } from "./equity-curve.ts";
 export { TradingError, type TradingErrorCode } from "./errors.ts";
 export { ledgerHash } from "./ledger.ts";
 export { BookReport, mergeReports, PortfolioReport, SymbolReport } from "./report.ts";
-export {
-  simulate,
-  type SimulateOptions,
-  type Simulation,
-  type Universe,
-  universe,
-} from "./simulate.ts";
+export { simulate, type SimulateOptions, type Simulation } from "./simulate.ts";
+export { type Universe, universe } from "./universe.ts";
 
 // The distributed application
 export { agents as tradingAgents, Phase, SeatStatus } from "./contracts.ts";
@@ -76,5 +67,5 @@ export { Desk, type DeskPatience, type Progress } from "./desk.ts";
 export { barsBefore, type FeedSchedule, feedSchedule, type Slot } from "./feed-schedule.ts";
 export { Latency, type LatencySummary } from "./latency.ts";
 export { type Figures, type Flow, hopNames, type Outcome } from "./outcome.ts";
-export { MAX_REPLICAS, replicasOf, Role, RunPlan } from "./run-plan.ts";
+export { MAX_REPLICAS, planRun, Role, RunPlan } from "./run-plan.ts";
 export { takeSeat } from "./agents/seat.ts";

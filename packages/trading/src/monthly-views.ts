@@ -1,6 +1,6 @@
 import { monthIndex } from "./calendar.ts";
-import type { FundamentalView } from "./fundamental.ts";
-import type { SentimentView } from "./sentiment.ts";
+import type { FundamentalView } from "./fundamental-view.ts";
+import type { SentimentView } from "./sentiment-view.ts";
 
 /** What is known as of one month. */
 export interface Views {

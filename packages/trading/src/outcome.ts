@@ -143,13 +143,6 @@ function flowsOf(seats: readonly SeatStatus[], { replicas }: RunPlan): Flow[] {
     0,
   );
   const strategyReplicas = strategyRoles.reduce((total, role) => total + replicas[role], 0);
-  const flow = (from: string, to: string, what: string, expected: number, got: number): Flow => ({
-    from,
-    to,
-    what,
-    expected,
-    received: got,
-  });
   return [
     flow("market data", "technical", "bars", bars, received(["technical"], "bars")),
     flow("market data", "portfolio", "bars", bars, received(["portfolio"], "marks")),
@@ -186,6 +179,10 @@ function flowsOf(seats: readonly SeatStatus[], { replicas }: RunPlan): Flow[] {
     ),
     flow("order", "portfolio", "fills", sent(["order"], "fills"), received(["portfolio"], "fills")),
   ];
+}
+
+function flow(from: string, to: string, what: string, expected: number, received: number): Flow {
+  return { from, to, what, expected, received };
 }
 
 function sum(

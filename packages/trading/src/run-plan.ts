@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { SHARDS } from "./shard.ts";
+import { MAX_SHARDS, shardsFor } from "./shard.ts";
 
 /** The processes of the application, layer by layer. */
 export const Role = z.enum([
@@ -18,8 +18,11 @@ export const Role = z.enum([
 ]);
 export type Role = z.infer<typeof Role>;
 
-/** The most replicas a role can have: one for each shard. */
-export const MAX_REPLICAS = SHARDS;
+/** The most replicas a role can have; the least common multiple of 1 to 8 is `MAX_SHARDS`. */
+export const MAX_REPLICAS = 8;
+
+/** The roles whose replicas share the symbols out by shard. */
+const SHARDED = ["index", "stocks", "technical", "trend", "reversion", "regime"] as const;
 
 /** What every process must know to take its part in a run. */
 export const RunPlan = z.object({
@@ -31,11 +34,21 @@ export const RunPlan = z.object({
   /** Bars in all. */
   bars: z.int().min(1),
   replicas: z.record(Role, z.int().min(1).max(MAX_REPLICAS)),
+  /** Parts into which the symbols are divided. */
+  shards: z.int().min(1).max(MAX_SHARDS),
 });
 export type RunPlan = z.infer<typeof RunPlan>;
 
 /** One process of each role, or as many as asked for. */
-export function replicasOf(asked: Partial<Record<Role, number>> = {}): Record<Role, number> {
+function replicasOf(asked: Partial<Record<Role, number>> = {}): Record<Role, number> {
   const each = Role.options.map((role) => [role, asked[role] ?? 1] as const);
   return Object.fromEntries(each) as Record<Role, number>;
+}
+
+/** A plan with as many shards as its replicas need. */
+export function planRun(
+  run: Omit<RunPlan, "replicas" | "shards"> & { replicas?: Partial<Record<Role, number>> },
+): RunPlan {
+  const replicas = replicasOf(run.replicas);
+  return { ...run, replicas, shards: shardsFor(SHARDED.map((role) => replicas[role])) };
 }

@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
 import { loadDataset } from "./dataset.ts";
 import { macroCalendar } from "./macro.ts";
-import { createSentiment, lexiconScore, SentimentView } from "./sentiment.ts";
+import { createSentiment, lexiconScore } from "./sentiment.ts";
+import { SentimentView } from "./sentiment-view.ts";
 
 test("a headline scores the valences of its words, squashed", () => {
   // panic -3, fear -2, losses -3.

@@ -14,10 +14,11 @@ import { uniform } from "./random.ts";
 import { mergeReports, type PortfolioReport } from "./report.ts";
 import { createRisk, defaultRiskLimits } from "./risk.ts";
 import { createSentiment } from "./sentiment.ts";
-import { simulate, type SimulateOptions, universe } from "./simulate.ts";
+import { simulate, type SimulateOptions } from "./simulate.ts";
 import { strategies } from "./strategies.ts";
 import { createStrategy } from "./strategy.ts";
 import { createTechnical } from "./technical.ts";
+import { universe } from "./universe.ts";
 
 const dataset = loadDataset();
 const { capitalCents } = defaultRiskLimits;

@@ -4,7 +4,7 @@ import { type Decision, type Order, toOrder } from "./decision.ts";
 import { EventTimeJoin } from "./event-time-join.ts";
 import { defaultFillRules, type Fill, fill, type FillRules } from "./fill.ts";
 import { createFundamental } from "./fundamental.ts";
-import { barsOf, type Instrument, realInstruments } from "./instrument.ts";
+import { barsOf } from "./instrument.ts";
 import { type MacroMonth, macroCalendar } from "./macro.ts";
 import { createPortfolio } from "./portfolio.ts";
 import type { PortfolioReport } from "./report.ts";
@@ -12,15 +12,8 @@ import { createRisk, defaultRiskLimits, type RejectReason, type RiskLimits } fro
 import { createSentiment } from "./sentiment.ts";
 import { strategies } from "./strategies.ts";
 import { createStrategy } from "./strategy.ts";
-import { syntheticSymbols } from "./synthetic.ts";
 import { createTechnical } from "./technical.ts";
-
-export interface Universe {
-  /** 0 or absent: the real instruments. Otherwise that many synthetic ones. */
-  readonly symbols?: number;
-  /** Seed of the synthetic instruments; the real ones do not depend on it. */
-  readonly seed?: number;
-}
+import { type Universe, universe } from "./universe.ts";
 
 export interface SimulateOptions extends Universe {
   readonly dataset?: Dataset;
@@ -39,11 +32,6 @@ export interface Simulation {
   readonly fills: readonly Fill[];
   readonly report: PortfolioReport;
   readonly closing: ClosingReport;
-}
-
-/** The instruments of a run. */
-export function universe(dataset: Dataset, { symbols = 0, seed = 1 }: Universe = {}): Instrument[] {
-  return symbols === 0 ? realInstruments(dataset) : syntheticSymbols(symbols, seed, dataset.index);
 }
 
 /**

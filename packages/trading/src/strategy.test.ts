@@ -5,7 +5,7 @@ import { regime } from "./regime.ts";
 import { reversion } from "./reversion.ts";
 import { createStrategy, type StrategySpec } from "./strategy.ts";
 import { trend } from "./trend.ts";
-import type { TechnicalSignal } from "./technical.ts";
+import type { TechnicalSignal } from "./technical-signal.ts";
 
 const CAPITAL = 10_000_000;
 

@@ -1,6 +1,6 @@
 import type { Decision, StrategyName } from "./decision.ts";
 import type { JoinedInput } from "./event-time-join.ts";
-import type { TechnicalSignal } from "./technical.ts";
+import type { TechnicalSignal } from "./technical-signal.ts";
 
 /** What a rule wants: a position, or no change. Reasons that never vary are constants, so holding costs no formatting. */
 interface Verdict {

@@ -2,7 +2,8 @@ import { expect, test } from "vitest";
 import type { Bar } from "./bar.ts";
 import { loadDataset } from "./dataset.ts";
 import { syntheticSymbols } from "./synthetic.ts";
-import { createTechnical, TechnicalSignal } from "./technical.ts";
+import { createTechnical } from "./technical.ts";
+import { TechnicalSignal } from "./technical-signal.ts";
 
 const SMALL = { fast: 2, slow: 4, rsi: 2, bands: 4, atr: 2 };
 const WINDOWS = { daily: SMALL, monthly: SMALL };

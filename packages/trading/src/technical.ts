@@ -1,33 +1,7 @@
-import { ATR, BollingerBands, RSI, SMA } from "trading-signals";
-import * as z from "zod";
-import { type Bar, Interval, PriceCents, SymbolName } from "./bar.ts";
-import { IsoDate } from "./calendar.ts";
-
-const Indicator = z.number().nullable();
-
-/**
- * What the technical analyst knows at the close of one bar: all that a strategy needs, so strategies keep no bars.
- * Averages, bands and range are in cents (fractions are meaningful); an indicator is null while it warms up.
- */
-export const TechnicalSignal = z.object({
-  symbol: SymbolName,
-  interval: Interval,
-  seq: z.int().min(0),
-  date: IsoDate,
-  closeCents: PriceCents,
-  /** Simple moving averages of the close. */
-  smaFast: Indicator,
-  smaSlow: Indicator,
-  /** Relative strength index, 0 to 100 (Wilder 1978). */
-  rsi: Indicator,
-  /** Bollinger bands: moving average and two population standard deviations around it. */
-  bandLower: Indicator,
-  bandMiddle: Indicator,
-  bandUpper: Indicator,
-  /** Average true range (Wilder 1978): the size of a usual move per bar. */
-  atr: Indicator,
-});
-export type TechnicalSignal = z.infer<typeof TechnicalSignal>;
+import { ATR, BollingerBands, RSI } from "trading-signals";
+import type { Bar, Interval } from "./bar.ts";
+import { RollingMean } from "./rolling-mean.ts";
+import type { TechnicalSignal } from "./technical-signal.ts";
 
 /** Windows in bars. */
 export interface TechnicalWindows {
@@ -78,15 +52,15 @@ export function createTechnical(windows = defaultWindows): Technical {
 
 class Indicators {
   nextSeq = 0;
-  readonly #fast: SMA;
-  readonly #slow: SMA;
+  readonly #fast: RollingMean;
+  readonly #slow: RollingMean;
   readonly #rsi: RSI;
   readonly #bands: BollingerBands;
   readonly #atr: ATR;
 
   constructor(windows: TechnicalWindows) {
-    this.#fast = new SMA(windows.fast);
-    this.#slow = new SMA(windows.slow);
+    this.#fast = new RollingMean(windows.fast);
+    this.#slow = new RollingMean(windows.slow);
     this.#rsi = new RSI(windows.rsi);
     this.#bands = new BollingerBands(windows.bands, 2);
     this.#atr = new ATR(windows.atr);

@@ -13,8 +13,7 @@ export function openFeed(station: Station, role: "index" | "stocks"): Part {
   const { mesh, seat } = station;
   const sent = station.sent("bars");
   const late = station.latency("late");
-  const shards = shardsOf(seat);
-  const counts = new Map(shards.map((shard) => [shard, 0]));
+  const counts = new Map<number, number>();
   let pace: Pace | undefined;
 
   async function publishEnds(): Promise<void> {
@@ -27,9 +26,10 @@ export function openFeed(station: Station, role: "index" | "stocks"): Part {
 
   return {
     host: () => mesh.host(agents[role], { status: () => station.status() }),
-    prepare(plan) {
+    async prepare(plan) {
       const schedule = feedSchedule(loadDataset(), plan);
       const mine = instrumentsOf(role, schedule, plan);
+      for (const shard of shardsOf(seat, plan.shards)) counts.set(shard, 0);
       pace = new Pace(
         (position, dueAt) => {
           const { instrument, seq } = schedule.at(position);
@@ -44,7 +44,6 @@ export function openFeed(station: Station, role: "index" | "stocks"): Part {
         plan.rate,
         plan.bars,
       );
-      return Promise.resolve();
     },
     start(startAtUs) {
       station.enter("running");
@@ -61,12 +60,12 @@ export function openFeed(station: Station, role: "index" | "stocks"): Part {
 function instrumentsOf(
   role: "index" | "stocks",
   { instruments }: FeedSchedule,
-  { symbols }: RunPlan,
+  { symbols, shards }: RunPlan,
 ): Map<Instrument, number> {
   const mine = instruments.filter((instrument, index) =>
     symbols === 0
       ? (instrument.interval === "daily") === (role === "index")
       : (index % 2 === 0) === (role === "index"),
   );
-  return new Map(mine.map((instrument) => [instrument, shardOf(instrument.symbol)]));
+  return new Map(mine.map((instrument) => [instrument, shardOf(instrument.symbol, shards)]));
 }

@@ -1,6 +1,7 @@
 import type { EventContext } from "@plexus/mesh";
 import { agents, Closes, Employment, FundamentalViews } from "../contracts.ts";
-import { createFundamental, type FundamentalView } from "../fundamental.ts";
+import type { FundamentalView } from "../fundamental-view.ts";
+import { createFundamental } from "../fundamental.ts";
 import type { Part } from "./part.ts";
 import { since, type Station } from "./station.ts";
 
@@ -15,7 +16,9 @@ export function openFundamental(station: Station): Part {
   async function publish(views: readonly FundamentalView[]): Promise<void> {
     const mine = views.filter(({ seq }) => seq % seat.of === seat.index);
     sent.value += mine.length;
-    await Promise.all(mine.map((view) => mesh.publish(FundamentalViews, { kind: "view", ...view })));
+    await Promise.all(
+      mine.map((view) => mesh.publish(FundamentalViews, { kind: "view", ...view })),
+    );
   }
 
   return {

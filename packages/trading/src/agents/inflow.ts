@@ -10,7 +10,6 @@ export class Inflow {
   readonly #seen = new Map<string, Map<string, number>>();
   readonly #endsExpected: number;
   #ends = 0;
-  #items = 0;
   #duplicates = 0;
 
   /** @param endsExpected publishers times the subjects that each of them uses */
@@ -20,9 +19,7 @@ export class Inflow {
 
   /** Whether this item is new. */
   item(origin: Origin): boolean {
-    if (!this.#isNew(origin)) return false;
-    this.#items += 1;
-    return true;
+    return this.#isNew(origin);
   }
 
   /** Whether this end marker was the last one. */
@@ -34,10 +31,6 @@ export class Inflow {
 
   get ended(): boolean {
     return this.#ends >= this.#endsExpected;
-  }
-
-  get items(): number {
-    return this.#items;
   }
 
   get duplicates(): number {

@@ -9,7 +9,7 @@ export class Lanes {
 
   /**
    * @param limit tasks that may be pending before `add` asks to wait
-   * @param failed told about the first task that throws, and every later one
+   * @param failed told about every task that throws; the lane goes on
    */
   constructor(limit: number, failed: (error: unknown) => void) {
     this.#limit = limit;
@@ -23,14 +23,7 @@ export class Lanes {
   /** Queues a task. A promise that comes back asks to wait for room before the next one. */
   add(lane: string, task: () => Promise<void>): Promise<void> | undefined {
     this.#pending += 1;
-    const tail = (this.#tails.get(lane) ?? Promise.resolve()).then(task);
-    const settled = tail.catch(this.#failed).then(() => {
-      this.#pending -= 1;
-      if (this.#tails.get(lane) === settled) this.#tails.delete(lane);
-      if (this.#pending < this.#limit) this.#settle("room");
-      if (this.#pending === 0) this.#settle("idle");
-    });
-    this.#tails.set(lane, settled);
+    this.#tails.set(lane, this.#run(this.#tails.get(lane), task));
     if (this.#pending < this.#limit) return undefined;
     this.#room ??= Promise.withResolvers();
     return this.#room.promise;
@@ -43,11 +36,19 @@ export class Lanes {
     await this.#idle.promise;
   }
 
-  #settle(which: "room" | "idle"): void {
-    if (which === "room") {
+  async #run(previous: Promise<void> | undefined, task: () => Promise<void>): Promise<void> {
+    await previous;
+    try {
+      await task();
+    } catch (error) {
+      this.#failed(error);
+    }
+    this.#pending -= 1;
+    if (this.#pending < this.#limit) {
       this.#room?.resolve();
       this.#room = undefined;
-    } else {
+    }
+    if (this.#pending === 0) {
       this.#idle?.resolve();
       this.#idle = undefined;
     }

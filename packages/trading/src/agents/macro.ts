@@ -1,7 +1,7 @@
 import { agents, Closes, Employment, Headlines } from "../contracts.ts";
 import { loadDataset } from "../dataset.ts";
 import { feedSchedule } from "../feed-schedule.ts";
-import { macroCalendar } from "../macro.ts";
+import { type MacroMonth, macroCalendar } from "../macro.ts";
 import { Pace } from "./pace.ts";
 import type { Part } from "./part.ts";
 import type { Station } from "./station.ts";
@@ -14,8 +14,18 @@ export function openMacro(station: Station): Part {
   const { mesh, seat } = station;
   const sent = station.sent("months");
   let count = 0;
-  let months = 0;
+  let stride = 1;
   let pace: Pace | undefined;
+
+  async function publish({ employment, stocks, headlines }: MacroMonth): Promise<void> {
+    count += 1;
+    sent.value += 3;
+    await Promise.all([
+      mesh.publish(Employment, { kind: "month", ...employment }),
+      mesh.publish(Closes, { kind: "month", ...stocks }),
+      mesh.publish(Headlines, { kind: "month", ...headlines }),
+    ]);
+  }
 
   async function publishEnds(): Promise<void> {
     const end = { kind: "end", count } as const;
@@ -29,41 +39,25 @@ export function openMacro(station: Station): Part {
 
   return {
     host: () => mesh.host(agents.macro, { status: () => station.status() }),
-    prepare(plan) {
+    async prepare(plan) {
       const dataset = loadDataset();
       const schedule = feedSchedule(dataset, plan);
       const calendar = macroCalendar(dataset);
-      const publishMonth = async (): Promise<void> => {
-        const { employment, stocks, headlines } = calendar.at(months);
-        const isMine = months % seat.of === seat.index;
-        months += 1;
-        if (!isMine) return;
-        count += 1;
-        sent.value += 3;
-        await Promise.all([
-          mesh.publish(Employment, { kind: "month", ...employment }),
-          mesh.publish(Closes, { kind: "month", ...stocks }),
-          mesh.publish(Headlines, { kind: "month", ...headlines }),
-        ]);
-      };
-      const publishUntil = async (needed: number): Promise<void> => {
-        // oxlint-disable-next-line no-await-in-loop -- in order
-        while (months < needed) await publishMonth();
-      };
-      let day = "";
+      let months = 0;
+      ({ stride } = schedule);
       pace = new Pace(
-        (position) => {
-          const { instrument, seq } = schedule.at(position);
-          const { date } = instrument.bar(seq);
-          if (date === day) return undefined;
-          day = date;
-          const needed = calendar.monthsBefore(date);
-          return months < needed ? publishUntil(needed) : undefined;
+        (step) => {
+          const { instrument, seq } = schedule.at(step * stride);
+          const needed = calendar.monthsBefore(instrument.bar(seq).date);
+          const published: Promise<void>[] = [];
+          for (; months < needed; months += 1) {
+            if (months % seat.of === seat.index) published.push(publish(calendar.at(months)));
+          }
+          return published.length === 0 ? undefined : settle(published);
         },
-        plan.rate,
-        plan.bars,
+        plan.rate / stride,
+        Math.ceil(plan.bars / stride),
       );
-      return Promise.resolve();
     },
     start(startAtUs) {
       station.enter("running");
@@ -72,6 +66,10 @@ export function openMacro(station: Station): Part {
         .then(publishEnds)
         .catch((error: unknown) => station.fail(error));
     },
-    stop: (limit) => pace?.stop(limit),
+    stop: (limit) => pace?.stop(Math.ceil(limit / stride)),
   };
+}
+
+async function settle(published: readonly Promise<void>[]): Promise<void> {
+  await Promise.all(published);
 }

@@ -1,9 +1,9 @@
 import { bySymbol, OrderDesk, Portfolio } from "../contracts.ts";
 import { fill } from "../fill.ts";
 import { nowMicros } from "../micros.ts";
+import { EXECUTION } from "./execution.ts";
 import type { Part } from "./part.ts";
 import { persist } from "./persist.ts";
-import { EXECUTION } from "./risk.ts";
 import { since, type Station } from "./station.ts";
 
 /** Executes approved orders and has them booked. Keeps nothing, so any instance serves any order. */

@@ -1,7 +1,12 @@
 import { nowMicros } from "../micros.ts";
 
-/** How often a source looks what is due. Shorter spreads events better, longer shares messages better. */
-const TICK_MS = 2;
+/**
+ * How often a source looks what is due. At low rates as often as timers go; from 2,000 slots a second on more rarely,
+ * since events published together share a message, and waking processes up is what costs most.
+ */
+const MIN_TICK_MS = 1;
+const MAX_TICK_MS = 5;
+const SLOTS_PER_TICK_MS = 2_000;
 /** Events that one turn may publish when a source has to catch up. */
 const BURST = 256;
 
@@ -15,12 +20,14 @@ export type PublishSlot = (position: number, dueAtUs: number) => Promise<void> |
 export class Pace {
   readonly #publish: PublishSlot;
   readonly #usPerSlot: number;
+  readonly #tickMs: number;
   #limit: number;
   #position = 0;
 
   constructor(publish: PublishSlot, rate: number, limit: number) {
     this.#publish = publish;
     this.#usPerSlot = 1_000_000 / rate;
+    this.#tickMs = Math.min(MAX_TICK_MS, Math.max(MIN_TICK_MS, rate / SLOTS_PER_TICK_MS));
     this.#limit = limit;
   }
 
@@ -31,8 +38,7 @@ export class Pace {
 
   /** Runs until the limit. `leadUs` publishes slots that much before they are due. */
   async run(startAtUs: number, leadUs = 0): Promise<void> {
-    const dueAt = (position: number): number =>
-      Math.round(startAtUs + position * this.#usPerSlot);
+    const dueAt = (position: number): number => Math.round(startAtUs + position * this.#usPerSlot);
     while (this.#position < this.#limit) {
       const now = nowMicros() + leadUs;
       for (
@@ -49,7 +55,7 @@ export class Pace {
       if (this.#position >= this.#limit) return;
       const wait = (dueAt(this.#position) - leadUs - nowMicros()) / 1_000;
       // oxlint-disable-next-line no-await-in-loop -- this loop is the clock
-      await (wait > 0 ? sleep(Math.max(TICK_MS, wait)) : turn());
+      await (wait > 0 ? sleep(Math.max(this.#tickMs, wait)) : turn());
     }
   }
 }

@@ -1,15 +1,14 @@
-import { Bars, Books, Portfolio } from "../contracts.ts";
+import { Bars, Books, FEEDS_PER_SHARD, Portfolio } from "../contracts.ts";
 import { loadDataset } from "../dataset.ts";
 import { feedSchedule } from "../feed-schedule.ts";
 import { createPortfolio } from "../portfolio.ts";
 import type { PortfolioReport } from "../report.ts";
 import { defaultRiskLimits } from "../risk.ts";
 import { shardOf } from "../shard.ts";
+import { EXECUTION } from "./execution.ts";
 import { Ownership } from "./ownership.ts";
 import type { Part } from "./part.ts";
-import { EXECUTION } from "./risk.ts";
 import { since, type Station } from "./station.ts";
-import { FEEDS_PER_SHARD } from "./technical.ts";
 
 /** Symbols per part of a report, so that no part comes near the broker's limit on messages. */
 const SYMBOLS_PER_PART = 200;
@@ -77,7 +76,7 @@ export function openPortfolio(station: Station): Part {
       ownership = own;
       const { instruments } = feedSchedule(loadDataset(), plan);
       const symbols = instruments.map(({ symbol }) => symbol).filter((symbol) => own.has(symbol));
-      const shards = [...new Set(symbols.map(shardOf))];
+      const shards = [...new Set(symbols.map((symbol) => shardOf(symbol, plan.shards)))];
       open = shards.length;
       if (open === 0) station.enter("done");
       await Promise.all(shards.map((shard) => follow(shard, own)));

@@ -2,13 +2,11 @@ import { OrderDesk, Risk } from "../contracts.ts";
 import { bookKey } from "../decision.ts";
 import { nowMicros } from "../micros.ts";
 import { createRisk } from "../risk.ts";
+import { EXECUTION } from "./execution.ts";
 import { Ownership } from "./ownership.ts";
 import type { Part } from "./part.ts";
 import { persist } from "./persist.ts";
 import { since, type Station } from "./station.ts";
-
-/** Every book has at most one order under way, so this bounds what thousands of symbols can ask at once. */
-export const EXECUTION = { concurrency: 4_096, queue: 16_384 } as const;
 
 /** Owns the limits of its symbols: judges each order once and has the approved ones executed. */
 export function openRisk(station: Station): Part {

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from "node:async_hooks";
 import type { Mesh } from "@plexus/mesh";
 import { type Command, Commands, Statuses } from "../contracts.ts";
 import { loadRole } from "./roles.ts";
@@ -14,6 +15,8 @@ export async function takeSeat(mesh: Mesh, seat: Seat): Promise<AsyncDisposable>
   const station = new Station(mesh, seat, report);
   const open = await loadRole(seat.role);
   const part = open(station);
+  // Bars begin traces of their own: a feed does not run within the command that started it.
+  const outside = AsyncLocalStorage.snapshot();
 
   async function obey(command: Command): Promise<void> {
     switch (command.kind) {
@@ -22,7 +25,7 @@ export async function takeSeat(mesh: Mesh, seat: Seat): Promise<AsyncDisposable>
         station.enter("ready");
         return;
       case "start":
-        part.start?.(command.startAt);
+        outside(() => part.start?.(command.startAt));
         return;
       case "stop":
         part.stop?.(command.limit);

@@ -110,11 +110,11 @@ export function openStrategy(station: Station, name: StrategyName): Part {
 
   return {
     host: () => mesh.host(agents[name], { status: () => station.status() }),
-    async prepare({ replicas }) {
+    async prepare({ replicas, shards }) {
       const fundamental = follow(replicas.fundamental);
       const sentiment = follow(replicas.sentiment);
       await Promise.all([
-        ...shardsOf(seat).map(followSignals),
+        ...shardsOf(seat, shards).map(followSignals),
         mesh.subscribe(FundamentalViews, (event, context) => {
           if (event.kind === "end") {
             if (fundamental.end(context)) leave(checkEnd());

@@ -1,11 +1,8 @@
-import { agents, Bars, Signals } from "../contracts.ts";
+import { agents, Bars, FEEDS_PER_SHARD, Signals } from "../contracts.ts";
 import { createTechnical } from "../technical.ts";
 import { shardsOf } from "../shard.ts";
 import type { Part } from "./part.ts";
 import { since, type Station } from "./station.ts";
-
-/** The feeds that publish on each shard: one of the index, one of the stocks. */
-export const FEEDS_PER_SHARD = 2;
 
 /** Turns the bars of its shards into signals. */
 export function openTechnical(station: Station): Part {
@@ -47,8 +44,8 @@ export function openTechnical(station: Station): Part {
 
   return {
     host: () => mesh.host(agents.technical, { status: () => station.status() }),
-    async prepare() {
-      const shards = shardsOf(seat);
+    async prepare(plan) {
+      const shards = shardsOf(seat, plan.shards);
       open = shards.length;
       await Promise.all(shards.map(follow));
     },
