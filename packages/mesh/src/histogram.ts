@@ -104,33 +104,32 @@ export function fastGauge(
 /** prom-client's histogram with its values taken from cells when it is scraped. */
 class ScrapedHistogram extends Histogram {
   readonly family: HistogramFamily;
+  readonly #described: { name: string; help: string };
 
   constructor(registry: Registry, name: string, help: string, labels: string[], buckets: number[]) {
     super({ name, help, labelNames: labels, buckets, registers: [registry] });
     this.family = new Family(() => new HistogramCell(buckets));
+    this.#described = { name, help };
   }
 
-  override async get(): ReturnType<Histogram["get"]> {
-    const described = await super.get();
-    const name = described.name;
-    const values: typeof described.values = [];
+  /** What `get` and the text of a scrape are both made of. prom-client does not declare it. */
+  async getForPromString(): Promise<object> {
+    const { name, help } = this.#described;
+    const values: object[] = [];
+    const add = (suffix: string, sharedLabels: Labels, labels: Labels, value: number): void => {
+      values.push({ metricName: `${name}_${suffix}`, labels, sharedLabels, value });
+    };
     for (const { labels, cell } of this.family.cells) {
       let cumulative = 0;
       for (const [i, bound] of cell.bounds.entries()) {
         cumulative += cell.counts[i]!;
-        values.push({
-          metricName: `${name}_bucket`,
-          labels: { ...labels, le: bound },
-          value: cumulative,
-        });
+        add("bucket", labels, { le: String(bound) }, cumulative);
       }
-      values.push(
-        { metricName: `${name}_bucket`, labels: { ...labels, le: "+Inf" }, value: cell.count },
-        { metricName: `${name}_sum`, labels, value: cell.sum },
-        { metricName: `${name}_count`, labels, value: cell.count },
-      );
+      add("bucket", labels, { le: "+Inf" }, cell.count);
+      add("sum", labels, {}, cell.sum);
+      add("count", labels, {}, cell.count);
     }
-    return { ...described, values };
+    return { name, help, type: "histogram", aggregator: "sum", values };
   }
 }
 

@@ -36,6 +36,7 @@ export class ObservabilityServer {
     readiness: () => Readiness,
   ): Promise<ObservabilityServer> {
     const { port = 0, host = "127.0.0.1" } = options;
+    ofProcess();
     const server = createServer((request, response) => {
       void answer(request.url ?? "/", response, registry, readiness);
     });
@@ -67,13 +68,17 @@ export class ObservabilityServer {
 
 let processMetrics: Registry | undefined;
 
-/** The connection's metrics and Node's own, which are the process's: their observers are never removed, so they are made once. */
-async function scrape(registry: Registry): Promise<string> {
+/** Node's own metrics. They are the process's, and their observers are never removed: so they are made once. */
+function ofProcess(): Registry {
   if (processMetrics === undefined) {
     processMetrics = new Registry();
     collectDefaultMetrics({ register: processMetrics });
   }
-  return (await registry.metrics()) + (await processMetrics.metrics());
+  return processMetrics;
+}
+
+async function scrape(registry: Registry): Promise<string> {
+  return (await registry.metrics()) + (await ofProcess().metrics());
 }
 
 async function answer(
