@@ -18,6 +18,7 @@ import type { z } from "zod";
 import { nowUs } from "./clock.ts";
 import type { Context } from "./context.ts";
 import type { InstanceInfo } from "./directory.ts";
+import { routeTimeoutMs } from "./exchange.ts";
 import { Gate } from "./gate.ts";
 import type { Cell, HistogramCell } from "./histogram.ts";
 import type { LinkSubscription } from "./nats/link.ts";
@@ -102,7 +103,8 @@ export class HostedAgent implements AsyncDisposable, CallOwner {
         throw new MeshError("INVALID_CONTRACT", `Agent ${contract.name}: no handler for ${name}.`);
       }
       const metrics = runtime.metrics.requests(contract.name, name, "server");
-      this.served.set(name, { name, capability, handler, metrics });
+      const timeoutMs = routeTimeoutMs(capability);
+      this.served.set(name, { name, capability, handler, metrics, timeoutMs });
     }
   }
 

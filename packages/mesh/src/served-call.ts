@@ -27,6 +27,8 @@ export interface Served {
   readonly capability: Capability;
   readonly handler: AnyHandler;
   readonly metrics: RequestMetrics;
+  /** How long a call may take whose caller names no deadline. */
+  readonly timeoutMs: number;
 }
 
 /** What a served call needs of the instance it runs on. */
@@ -49,7 +51,7 @@ export class ServedCall implements Waiting {
   readonly id: string;
   readonly reply: string | undefined;
   readonly name: string;
-  /** Monotonic ms; Infinity without a deadline. */
+  /** Monotonic ms. */
   readonly deadlineMs: number;
   readonly arrivedMs = nowMs();
   readonly #host: CallOwner;
@@ -70,7 +72,8 @@ export class ServedCall implements Waiting {
     this.name = served.name;
     const { deadline } = envelope;
     this.deadlineMs =
-      deadline === undefined ? Infinity : this.arrivedMs + (deadline - envelope.sentAt) / 1_000;
+      this.arrivedMs +
+      (deadline === undefined ? served.timeoutMs : (deadline - envelope.sentAt) / 1_000);
   }
 
   /** Subject of the caller's inbox for a liveness probe, if the caller is a mesh client. */
