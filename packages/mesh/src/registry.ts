@@ -32,6 +32,7 @@ export class Registry {
   readonly #unconfirmed = new Map<string, number>();
   #stopWatch: (() => void) | undefined;
   #generation = 0;
+  #heardMs = nowMs();
   #restoring: Promise<void> | undefined;
   /** The connection or the watch broke once more while a restoration was under way. */
   #outdated = false;
@@ -122,6 +123,7 @@ export class Registry {
     });
     const stop = await this.#store.watch({
       change: (change) => {
+        this.#heardMs = nowMs();
         if (generation === this.#generation) this.#apply(change);
       },
       synced,
@@ -155,6 +157,7 @@ export class Registry {
 
   #tick(): void {
     const now = nowMs();
+    this.#checkSilence(now);
     for (const own of this.#own.values()) {
       if (own.dueAt <= now && !own.renewing) void this.#renew(own, false);
     }
@@ -164,6 +167,14 @@ export class Registry {
       const peer = this.#directory.get(instance);
       if (peer && !this.#own.has(registryKey(peer.info))) this.#directory.remove(instance);
     }
+  }
+
+  /** Who is here is renewed and seen to be: a watch that shows nothing for longer than a record lives has come loose. */
+  #checkSilence(now: number): void {
+    const anybody = !this.#directory.peers().next().done;
+    if (!anybody || now - this.#heardMs < REGISTRY_TTL_S * 1_000) return;
+    this.#heardMs = now;
+    void this.restore();
   }
 
   #renew(own: Registration, anyRevision: boolean): Promise<void> {
