@@ -1,4 +1,4 @@
-import { agent, topic } from "@plexus/core";
+import { FrameWriter, KINDS, agent, encodePayload, topic } from "@plexus/core";
 import { startProxy } from "@plexus/testing";
 import { expect, test } from "vitest";
 import { z } from "zod";
@@ -236,4 +236,28 @@ test("one process hosts many agents and many instances of one", async () => {
   await caller.waitFor(Other);
   expect(await caller.get(Other).run(0)).toBe("other");
   expect(caller.agents()).toHaveLength(3);
+});
+
+test("a call whose caller names no deadline has its capability's timeout", async () => {
+  const host = await meshes.join();
+  const Patient = agent("patient", {
+    capabilities: { wait: { ...Any, timeout: "200ms" } },
+  });
+  const canceled = Promise.withResolvers<unknown>();
+  await host.host(Patient, {
+    wait: async (_input, { signal }) => canceled.resolve(await fired(signal)),
+  });
+  const nats = await meshes.nats();
+  const writer = new FrameWriter();
+  const request = {
+    kind: KINDS.request,
+    id: "1",
+    sender: "stranger",
+    name: "wait",
+    sentAt: Date.now() * 1_000,
+    payload: encodePayload(0),
+  };
+  writer.write(request);
+  nats.publish(`${meshes.name}.rpc.patient.wait`, writer.take());
+  expect(await canceled.promise).toMatchObject({ code: "DEADLINE_EXCEEDED" });
 });

@@ -268,6 +268,7 @@ describe("without a connection", () => {
     await mesh.host(Echo, handlers);
     expect(await mesh.get(Echo).echo("again")).toBe("again");
     expect(got).toEqual([]);
+    await mesh.close();
   });
 
   test("a call waits for the connection and is then answered", async () => {
