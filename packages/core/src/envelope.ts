@@ -67,168 +67,11 @@ export interface EnvelopeFields {
   load?: number | undefined;
 }
 
-const FIELD_COUNT = 15;
-const INITIAL_BYTES = 1_024;
-const MAX_KEPT_BYTES = 256 * 1_024;
-const MAX_STRING = 0xffff;
-const NIL = 0xc0;
-
-/**
- * Collects envelopes for one subject. A NATS message carries one envelope, or a *frame* of several, simply one behind
- * the other; {@link readFrame} accepts both.
- */
-export class FrameWriter {
-  #bytes = Buffer.allocUnsafeSlow(INITIAL_BYTES);
-  #length = 0;
-  #count = 0;
-
-  /** Bytes written so far. */
-  get length(): number {
-    return this.#length;
-  }
-
-  /** Envelopes written so far. */
-  get count(): number {
-    return this.#count;
-  }
-
-  /** Appends one envelope. */
-  write(fields: EnvelopeFields): void {
-    this.#reserve(
-      256 +
-        3 *
-          (fields.id.length +
-            fields.sender.length +
-            fields.name.length +
-            (fields.recipient?.length ?? 0) +
-            (fields.trace?.length ?? 0) +
-            (fields.contentType?.length ?? 0)) +
-        (fields.parents?.reduce((sum, id) => sum + 3 + 3 * id.length, 0) ?? 0) +
-        fields.payload.length,
-    );
-    const bytes = this.#bytes;
-    bytes[this.#length++] = 0x90 | FIELD_COUNT;
-    bytes[this.#length++] = WIRE_VERSION;
-    bytes[this.#length++] = fields.kind;
-    this.#string(fields.id);
-    this.#string(fields.sender);
-    this.#string(fields.recipient);
-    this.#string(fields.name);
-    this.#uint64(fields.sentAt);
-    if (fields.deadline === undefined) bytes[this.#length++] = NIL;
-    else this.#uint64(fields.deadline);
-    this.#strings(fields.parents);
-    this.#string(fields.trace);
-    bytes[this.#length++] = NIL; // auth
-    this.#string(fields.contentType);
-    this.#binary(fields.payload);
-    this.#uint(fields.seq ?? 0);
-    this.#uint(fields.load ?? 0);
-    this.#count++;
-  }
-
-  /** Drops everything behind byte `length`, to take back the last envelope. */
-  truncate(length: number, count: number): void {
-    this.#length = length;
-    this.#count = count;
-  }
-
-  /** Returns the frame's bytes and starts the next one. The buffer is kept for it unless it has grown large. */
-  take(): Uint8Array {
-    const used = this.#bytes.subarray(0, this.#length);
-    const large = this.#bytes.length > MAX_KEPT_BYTES;
-    if (large) this.#bytes = Buffer.allocUnsafeSlow(INITIAL_BYTES);
-    this.#length = 0;
-    this.#count = 0;
-    return large ? used : Buffer.from(used);
-  }
-
-  #reserve(size: number): void {
-    const needed = this.#length + size;
-    if (needed <= this.#bytes.length) return;
-    const larger = Buffer.allocUnsafeSlow(needed * 2);
-    this.#bytes.copy(larger, 0, 0, this.#length);
-    this.#bytes = larger;
-  }
-
-  #string(text: string | undefined): void {
-    const bytes = this.#bytes;
-    if (text === undefined) {
-      bytes[this.#length++] = NIL;
-      return;
-    }
-    // str 8 with the length filled in afterwards; only unusually long texts need str 16.
-    const wide = text.length > 80;
-    const header = wide ? 3 : 2;
-    const start = this.#length + header;
-    let written = text.length;
-    for (let i = 0; i < text.length; i++) {
-      const code = text.charCodeAt(i);
-      if (code >= 0x80) {
-        written = bytes.write(text, start, MAX_STRING, "utf8");
-        break;
-      }
-      bytes[start + i] = code;
-    }
-    if (wide) {
-      bytes[this.#length] = 0xda;
-      bytes[this.#length + 1] = written >>> 8;
-      bytes[this.#length + 2] = written & 0xff;
-    } else {
-      bytes[this.#length] = 0xd9;
-      bytes[this.#length + 1] = written;
-    }
-    this.#length = start + written;
-  }
-
-  #strings(list: readonly string[] | undefined): void {
-    const bytes = this.#bytes;
-    if (list === undefined || list.length === 0) {
-      bytes[this.#length++] = NIL;
-      return;
-    }
-    bytes[this.#length++] = 0xdc;
-    bytes[this.#length++] = list.length >>> 8;
-    bytes[this.#length++] = list.length & 0xff;
-    for (const text of list) this.#string(text);
-  }
-
-  #uint64(value: number): void {
-    const bytes = this.#bytes;
-    bytes[this.#length] = 0xcf;
-    bytes.writeUInt32BE(Math.floor(value / 0x1_0000_0000), this.#length + 1);
-    bytes.writeUInt32BE((value % 0x1_0000_0000) >>> 0, this.#length + 5);
-    this.#length += 9;
-  }
-
-  #uint(value: number): void {
-    const bytes = this.#bytes;
-    if (value < 0x80) {
-      bytes[this.#length++] = value;
-      return;
-    }
-    bytes[this.#length] = 0xce;
-    bytes.writeUInt32BE(Math.min(value, 0xffff_ffff), this.#length + 1);
-    this.#length += 5;
-  }
-
-  #binary(data: Uint8Array): void {
-    const bytes = this.#bytes;
-    const { length } = data;
-    if (length < 0x1_0000) {
-      bytes[this.#length] = 0xc5;
-      bytes[this.#length + 1] = length >>> 8;
-      bytes[this.#length + 2] = length & 0xff;
-      this.#length += 3;
-    } else {
-      bytes[this.#length] = 0xc6;
-      bytes.writeUInt32BE(length, this.#length + 1);
-      this.#length += 5;
-    }
-    bytes.set(data, this.#length);
-    this.#length += length;
-  }
-}
+/** How many of them this version writes; it needs the first 13. */
+export const FIELD_COUNT = 15;
+const REQUIRED_FIELDS = 13;
+/** MessagePack's nil. */
+export const NIL = 0xc0;
 
 // The cursor of the envelope being read. Reading is synchronous and never nested, so one serves all.
 let at = 0;
@@ -236,10 +79,12 @@ let end = 0;
 
 /** An envelope as it arrived: checked in full, but texts that routing does not need are decoded when asked for. */
 export class Envelope implements EnvelopeFields {
+  /** One of {@link KINDS}, or a number that only a newer peer knows. */
   readonly kind: Kind;
   readonly id: string;
   readonly sentAt: number;
   readonly deadline: number | undefined;
+  /** A view of the received bytes, not a copy. */
   readonly payload: Uint8Array;
   readonly seq: number;
   readonly load: number;
@@ -258,12 +103,12 @@ export class Envelope implements EnvelopeFields {
     if (version !== WIRE_VERSION) {
       throw bad(`its version is ${version}, this side speaks ${WIRE_VERSION}`);
     }
-    this.kind = (readUint(bytes) ?? 0) as Kind;
+    this.kind = requireUint(bytes, "kind") as Kind;
     this.id = textAt(bytes, passText(bytes, "id", false)) ?? "";
     this.#sender = passText(bytes, "sender", false);
     this.#recipient = passText(bytes, "recipient");
     this.#name = passText(bytes, "name", false);
-    this.sentAt = readUint(bytes) ?? 0;
+    this.sentAt = requireUint(bytes, "sentAt");
     this.deadline = readUint(bytes);
     this.#parents = passTexts(bytes, "parents");
     this.#trace = passText(bytes, "trace");
@@ -299,8 +144,6 @@ export class Envelope implements EnvelopeFields {
     return textAt(this.#bytes, this.#contentType);
   }
 }
-
-const REQUIRED_FIELDS = 13;
 
 /**
  * Calls `visit` with each envelope of a NATS message. Throws `BAD_MESSAGE` at the first envelope that is not one of a
@@ -348,6 +191,13 @@ function readUint(bytes: Uint8Array): number | undefined {
   advance(size);
   let value = 0;
   for (let i = start + 1; i < at; i++) value = value * 256 + bytes[i]!;
+  if (value > Number.MAX_SAFE_INTEGER) throw bad("a number is too large");
+  return value;
+}
+
+function requireUint(bytes: Uint8Array, field: string): number {
+  const value = readUint(bytes);
+  if (value === undefined) throw bad(`${field} is missing`);
   return value;
 }
 
