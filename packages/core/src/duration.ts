@@ -1,4 +1,4 @@
-import { MeshError } from "./errors.ts";
+import { MeshError, quote } from "./errors.ts";
 
 /** A length of time: a number of milliseconds, or a string such as `"250ms"`, `"5s"`, `"1.5m"`, `"2h"`, `"1d"`. */
 export type Duration = number | `${number}${"ms" | "s" | "m" | "h" | "d"}`;
@@ -12,10 +12,11 @@ export function toMs(duration: Duration): number {
     if (Number.isFinite(duration) && duration >= 0) return duration;
   } else {
     const match = PATTERN.exec(duration);
-    if (match) return Number(match[1]) * UNIT_MS[match[2] as keyof typeof UNIT_MS];
+    const ms = match ? Number(match[1]) * UNIT_MS[match[2] as keyof typeof UNIT_MS] : Infinity;
+    if (ms < Infinity) return ms;
   }
   throw new MeshError(
     "INVALID_CONTRACT",
-    `${JSON.stringify(duration) ?? String(duration)} is not a duration: use milliseconds or "250ms", "5s", "2m", "1h", "1d".`,
+    `${quote(duration)} is not a duration: use milliseconds or "250ms", "5s", "2m", "1h", "1d".`,
   );
 }

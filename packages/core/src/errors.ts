@@ -1,5 +1,8 @@
 import { inspect } from "node:util";
 
+const MAX_MESSAGE = 8_192;
+const MAX_QUOTED = 100;
+
 /**
  * Every code a Plexus error can carry, whether repeating the same request is safe by default, and what it means.
  * The codes are part of the wire contract: they never change meaning.
@@ -71,8 +74,10 @@ export class MeshError extends Error {
     this.details = options.details;
   }
 
+  /** What travels. A message of more than 8,192 characters is cut, so that the error itself always fits. */
   toJSON(): WireError {
-    const { code, message, retryable, details } = this;
+    const { code, retryable, details } = this;
+    const message = clip(this.message, MAX_MESSAGE);
     return details === undefined
       ? { code, message, retryable }
       : { code, message, retryable, details };
@@ -87,25 +92,44 @@ export function isMeshError(error: unknown, code?: ErrorCode): error is MeshErro
 /** Any thrown value as a MeshError: a handler's own error becomes `AGENT_FAILED` with that error as its cause. */
 export function toMeshError(error: unknown): MeshError {
   if (error instanceof MeshError) return error;
-  const text =
-    error instanceof Error ? `${error.name}: ${error.message}` : `threw ${inspect(error, { depth: 1 })}`;
-  return new MeshError("AGENT_FAILED", text, { cause: error });
+  return new MeshError("AGENT_FAILED", describeThrown(error), { cause: error });
 }
 
-/** Rebuilds the error that {@link MeshError.toJSON} described. An unknown code (a newer peer's) is `AGENT_FAILED`. */
+/**
+ * Rebuilds the error that {@link MeshError.toJSON} described. An unknown code (a newer peer's) is `AGENT_FAILED`, what
+ * is no error at all `BAD_MESSAGE`. Texts are cut to a readable length, whatever a peer sends.
+ */
 export function fromWireError(wire: unknown): MeshError {
   if (typeof wire !== "object" || wire === null) {
     return new MeshError("BAD_MESSAGE", "An error envelope without a readable error arrived.");
   }
-  const { code, message, retryable, details } = wire as Partial<WireError>;
-  const known = typeof code === "string" && Object.hasOwn(ERROR_CODES, code);
-  const text = typeof message === "string" ? message : "no message";
-  return new MeshError(
-    known ? (code as ErrorCode) : "AGENT_FAILED",
-    known ? text : `${code}: ${text}`,
-    {
-      ...(typeof retryable === "boolean" ? { retryable } : {}),
-      details,
-    },
-  );
+  const { code, message, retryable, details } = wire as Partial<Record<keyof WireError, unknown>>;
+  const options = { details, ...(typeof retryable === "boolean" ? { retryable } : {}) };
+  const text = clip(typeof message === "string" ? message : "no message", MAX_MESSAGE);
+  if (typeof code === "string" && Object.hasOwn(ERROR_CODES, code)) {
+    return new MeshError(code as ErrorCode, text, options);
+  }
+  const name = typeof code === "string" ? clip(code, MAX_QUOTED) : "no code";
+  return new MeshError("AGENT_FAILED", `${name}: ${text}`, options);
+}
+
+/** A value as it may stand in a message, whatever it is and however long. */
+export function quote(value: unknown): string {
+  return typeof value === "string"
+    ? JSON.stringify(clip(value, MAX_QUOTED))
+    : clip(inspect(value, { depth: 1 }), MAX_QUOTED);
+}
+
+function describeThrown(error: unknown): string {
+  try {
+    return error instanceof Error
+      ? `${error.name}: ${error.message}`
+      : `threw ${inspect(error, { depth: 1 })}`;
+  } catch {
+    return "threw something that cannot be described"; // its getters or its toString throw
+  }
+}
+
+function clip(text: string, length: number): string {
+  return text.length <= length ? text : `${text.slice(0, length)}…`;
 }
