@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { toMs, type Duration } from "./duration.ts";
 import { MeshError } from "./errors.ts";
+import { isSchema } from "./schema.ts";
 import { token } from "./token.ts";
 
 /** What one capability takes and gives. */
@@ -29,7 +30,8 @@ export interface Agent<
 }
 
 /**
- * Declares an agent. Names are tokens (`[A-Za-z0-9_-]{1,63}`); anything malformed throws `INVALID_CONTRACT` at once.
+ * Declares an agent. Names are tokens (`[A-Za-z0-9_-]{1,63}`, and neither `__proto__` nor, for a capability, `then`);
+ * anything malformed throws `INVALID_CONTRACT` at once.
  *
  * @example
  * const Greeter = agent("greeter", {
@@ -53,8 +55,12 @@ export function agent<const Capabilities extends Record<string, Capability>>(
   }
   for (const [key, capability] of Object.entries(spec.capabilities)) {
     token(`Agent ${name}: capability name`, key);
-    for (const part of ["input", "output"] as const) {
-      if (typeof capability[part]?.safeParse !== "function") {
+    if (key === "then") {
+      throw new MeshError("INVALID_CONTRACT", `${name}.then: a client with it would be a promise.`);
+    }
+    for (const part of ["input", "output", "stream"] as const) {
+      const schema: unknown = capability?.[part];
+      if (!isSchema(schema) && !(part === "stream" && schema === undefined)) {
         throw new MeshError("INVALID_CONTRACT", `${name}.${key}: ${part} is not a zod schema.`);
       }
     }

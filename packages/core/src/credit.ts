@@ -11,7 +11,7 @@ export class ChunkSequence {
 
   accept(seq: number): ChunkVerdict {
     if (seq < this.#next) return "duplicate";
-    if (seq > this.#next) return "gap";
+    if (seq !== this.#next) return "gap";
     this.#next++;
     return "next";
   }

@@ -1,6 +1,6 @@
 import type { Random } from "./clock.ts";
-import { MeshError } from "./errors.ts";
-import { buildRing, type Ring, type RingMember } from "./ring.ts";
+import { MeshError, quote } from "./errors.ts";
+import { buildRing, effectiveWeight, type Ring, type RingMember } from "./ring.ts";
 
 /** The names of the strategies that choose an instance for a call. */
 export const PLACEMENTS = [
@@ -28,7 +28,7 @@ export interface Candidate extends RingMember {
   outstanding: number;
   /** Load from other callers, as the instance reported it last. */
   others: number;
-  /** Peak-sensitive moving average of the response time in ms; 0 while unknown. */
+  /** Peak-sensitive moving average of the response time in ms, faded by {@link peakEwma}; 0 while unknown. */
   ewmaMs: number;
 }
 
@@ -48,20 +48,20 @@ export function createPlacement(spec: PlacementSpec): Placement {
     case "weightedRoundRobin":
       return weightedRoundRobin();
     case "leastOutstanding":
-      return twoChoices(name, (c) => (c.outstanding + c.others) / c.weight);
+      return twoChoices(name, (c) => (c.outstanding + c.others) / effectiveWeight(c));
     case "peakEwma":
       // Unmeasured instances cost 0 until they carry a call, so each is tried soon and not flooded.
       return twoChoices(name, (c) =>
         c.ewmaMs === 0
           ? c.outstanding * UNMEASURED_MS
-          : (c.ewmaMs * (c.outstanding + c.others + 1)) / c.weight,
+          : (c.ewmaMs * (c.outstanding + c.others + 1)) / effectiveWeight(c),
       );
     case "consistentHash":
       return consistentHash(typeof spec === "string" ? 1.25 : spec.loadFactor);
     default:
       throw new MeshError(
         "INVALID_CONTRACT",
-        `${JSON.stringify(name)} is not a placement: use ${PLACEMENTS.join(", ")}.`,
+        `${quote(name)} is not a placement: use ${PLACEMENTS.join(", ")}.`,
       );
   }
 }
@@ -69,10 +69,13 @@ export function createPlacement(spec: PlacementSpec): Placement {
 const UNMEASURED_MS = 1_000;
 
 function roundRobin(): Placement {
-  let turn = 0;
+  let turn: number | undefined; // begins anywhere, lest a thousand callers all begin with the same instance
   return {
     name: "roundRobin",
-    pick: (candidates) => candidates[turn++ % candidates.length]!,
+    pick(candidates, _key, random) {
+      turn = turn === undefined ? Math.floor(random() * candidates.length) : turn + 1;
+      return candidates[turn % candidates.length]!;
+    },
   };
 }
 
@@ -92,9 +95,10 @@ function weightedRoundRobin(): Placement {
       let best = candidates[0]!;
       let bestCredit = -Infinity;
       for (const candidate of candidates) {
-        const own = (credit.get(candidate.id) ?? 0) + candidate.weight;
+        const weight = effectiveWeight(candidate);
+        const own = (credit.get(candidate.id) ?? 0) + weight;
         credit.set(candidate.id, own);
-        total += candidate.weight;
+        total += weight;
         if (own > bestCredit) {
           best = candidate;
           bestCredit = own;
@@ -147,10 +151,10 @@ function consistentHash(loadFactor: number): Placement {
       let weight = 0;
       for (const candidate of candidates) {
         outstanding += candidate.outstanding;
-        weight += candidate.weight;
+        weight += effectiveWeight(candidate);
       }
       for (const candidate of ring.successors(key)) {
-        const bound = Math.ceil((loadFactor * outstanding * candidate.weight) / weight);
+        const bound = Math.ceil((loadFactor * outstanding * effectiveWeight(candidate)) / weight);
         if (candidate.outstanding < bound) return candidate;
       }
       return ring.owner(key)!;
@@ -162,11 +166,12 @@ const EWMA_DECAY_MS = 10_000;
 
 /**
  * The next value of a peak-sensitive moving average (Finagle's Peak EWMA): a slower answer counts at once in full,
- * faster ones win it back with a time constant of ten seconds.
+ * faster ones win it back with a time constant of ten seconds. `peakEwma(value, 0, elapsedMs)` is the value as it has
+ * faded since the last observation: read it so, or an instance that was slow once is never tried again.
  * @param elapsedMs time since the previous observation
  */
 export function peakEwma(previousMs: number, observedMs: number, elapsedMs: number): number {
   if (observedMs >= previousMs) return observedMs;
-  const keep = Math.exp(-elapsedMs / EWMA_DECAY_MS);
+  const keep = Math.exp(-Math.max(0, elapsedMs) / EWMA_DECAY_MS);
   return previousMs * keep + observedMs * (1 - keep);
 }

@@ -1,6 +1,6 @@
 import { hash32 } from "./hash.ts";
 
-/** One owner on a {@link Ring}; `weight` 2 owns about twice the keys of weight 1. */
+/** One owner on a {@link Ring}; `weight` 2 owns about twice the keys of weight 1. Above 0, at most 100. */
 export interface RingMember {
   readonly id: string;
   readonly weight: number;
@@ -16,20 +16,30 @@ export interface Ring<M extends RingMember> {
 }
 
 const POINTS_PER_WEIGHT = 160; // spreads 10 members within about ±15 % of the mean
+const MIN_WEIGHT = 1 / POINTS_PER_WEIGHT;
+const MAX_WEIGHT = 100; // bounds what one member can make a ring cost
+const MEMBER_LIMIT = 2 ** 20;
+
+/** A member's weight as it counts: at most 100, and 1/160 for what is not above zero. */
+export function effectiveWeight({ weight }: RingMember): number {
+  return weight > MIN_WEIGHT ? Math.min(weight, MAX_WEIGHT) : MIN_WEIGHT;
+}
 
 /**
  * Builds a consistent-hash ring (Karger et al. 1997) as two flat arrays with binary search. A member that joins or
  * leaves moves only the keys it gains or loses, about 1/N of them, whatever the order of `members`.
  */
 export function buildRing<M extends RingMember>(members: readonly M[]): Ring<M> {
-  const points: { hash: number; id: string; member: number }[] = [];
-  for (const [member, { id, weight }] of members.entries()) {
-    const count = Math.max(1, Math.round(weight * POINTS_PER_WEIGHT));
-    for (let i = 0; i < count; i++) points.push({ hash: hash32(`${id}#${i}`), id, member });
+  const sorted = members.toSorted((a, b) => (a.id < b.id ? -1 : 1));
+  // A point is one number, hash × 2²⁰ + member, which sorts natively; equal hashes go in the order of the ids.
+  const points: number[] = [];
+  for (const [index, member] of sorted.entries()) {
+    const count = Math.round(effectiveWeight(member) * POINTS_PER_WEIGHT);
+    for (let i = 0; i < count; i++) points.push(hash32(`${member.id}#${i}`) * MEMBER_LIMIT + index);
   }
-  points.sort((a, b) => a.hash - b.hash || (a.id < b.id ? -1 : 1));
-  const hashes = Uint32Array.from(points, (point) => point.hash);
-  const owners = Uint32Array.from(points, (point) => point.member);
+  const order = Float64Array.from(points).toSorted();
+  const hashes = Uint32Array.from(order, (point) => Math.floor(point / MEMBER_LIMIT));
+  const owners = Uint32Array.from(order, (point) => point % MEMBER_LIMIT);
 
   const locate = (key: string): number => {
     const hash = hash32(key);
@@ -45,7 +55,7 @@ export function buildRing<M extends RingMember>(members: readonly M[]): Ring<M> 
 
   return {
     members,
-    owner: (key) => members[owners[locate(key)]!],
+    owner: (key) => sorted[owners[locate(key)]!],
     *successors(key) {
       const seen = new Set<number>();
       const start = locate(key);
@@ -53,7 +63,7 @@ export function buildRing<M extends RingMember>(members: readonly M[]): Ring<M> 
         const owner = owners[(start + i) % owners.length]!;
         if (seen.has(owner)) continue;
         seen.add(owner);
-        yield members[owner]!;
+        yield sorted[owner]!;
       }
     },
   };

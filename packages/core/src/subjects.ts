@@ -1,3 +1,4 @@
+import { MeshError } from "./errors.ts";
 import { token } from "./token.ts";
 
 /** The subjects of one mesh (the wire contract's table). Arguments are tokens already. */
@@ -22,9 +23,15 @@ export interface Subjects {
 /** The queue group in which all instances of an agent share the calls addressed to none in particular. */
 export const RPC_QUEUE = "rpc";
 
-/** Builds the subjects of mesh `name`. Throws `INVALID_CONTRACT` unless it is one token. */
+/** Builds the subjects of mesh `name`. Throws `INVALID_CONTRACT` unless it is one token other than `_INBOX`. */
 export function createSubjects(name: string): Subjects {
   const mesh = token("Mesh name", name);
+  if (mesh === "_INBOX") {
+    throw new MeshError(
+      "INVALID_CONTRACT",
+      "A mesh called _INBOX would hear every mesh's answers.",
+    );
+  }
   return {
     mesh,
     rpc: (agent, capability) => `${mesh}.rpc.${agent}.${capability}`,

@@ -1,5 +1,6 @@
 import type { z } from "zod";
 import { MeshError } from "./errors.ts";
+import { isSchema } from "./schema.ts";
 import { escapeKey, token } from "./token.ts";
 
 type Parameters<Name extends string> = Name extends `${string}{${infer Parameter}}${infer Rest}`
@@ -40,7 +41,7 @@ export function topic<
       throw new MeshError("INVALID_CONTRACT", `Topic ${name} names {${parameter}} twice.`);
     } else parameters.push(parameter);
   }
-  if (typeof spec.schema?.safeParse !== "function") {
+  if (!isSchema(spec.schema)) {
     throw new MeshError("INVALID_CONTRACT", `Topic ${name}: schema is not a zod schema.`);
   }
   return {
@@ -76,11 +77,12 @@ export function topicPattern(
     }
   }
   return fill(contract, (parameter) => {
-    const wanted = where[parameter];
+    const wanted = Object.hasOwn(where, parameter) ? where[parameter] : undefined;
     return wanted === undefined ? "*" : escapeKey(String(wanted));
   });
 }
 
 function fill(contract: Topic, value: (parameter: string) => string): string {
-  return contract.name.replaceAll(/\{([^}]+)\}/g, (_, parameter: string) => value(parameter));
+  const parts = contract.name.split(".");
+  return parts.map((part) => (part.startsWith("{") ? value(part.slice(1, -1)) : part)).join(".");
 }
