@@ -1,0 +1,22 @@
+import { agent, topic } from "@plexus/core";
+import { z } from "zod";
+
+/** Who served a call. */
+const Served = z.object({ pid: z.number(), instance: z.string() });
+
+/** The agent of the fault tests. Each handler writes `began <capability>` and, when it is canceled, `canceled <capability>`. */
+export const Worker = agent("worker", {
+  capabilities: {
+    /** Answers at once. */
+    work: { input: z.unknown(), output: Served },
+    /** Answers after so many ms, unless it is canceled; must not run twice. */
+    hold: { input: z.number(), output: Served },
+    /** The same, but may run twice. */
+    holdSafely: { input: z.number(), output: Served, idempotent: true },
+    /** Counts, one number every so many ms, until it is canceled. */
+    count: { input: z.number(), output: z.unknown(), stream: z.number() },
+  },
+});
+
+/** Published by the publisher process, numbered from 1. */
+export const Numbers = topic("numbers", { schema: z.number() });
