@@ -1,0 +1,37 @@
+import { startBroker, type Broker } from "@plexus/testing";
+
+/** The broker that `plexus dev` runs its agents on. */
+export interface DevBroker extends AsyncDisposable {
+  readonly url: string;
+  readonly facts: { readonly url: string; readonly embedded: boolean; readonly version?: string };
+}
+
+const DEFAULT_PORT = 4222;
+
+/** The broker at `server`, else an embedded one: on `port`, or without one on 4222 unless that is taken. */
+export async function devBroker(
+  server: string | undefined,
+  port: number | undefined,
+): Promise<DevBroker> {
+  if (server !== undefined) {
+    const facts = { url: server, embedded: false };
+    return { url: server, facts, [Symbol.asyncDispose]: () => Promise.resolve() };
+  }
+  const broker = await embedded(port);
+  const { url, version } = broker;
+  return {
+    url,
+    facts: { url, embedded: true, version },
+    [Symbol.asyncDispose]: () => broker[Symbol.asyncDispose](),
+  };
+}
+
+async function embedded(port: number | undefined): Promise<Broker> {
+  if (port !== undefined) return startBroker(port === 0 ? {} : { port });
+  try {
+    return await startBroker({ port: DEFAULT_PORT });
+  } catch (error) {
+    if (/address already in use/.test((error as Error).message)) return startBroker();
+    throw error;
+  }
+}

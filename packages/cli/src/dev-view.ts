@@ -1,0 +1,103 @@
+import { note, paint, print, printJson } from "./output.ts";
+import type { ProcessEvent } from "./supervisor.ts";
+
+/** What `plexus dev` tells. */
+export type DevEvent =
+  | ProcessEvent
+  | {
+      readonly event: "broker";
+      readonly mesh: string;
+      readonly url: string;
+      readonly embedded: boolean;
+      readonly version?: string;
+    }
+  | {
+      readonly event: "ready";
+      readonly process: string;
+      readonly agent: string;
+      readonly instance: string;
+    }
+  | {
+      readonly event: "reloading";
+      readonly files: readonly string[];
+      readonly processes: readonly string[];
+    }
+  | { readonly event: "mesh-file-changed"; readonly file: string }
+  | { readonly event: "stopping" };
+
+/** Where the events go. */
+export interface DevView {
+  readonly show: (event: DevEvent) => void;
+}
+
+const COLORS = ["cyan", "magenta", "yellow", "blue", "green", "redBright"] as const;
+
+/** Prefixed, coloured lines, or one JSON document per line. */
+export function devView(processes: readonly string[], json: boolean): DevView {
+  if (json) return { show: (event) => printJson({ time: new Date().toISOString(), ...event }) };
+  const width = Math.max(...processes.map((name) => name.length), "plexus".length);
+  const prefix = new Map(
+    processes.map((name, index) => [
+      name,
+      paint(COLORS[index % COLORS.length]!, `${name.padEnd(width)} │`),
+    ]),
+  );
+  const own = paint("dim", `${"plexus".padEnd(width)} │`);
+  return {
+    show: (event) => {
+      const head = "process" in event ? (prefix.get(event.process) ?? own) : own;
+      if (event.event === "stopping") note(`${own} ${describe(event)}`);
+      else print(`${head} ${describe(event)}`);
+    },
+  };
+}
+
+function describe(event: DevEvent): string {
+  switch (event.event) {
+    case "broker": {
+      const server = event.embedded ? `embedded nats-server ${event.version}` : "the broker";
+      return `mesh ${paint("bold", event.mesh)} on ${server} at ${event.url}`;
+    }
+    case "started":
+      return paint("dim", `started, pid ${event.pid}`);
+    case "ready":
+      return `${paint("green", "ready")} as ${event.instance}`;
+    case "line":
+      return logLine(event.line);
+    case "stopped":
+      return event.signal === "SIGKILL"
+        ? paint("yellow", "killed: it did not stop in time")
+        : paint("dim", "stopped");
+    case "ended":
+      return paint("dim", "ended with exit code 0: its work is done");
+    case "crashed":
+      return paint("red", `crashed: ${event.signal ?? `exit code ${event.code}`}`);
+    case "restarting":
+      return paint("yellow", `starts again in ${event.inMs} ms (attempt ${event.attempt})`);
+    case "reloading":
+      return `${event.files.map((file) => file.split("/").at(-1)).join(", ")} changed: reloading ${event.processes.join(", ")}`;
+    case "mesh-file-changed":
+      return paint("yellow", `${event.file} changed: start plexus dev again to apply it`);
+    default:
+      return "stopping: processes drain first; Ctrl-C again kills them";
+  }
+}
+
+const LEVELS: Record<number, [string, "yellow" | "red" | "dim"]> = {
+  40: ["warn", "yellow"],
+  50: ["error", "red"],
+  60: ["fatal", "red"],
+};
+
+/** Agents log JSON (pino); a person reads level and message. */
+function logLine(line: string): string {
+  if (!line.startsWith('{"level":')) return line;
+  try {
+    const entry = JSON.parse(line) as { level: number; msg?: string; err?: { message?: string } };
+    const [level, color] = LEVELS[entry.level] ?? ["log", "dim"];
+    const cause = entry.err?.message === undefined ? "" : `: ${entry.err.message}`;
+    return `${paint(color, level)} ${entry.msg ?? ""}${cause}`;
+  } catch {
+    return line;
+  }
+}

@@ -1,0 +1,122 @@
+import { toMs, token, type Duration } from "@plexus/core";
+import { connect, type ConnectOptions, type Logger, type Mesh } from "@plexus/mesh";
+import { Command, InvalidArgumentError, Option } from "commander";
+import { UsageError } from "./exit-codes.ts";
+import { interruptible } from "./interrupt.ts";
+import { note } from "./output.ts";
+
+/** The options that every command takes, before or behind its name. */
+export interface MeshOptions {
+  readonly server?: string;
+  readonly mesh?: string;
+  readonly json?: true;
+  readonly timeout?: Duration;
+}
+
+const DEFAULT_SERVER = "nats://127.0.0.1:4222";
+
+export function meshOptions(): Option[] {
+  return [
+    new Option("--server <urls>", `NATS servers, comma separated (default: ${DEFAULT_SERVER})`).env(
+      "PLEXUS_SERVERS",
+    ),
+    new Option("--mesh <name>", "which mesh to join (default: plexus)")
+      .env("PLEXUS_MESH")
+      .argParser((text) => nameArgument(text)),
+    new Option(
+      "--timeout <duration>",
+      'how long to wait at most, such as "500ms" or "5s"',
+    ).argParser(durationArgument),
+    new Option("--json", "machine-readable output"),
+  ];
+}
+
+/** A command that has the options of {@link MeshOptions}. */
+export function meshCommand(name: string, description: string): Command {
+  const command = new Command(name).description(description);
+  for (const option of meshOptions()) command.addOption(option);
+  return command;
+}
+
+/** The text of a duration option. */
+export function durationArgument(text: string): Duration {
+  const duration = (/^\d+$/.test(text) ? Number(text) : text) as Duration;
+  try {
+    toMs(duration);
+    return duration;
+  } catch {
+    throw new InvalidArgumentError('Use milliseconds, or "500ms", "5s", "2m".');
+  }
+}
+
+/** The text of an argument that is the name of an agent, capability or mesh. */
+export function nameArgument(text: string): string {
+  try {
+    return token("Name", text);
+  } catch {
+    throw new InvalidArgumentError("Use 1 to 63 of the characters A-Z a-z 0-9 _ -.");
+  }
+}
+
+/** A whole number of 1 or more. */
+export function countArgument(text: string): number {
+  if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError("Use a whole number from 1.");
+  return Number(text);
+}
+
+/** Where and as whom to connect. Credentials may stand in the URL: `nats://user:password@host` or `nats://token@host`. */
+export function serverOptions(
+  server: string = DEFAULT_SERVER,
+): Pick<ConnectOptions, "user" | "password" | "token"> & { servers: string[] } {
+  const servers: string[] = [];
+  let credentials: Pick<ConnectOptions, "user" | "password" | "token"> = {};
+  for (const text of server.split(",").map((part) => part.trim())) {
+    const full = text.includes("://") ? text : `nats://${text}`;
+    const url = URL.canParse(full) ? new URL(full) : undefined;
+    if (url === undefined || url.hostname === "") {
+      throw new UsageError(`"${text}" is no server address. Write it like ${DEFAULT_SERVER}.`);
+    }
+    const user = decodeURIComponent(url.username);
+    const password = decodeURIComponent(url.password);
+    if (password !== "") credentials = { user, password };
+    else if (user !== "") credentials = { token: user };
+    url.username = "";
+    url.password = "";
+    servers.push(url.href);
+  }
+  return { servers, ...credentials };
+}
+
+/** Joins the mesh as a bystander while `work` runs; Ctrl-C fires its signal. */
+export function withMesh<T>(
+  options: MeshOptions,
+  work: (mesh: Mesh, signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  return interruptible(async (signal) => {
+    await using mesh = await joinMesh(options);
+    return await work(mesh, signal); // before the mesh is closed
+  });
+}
+
+export function joinMesh({ server, mesh, timeout }: MeshOptions): Promise<Mesh> {
+  return connect({
+    ...serverOptions(server),
+    ...(mesh === undefined ? {} : { mesh }),
+    ...(timeout === undefined ? {} : { timeout: Math.min(toMs(timeout), 5_000) }),
+    name: "cli",
+    http: false,
+    log: readableLog,
+  });
+}
+
+/** What the runtime has to say, for a person at a terminal. */
+const readableLog: Logger = {
+  debug: () => undefined,
+  info: () => undefined,
+  warn: (_fields, message) => note(`plexus: ${message}`),
+  error: (fields, message) => {
+    const { err } = fields as { err?: Error };
+    note(`plexus: ${message}${err === undefined ? "" : `: ${err.message}`}`);
+  },
+  child: () => readableLog,
+};

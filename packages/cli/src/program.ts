@@ -1,0 +1,98 @@
+import { readFileSync } from "node:fs";
+import { Command, CommanderError } from "commander";
+import { agentsCommand } from "./agents.ts";
+import { callCommand } from "./call.ts";
+import { demoCommand } from "./demo.ts";
+import { devCommand } from "./dev.ts";
+import { doctorCommand } from "./doctor.ts";
+import { EXIT, Interrupted, UsageError, exitCodeOf } from "./exit-codes.ts";
+import { reportFailure } from "./failure.ts";
+import { meshOptions } from "./mesh-options.ts";
+import { tailCommand } from "./tail.ts";
+
+/** Runs `plexus ...args` and returns the exit code. */
+export async function runCommandLine(args: readonly string[]): Promise<number> {
+  // Somebody who has read enough closes the pipe: `plexus tail | head`.
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code === "EPIPE") process.exit(EXIT.ok);
+    throw error;
+  });
+  let running = "plexus";
+  const program = createProgram((command) => {
+    running = commandPath(command);
+  });
+  try {
+    await program.parseAsync(args, { from: "user" });
+    return Number(process.exitCode ?? EXIT.ok); // `demo` sets it
+  } catch (error) {
+    if (error instanceof Interrupted) return EXIT.interrupted;
+    if (error instanceof CommanderError) {
+      if (error.exitCode === 0) return EXIT.ok; // help or version
+      if (error.code === "commander.help") return EXIT.usage; // shown because there was no command
+      const message = `${error.message.replace(/^error: /, "")} See \`${running} --help\`.`;
+      reportFailure(running, new UsageError(message), args.includes("--json"));
+      return EXIT.usage;
+    }
+    reportFailure(running, error, args.includes("--json"));
+    return exitCodeOf(error);
+  }
+}
+
+function createProgram(onCommand: (command: Command) => void): Command {
+  const program = new Command("plexus")
+    .description("An agent mesh on NATS: see it, call it, run it.")
+    .version(version())
+    .enablePositionalOptions()
+    .addCommand(demoCommand())
+    .addCommand(devCommand())
+    .addCommand(agentsCommand())
+    .addCommand(callCommand())
+    .addCommand(tailCommand())
+    .addCommand(doctorCommand())
+    .addHelpText(
+      "after",
+      `
+The options stand before or behind the command. Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 no broker or not
+permitted, 5 timeout, 130 interrupted. NO_COLOR switches colours off.`,
+    )
+    .hook("preAction", (_program, action) => inheritOptions(program, action));
+  for (const option of meshOptions()) {
+    delete option.envVar; // read by the commands that use it
+    program.addOption(option);
+  }
+  for (const command of everyCommand(program)) {
+    command
+      .exitOverride((error) => {
+        onCommand(command);
+        throw error;
+      })
+      .configureOutput({ outputError: () => undefined }) // reported once, in the form asked for
+      .hook("preSubcommand", (_parent, child) => onCommand(child))
+      .helpCommand(false);
+  }
+  return program;
+}
+
+/** `plexus --mesh m call …` means `plexus call --mesh m …`. */
+function inheritOptions(program: Command, action: Command): void {
+  for (const [name, value] of Object.entries(program.opts())) {
+    const known = action.options.some((option) => option.attributeName() === name);
+    if (known && action.getOptionValueSource(name) !== "cli") {
+      action.setOptionValueWithSource(name, value, "cli");
+    }
+  }
+}
+
+function everyCommand(command: Command): Command[] {
+  return [command, ...command.commands.flatMap(everyCommand)];
+}
+
+function commandPath(command: Command): string {
+  const parent = command.parent === null ? "" : `${commandPath(command.parent)} `;
+  return `${parent}${command.name()}`;
+}
+
+function version(): string {
+  const manifest = readFileSync(new URL("../package.json", import.meta.url), "utf8");
+  return (JSON.parse(manifest) as { version: string }).version;
+}

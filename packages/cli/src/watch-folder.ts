@@ -1,0 +1,62 @@
+import { readdirSync, statSync, watch, type FSWatcher } from "node:fs";
+import { extname, join } from "node:path";
+
+const QUIET_MS = 150;
+const SOURCES = new Set([".ts", ".mts", ".cts", ".js", ".mjs", ".cjs", ".json"]);
+const SKIPPED = new Set(["node_modules", "dist", "coverage"]);
+
+/**
+ * Tells which source files below a folder changed, once it has been quiet for 150 ms. Leaves out node_modules, build
+ * output and hidden folders, which Node's own recursive watch cannot.
+ * @returns ends it
+ */
+export function watchFolder(
+  folder: string,
+  changed: (files: readonly string[]) => void,
+): () => void {
+  const watchers = new Map<string, FSWatcher>();
+  const files = new Set<string>();
+  let quiet: NodeJS.Timeout | undefined;
+
+  const tell = (): void => {
+    const found = [...files];
+    files.clear();
+    changed(found);
+  };
+  const notice = (path: string): void => {
+    if (isFolder(path)) follow(path);
+    if (!SOURCES.has(extname(path))) return;
+    files.add(path);
+    clearTimeout(quiet);
+    quiet = setTimeout(tell, QUIET_MS);
+  };
+  const follow = (path: string): void => {
+    if (watchers.has(path)) return;
+    const watcher = watch(path, (_type, name) => {
+      if (name !== null && isWatched(name)) notice(join(path, name));
+    });
+    const end = (): void => {
+      watcher.close();
+      watchers.delete(path);
+    };
+    watcher.on("error", end); // the folder is gone
+    watchers.set(path, watcher);
+    for (const entry of readdirSync(path, { withFileTypes: true })) {
+      if (entry.isDirectory() && isWatched(entry.name)) follow(join(path, entry.name));
+    }
+  };
+
+  follow(folder);
+  return () => {
+    clearTimeout(quiet);
+    for (const watcher of watchers.values()) watcher.close();
+  };
+}
+
+function isWatched(name: string): boolean {
+  return !name.startsWith(".") && !SKIPPED.has(name);
+}
+
+function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+}
