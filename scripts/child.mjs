@@ -2,8 +2,8 @@ import { spawn } from "node:child_process";
 import { constants } from "node:os";
 import { fileURLToPath } from "node:url";
 
-const forwarded = ["SIGINT", "SIGTERM", "SIGHUP"];
-/** A terminal's Ctrl-C reaches this process from the terminal and again from npm: it counts once. */
+const forwarded = ["SIGINT", "SIGTERM", "SIGHUP", "SIGWINCH"];
+/** A terminal's Ctrl-C reaches this process from the terminal and again from npm: it is passed on once. */
 const sameSignalMs = 500;
 
 /** Options that make a Node process end with the process that started it. */
@@ -27,7 +27,8 @@ export class Interrupted extends Error {
  */
 export async function run(command, args, options = {}) {
   const stdio = options.capture ? ["ignore", "pipe", "pipe"] : "inherit";
-  const child = spawn(command, args, { cwd: options.cwd, env: options.env, stdio });
+  // In a session of its own, so that a terminal's Ctrl-C reaches it by this process only, and so exactly once.
+  const child = spawn(command, args, { ...options, stdio, detached: true });
   let output = "";
   for (const stream of [child.stdout, child.stderr]) {
     stream?.setEncoding("utf8").on("data", (text) => (output += text));
@@ -37,8 +38,8 @@ export async function run(command, args, options = {}) {
   const pass = (name) => {
     const at = performance.now();
     if (name === lastSignal.name && at - lastSignal.at < sameSignalMs) return;
-    lastSignal = { name, at };
     child.kill(name);
+    if (name !== "SIGWINCH") lastSignal = { name, at };
   };
   for (const name of forwarded) process.on(name, pass);
   try {
