@@ -9,8 +9,9 @@ interface Arrival {
 
 /**
  * Spreads a burst of arrivals over several turns of the event loop. The client hands over everything that one read of
- * the socket held; handling it all in one turn would hold back the first answers until the last is computed, and with
- * frames both sides would take turns instead of working at the same time. Order is kept; a backlog is not built up.
+ * the socket held. Handling it all in one turn would hold back the first answers until the last is computed, and two
+ * processes that exchange frames would take turns instead of working at the same time. Order is kept, and a backlog
+ * is not built up: beyond 256 KiB everything is handled at once.
  */
 export class Pacer {
   #queue: Arrival[] = [];
@@ -18,7 +19,9 @@ export class Pacer {
   #held = 0;
   #spent = 0;
   #scheduled = false;
-  readonly #turn = (): void => this.#drain();
+  #idle: (() => void)[] = [];
+  readonly #turn = (): void => this.#endTurn();
+  readonly #batch = (): void => this.#handleBatch();
 
   /** Handles `arrival` now if this turn's share is not used up and nothing is ahead of it, else in a later turn. */
   arrive(arrival: Arrival): void {
@@ -35,26 +38,30 @@ export class Pacer {
     this.#held += arrival.size;
   }
 
-  /** Resolves once everything that has arrived so far is handled. */
+  /** Resolves once everything that has arrived is handled. */
   async settled(): Promise<void> {
-    await new Promise<void>((handle) => this.arrive({ size: 0, handle }));
+    if (this.#head === this.#queue.length) return;
+    await new Promise<void>((resolve) => this.#idle.push(resolve));
   }
 
-  #drain(): void {
+  /** The next batch waits one more turn, so that what this one produced is on its way before. */
+  #endTurn(): void {
     this.#spent = 0;
-    this.#scheduled = false;
-    if (this.#head === this.#queue.length) return;
-    this.#scheduled = true;
+    if (this.#head < this.#queue.length) setImmediate(this.#batch);
+    else this.#scheduled = false;
+  }
+
+  #handleBatch(): void {
     setImmediate(this.#turn);
     while (this.#head < this.#queue.length) {
-      if (this.#spent >= BATCH_BYTES && this.#held < MAX_HELD_BYTES) break;
+      if (this.#spent >= BATCH_BYTES && this.#held < MAX_HELD_BYTES) return;
       const arrival = this.#queue[this.#head++]!;
       this.#held -= arrival.size;
       this.#spent += arrival.size;
       arrival.handle();
     }
-    if (this.#head < this.#queue.length) return;
     this.#queue = [];
     this.#head = 0;
+    for (const resolve of this.#idle.splice(0)) resolve();
   }
 }
