@@ -14,9 +14,9 @@ function callers(mesh: Mesh, lanes: number) {
   const codes: Record<string, number> = {};
   const instances = new Set<string>();
   let answered = 0;
-  let stopped = false;
+  const ended = new AbortController();
   const lane = async (): Promise<void> => {
-    while (!stopped) {
+    while (!ended.signal.aborted) {
       try {
         // oxlint-disable-next-line no-await-in-loop -- one call after the other
         instances.add((await mesh.get(Worker).work(0, { timeout: "10s" })).instance);
@@ -35,7 +35,7 @@ function callers(mesh: Mesh, lanes: number) {
       return answered;
     },
     stop: async () => {
-      stopped = true;
+      ended.abort();
       await running;
     },
   };
@@ -65,7 +65,7 @@ test.each(signals)(
       .toBe(3);
     await mesh.waitFor(Worker, { instances: 3 });
     const before = load.instances.size;
-    expect(before).toBe(workers.length);
+    expect(before).toBe(workers.all.length);
     expect(await metric(mesh, "plexus_reconnects_total")).toBe(1);
   },
 );
@@ -75,7 +75,7 @@ test.each(signals)(
   async (signal) => {
     await using workers = await startWorkers(meshes, 2);
     const mesh = await meshes.join();
-    await mesh.waitFor(Worker, { instances: workers.length });
+    await mesh.waitFor(Worker, { instances: workers.all.length });
     const worker = mesh.get(Worker);
     const risky = Array.from({ length: 5 }, () => worker.hold(500));
     const safe = Array.from({ length: 5 }, () => worker.holdSafely(500));
@@ -103,7 +103,8 @@ test("a call that is made while the broker is away is answered when it is back",
   const calls = [mesh.get(Worker).hold(0), mesh.get(Worker).holdSafely(0)];
   await sleep(300);
   await meshes.broker.restart();
-  for (const { instance } of await Promise.all(calls)) expect(instance).toBe(workers[0]!.instance);
+  for (const { instance } of await Promise.all(calls))
+    expect(instance).toBe(workers.first.instance);
 });
 
 test.each(signals)(
@@ -140,13 +141,13 @@ test("a host that loses its broker cancels nothing, and is found again under its
   const mesh = await meshes.join();
   await mesh.waitFor(Worker);
   const settled = Promise.allSettled([mesh.get(Worker).hold(800)]);
-  await workers[0]!.process.waitForLine("began hold");
+  await workers.first.process.waitForLine("began hold");
   await meshes.broker.restart({ signal: "SIGKILL" });
   await settled;
   await expect
     .poll(async () => (await meshes.join()).agents(Worker)[0]?.instance, { timeout: 15_000 })
-    .toBe(workers[0]!.instance);
-  expect((await mesh.get(Worker).work(0)).pid).toBe(workers[0]!.process.pid);
-  const ready = async () => (await fetch(`${workers[0]!.http}/readyz`)).status;
+    .toBe(workers.first.instance);
+  expect((await mesh.get(Worker).work(0)).pid).toBe(workers.first.process.pid);
+  const ready = async () => (await fetch(`${workers.first.http}/readyz`)).status;
   await expect.poll(ready).toBe(200);
 });

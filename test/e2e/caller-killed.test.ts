@@ -9,11 +9,11 @@ test.each(["hold", "count"])(
   async (what) => {
     await using workers = await startWorkers(meshes, 1);
     await using caller = startAgent(meshes, "caller", [what]);
-    await workers[0]!.process.waitForLine(`began ${what}`);
+    await workers.first.process.waitForLine(`began ${what}`);
     await caller.kill();
     const killed = performance.now();
-    await workers[0]!.process.waitForLine(`canceled ${what}`);
-    if (what === "count") await workers[0]!.process.waitForLine("ended count");
+    await workers.first.process.waitForLine(`canceled ${what}`);
+    if (what === "count") await workers.first.process.waitForLine("ended count");
     expect(performance.now() - killed).toBeLessThan(5_000);
   },
 );

@@ -39,3 +39,20 @@ test("200 connections in a row leave no timer, socket, listener or memory behind
   };
   expect(varz.connections).toBe(0);
 }, 40_000);
+
+test("calls of every fate leave nothing behind", async () => {
+  await using calls = spawnNode(new URL("agents/many-calls.ts", import.meta.url), {
+    args: ["300"],
+    execArgv: ["--conditions=source", "--expose-gc"],
+    env: {
+      PLEXUS_SERVERS: meshes.broker.url,
+      PLEXUS_MESH: meshes.name,
+      PLEXUS_LOG_LEVEL: "silent",
+    },
+  });
+  const line = await calls.waitForLine("before", 30_000);
+  const { before, after } = JSON.parse(line) as { before: number; after: number };
+  // 60,000 calls: a map entry of 100 bytes for each would be 6 MB.
+  expect(after - before).toBeLessThan(3);
+  expect(await calls.exited).toEqual({ code: 0, signal: null });
+}, 40_000);

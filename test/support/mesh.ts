@@ -108,3 +108,18 @@ export function fired(signal: AbortSignal): Promise<unknown> {
     else signal.addEventListener("abort", () => resolve(signal.reason), { once: true });
   });
 }
+
+/** Does the same with each item, one after the other. */
+export async function inTurn<T>(
+  items: Iterable<T>,
+  each: (item: T, index: number) => Promise<unknown>,
+): Promise<void> {
+  let index = 0;
+  // oxlint-disable-next-line no-await-in-loop -- that is its purpose
+  for (const item of items) await each(item, index++);
+}
+
+/** The numbers from 0 to `count` − 1. */
+export function upTo(count: number): number[] {
+  return Array.from({ length: count }, (_, n) => n);
+}

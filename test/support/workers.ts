@@ -27,24 +27,33 @@ export function startAgent(
   });
 }
 
+/** Worker processes of one test; disposing kills them. */
+export interface Workers extends AsyncDisposable {
+  readonly all: readonly WorkerProcess[];
+  readonly first: WorkerProcess;
+}
+
 /** Starts workers, each a process of its own, and waits until they are ready. */
 export async function startWorkers(
   meshes: TestMeshes,
   count: number,
   env: Record<string, string> = {},
-): Promise<WorkerProcess[] & AsyncDisposable> {
+): Promise<Workers> {
   const processes = Array.from({ length: count }, () => startAgent(meshes, "worker", [], env));
-  const workers = await Promise.all(
+  const all = await Promise.all(
     processes.map(async (process) => {
       const line = await process.waitForLine("ready", 20_000);
       const [, instance, http] = line.split(" ");
       return { process, instance: instance!, http: http! };
     }),
   );
-  const dispose = async (): Promise<void> => {
-    await Promise.all(processes.map((process) => process[Symbol.asyncDispose]()));
+  return {
+    all,
+    first: all[0]!,
+    [Symbol.asyncDispose]: async () => {
+      await Promise.all(processes.map((process) => process[Symbol.asyncDispose]()));
+    },
   };
-  return Object.assign(workers, { [Symbol.asyncDispose]: dispose });
 }
 
 /** How many lines of its output a process has written that are exactly this. */

@@ -34,7 +34,7 @@ export function ask(
             if (envelope.kind === KINDS.error) reject(fromWireError(value));
             else resolve(value);
           } catch (error) {
-            reject(error as MeshError);
+            reject(error);
           }
         }),
       notDelivered: gone,

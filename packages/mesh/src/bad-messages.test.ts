@@ -155,7 +155,7 @@ test("each way of being wrong is counted, and answered where that is possible", 
 });
 
 test("requests without a reply subject, and streams nobody reads, end at their deadline", async () => {
-  const { works, info } = await scene();
+  const { host, works, info } = await scene();
   const nats = await meshes.nats();
   for (let n = 0; n < 50; n++) {
     nats.publish(`${meshes.name}.rpc.echo.echo`, envelope(KINDS.request, n));
@@ -163,6 +163,7 @@ test("requests without a reply subject, and streams nobody reads, end at their d
   }
   await nats.flush();
   await works();
+  expect(await metric(host, "plexus_inflight")).toBe(0);
 });
 
 test("a reply subject that leads back to the host makes no echo that never ends", async () => {

@@ -104,6 +104,9 @@ export function runInScope<A extends unknown[], R>(
 export function isThenable(value: unknown): value is PromiseLike<unknown> {
   return (
     value instanceof Promise ||
-    (typeof value === "object" && typeof (value as { then?: unknown } | null)?.then === "function")
+    (typeof value === "object" &&
+      value !== null &&
+      "then" in value &&
+      typeof value.then === "function")
   );
 }

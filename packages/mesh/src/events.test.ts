@@ -2,7 +2,7 @@ import { FrameWriter, KINDS, encodePayload, escapeKey, topic } from "@plexus/cor
 import { startProxy } from "@plexus/testing";
 import { describe, expect, expectTypeOf, test } from "vitest";
 import { z } from "zod";
-import { fired, gate, metric, useMeshes } from "../../../test/support/mesh.ts";
+import { fired, gate, inTurn, metric, upTo, useMeshes } from "../../../test/support/mesh.ts";
 
 const meshes = useMeshes({ maxPayload: 256 * 1024 });
 
@@ -51,7 +51,7 @@ describe("topics", () => {
     const got: number[] = [];
     await mesh.subscribe(Ticks, (value) => void got.push(value));
     await mesh.publish(Ticks, 1);
-    await settled(() => got.length, 1);
+    await expect.poll(() => got).toEqual([1]);
   });
 
   test("where selects by parameter on the broker", async () => {
@@ -67,7 +67,8 @@ describe("topics", () => {
       where: { minutes: 5 },
     });
     for (const symbol of ["AAPL", "MSFT"]) {
-      for (const minutes of [1, 5]) publisher.publish(Bars, { symbol, minutes, close: minutes });
+      for (const minutes of [1, 5])
+        void publisher.publish(Bars, { symbol, minutes, close: minutes });
     }
     await settled(() => all.length, 4);
     await settled(() => apple.length, 2);
@@ -181,11 +182,10 @@ describe("subscribers", () => {
     );
     let other = 0;
     await members[0].subscribe(Ticks, () => void other++, { group: "h" });
-    for (let n = 0; n < 300; n++) {
-      // One message each: a frame goes to one member as a whole.
+    await inTurn(upTo(300), async (n) => {
       await publisher.publish(Ticks, n);
-      await new Promise((resolve) => setImmediate(resolve));
-    }
+      await new Promise((resolve) => setImmediate(resolve)); // a frame goes to one member as a whole
+    });
     await settled(() => other, 300);
     await settled(() => shares.reduce((sum, share) => sum + share), 300);
     for (const share of shares) expect(share).toBeGreaterThan(30);
@@ -203,7 +203,7 @@ describe("subscribers", () => {
       },
       { queue: 10 },
     );
-    for (let n = 0; n < 100; n++) await publisher.publish(Ticks, n);
+    await inTurn(upTo(100), (n) => publisher.publish(Ticks, n));
     await settled(() => subscription.lost, 89);
     expect(await metric(subscriber, "plexus_events_lost_total", { reason: "slow_consumer" })).toBe(
       89,
@@ -224,7 +224,7 @@ describe("subscribers", () => {
     await mesh.subscribe(Ticks, (value) => {
       if (value === 1) throw new Error("at once");
     });
-    for (const value of [1, 2, 3]) await mesh.publish(Ticks, value);
+    await inTurn([1, 2, 3], (value) => mesh.publish(Ticks, value));
     await settled(() => got.length, 1);
     const errors = () => metric(mesh, "plexus_event_handler_errors_total", { topic: "ticks" });
     await expect.poll(errors).toBe(3);
@@ -289,7 +289,7 @@ describe("subscribers", () => {
       },
       { drainTimeout: 50 },
     );
-    for (const value of [1, 2, 3]) await mesh.publish(Ticks, value);
+    await inTurn([1, 2, 3], (value) => mesh.publish(Ticks, value));
     await began.opened;
     await settled(() => subscription.received, 1);
     await mesh.publish(Ticks, 4);
@@ -302,11 +302,11 @@ describe("subscribers", () => {
 
   test("a group or option that is malformed is refused, and leaves nothing behind", async () => {
     const mesh = await meshes.join();
-    for (const group of ["a.b", "", "*", "a b", "\r\n"]) {
-      await expect(mesh.subscribe(Ticks, () => 0, { group })).rejects.toMatchObject({
+    await inTurn(["a.b", "", "*", "a b", "\r\n"], (group) =>
+      expect(mesh.subscribe(Ticks, () => 0, { group })).rejects.toMatchObject({
         code: "INVALID_CONTRACT",
-      });
-    }
+      }),
+    );
     await expect(mesh.subscribe(Ticks, () => 0, { concurrency: 0 })).rejects.toMatchObject({
       code: "INVALID_CONTRACT",
     });
@@ -325,7 +325,10 @@ describe("back-pressure", () => {
     let published = 0;
     const total = 320; // 20 MiB
     const publishing = (async () => {
-      for (; published < total; published++) await publisher.publish(Bytes, value);
+      await inTurn(upTo(total), async () => {
+        await publisher.publish(Bytes, value);
+        published++;
+      });
     })();
     await expect.poll(() => published, { timeout: 5_000 }).toBeGreaterThan(10);
     const stuck = async () => {
@@ -383,7 +386,7 @@ describe("back-pressure", () => {
     await settled(() => subscription.received, 1);
     await proxy.cut();
     await expect.poll(() => subscriber.connected).toBe(false);
-    for (const value of [2, 3, 4]) await publisher.publish(Ticks, value);
+    await inTurn([2, 3, 4], (value) => publisher.publish(Ticks, value));
     await proxy.heal();
     await expect.poll(() => subscriber.connected, { timeout: 10_000 }).toBe(true);
     await publisher.publish(Ticks, 5);

@@ -23,6 +23,9 @@ async function pair(run: (input: unknown, context: Context) => unknown, options?
   return { host, hosted, caller, worker: caller.get(Worker) };
 }
 
+/** A handler that waits for its signal. */
+const untilCanceled = (_input: unknown, { signal }: Context): Promise<unknown> => fired(signal);
+
 test("an instance tells its contract and its state", async () => {
   const { hosted, caller, worker } = await pair(() => 1, { concurrency: 7, weight: 2 });
   await worker.run(0);
@@ -73,10 +76,11 @@ test("a drain finishes what has arrived, and what comes later goes elsewhere", a
 });
 
 test("draining twice is draining once", async () => {
-  const { host, hosted } = await pair(() => 1);
+  const { host, hosted, caller } = await pair(() => 1);
   await Promise.all([hosted.drain(), hosted.drain(), host.close()]);
   await hosted.drain();
   await hosted[Symbol.asyncDispose]();
+  await expect.poll(() => caller.agents()).toEqual([]);
 });
 
 test("an instance drains on request from elsewhere", async () => {
@@ -187,6 +191,22 @@ test("a caller that vanishes has its handlers canceled", async () => {
   await proxy.cut();
   expect(await canceled.promise).toMatchObject({ code: "CANCELED" });
   await expect(call).rejects.toMatchObject({ code: "NOT_CONNECTED", retryable: false });
+});
+
+test("a host that vanishes is missed over a slow network, too", async () => {
+  await using slow = await startProxy({ target: meshes.broker.url });
+  await using cut = await startProxy({ target: meshes.broker.url });
+  const host = await meshes.join({ servers: cut.url });
+  await host.host(Worker, { run: untilCanceled, idle: () => 0 }, { drainTimeout: 100 });
+  const caller = await meshes.join({ servers: slow.url });
+  await caller.waitFor(Worker);
+  slow.delay(200); // an answer of the broker takes longer than the time between two probes
+  const call = caller.get(Worker).run(0, { timeout: "15s" });
+  const outcome = call.catch((error: unknown) => error);
+  await expect.poll(async () => (await host.inspect(caller.agents()[0]!.instance)).running).toBe(1);
+  await cut.cut();
+  expect(await outcome).toMatchObject({ code: "AGENT_LOST" });
+  await Promise.all([host.close(), caller.close()]);
 });
 
 test("a handler that is canceled but goes on keeps its slot until it ends", async () => {

@@ -291,7 +291,7 @@ export class Mesh implements AsyncDisposable {
       runtime,
       topic,
       handler as ConstructorParameters<typeof Subscriber>[2],
-      options as SubscribeOptions,
+      options,
       () => this.#subscribers.delete(subscriber),
     );
     this.#subscribers.add(subscriber);

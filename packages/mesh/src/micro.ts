@@ -84,21 +84,17 @@ export class MicroFace {
     };
     if (verb === "PING") return identity;
     const endpoints = [...host.served.values()].map(({ name, capability, metrics }) => {
-      const endpoint = {
-        name,
-        subject: this.#runtime.subjects.rpc(contract.name, name),
-        queue_group: "rpc",
-      };
+      const subject = this.#runtime.subjects.rpc(contract.name, name);
       if (verb === "INFO") {
-        const description = capability.description ?? "";
-        return {
-          ...endpoint,
-          metadata: { description, idempotent: String(capability.idempotent ?? false) },
-        };
+        const { description = "", idempotent = false } = capability;
+        const about = { description, idempotent: String(idempotent) };
+        return { name, subject, queue_group: "rpc", metadata: about };
       }
       const { count, sum } = metrics.duration;
       return {
-        ...endpoint,
+        name,
+        subject,
+        queue_group: "rpc",
         num_requests: count,
         num_errors: count - metrics.ok.value,
         last_error: "",

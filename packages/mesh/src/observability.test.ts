@@ -2,7 +2,7 @@ import { FrameWriter, KINDS, agent, encodePayload, topic } from "@plexus/core";
 import { startProxy } from "@plexus/testing";
 import { expect, test } from "vitest";
 import { z } from "zod";
-import { gate, useMeshes } from "../../../test/support/mesh.ts";
+import { gate, inTurn, upTo, useMeshes } from "../../../test/support/mesh.ts";
 
 const meshes = useMeshes();
 
@@ -24,7 +24,7 @@ function parse(text: string): { samples: Sample[]; types: Map<string, string> } 
     if (line === "" || line.startsWith("# HELP ")) continue;
     const type = /^# TYPE (\w+) (counter|gauge|histogram|summary)$/.exec(line);
     if (type) {
-      expect(types.has(type[1]!), `${type[1]} is declared twice`).toBe(false);
+      if (types.has(type[1]!)) throw new Error(`${type[1]} is declared twice`);
       types.set(type[1]!, type[2]!);
       continue;
     }
@@ -38,6 +38,15 @@ function parse(text: string): { samples: Sample[]; types: Map<string, string> } 
     });
   }
   return { samples, types };
+}
+
+/** A message of a stranger, with a number in every name. */
+function write(n: number): Uint8Array {
+  const writer = new FrameWriter();
+  const kind = n % 2 === 0 ? KINDS.request : KINDS.event;
+  const common = { id: `id${n}`, sender: `stranger${n}`, sentAt: Date.now() * 1_000 };
+  writer.write({ kind, ...common, name: `name${n}`, payload: encodePayload(n), seq: n });
+  return writer.take();
 }
 
 async function get(base: string | undefined, path: string) {
@@ -84,7 +93,7 @@ test("/metrics is well-formed and counts requests, events and Node's own figures
 
 test("a histogram's buckets only grow, and the last one is the count", async () => {
   const { caller, url } = await served();
-  for (let n = 0; n < 50; n++) await caller.get(Echo).echo(n);
+  await inTurn(upTo(50), (n) => caller.get(Echo).echo(n));
   const { samples } = parse((await get(url, "/metrics")).text);
   const buckets = samples.filter(
     ({ name, labels }) =>
@@ -104,13 +113,6 @@ test("what strangers send makes no new labels", async () => {
     return samples.filter(({ name }) => name.startsWith("plexus_")).length;
   };
   const nats = await meshes.nats();
-  const write = (n: number) => {
-    const writer = new FrameWriter();
-    const kind = n % 2 === 0 ? KINDS.request : KINDS.event;
-    const common = { id: `id${n}`, sender: `stranger${n}`, sentAt: Date.now() * 1_000 };
-    writer.write({ kind, ...common, name: `name${n}`, payload: encodePayload(n), seq: n });
-    return writer.take();
-  };
   const send = async (from: number) => {
     for (let n = from; n < from + 500; n++) {
       nats.publish(`${meshes.name}.rpc.echo.unknown${n}`, write(n));

@@ -117,10 +117,7 @@ export class Registry {
     const generation = ++this.#generation;
     const expiresAt = nowMs() + REGISTRY_TTL_S * 1_000;
     for (const peer of this.#directory.peers()) this.#unconfirmed.set(peer.id, expiresAt);
-    let synced: () => void = () => undefined;
-    const whenSynced = new Promise<void>((resolve) => {
-      synced = resolve;
-    });
+    const { promise: whenSynced, resolve: synced } = Promise.withResolvers<void>();
     const stop = await this.#store.watch({
       change: (change) => {
         this.#heardMs = nowMs();

@@ -20,6 +20,21 @@ const Writer = agent("writer", {
 
 type Generate = (input: unknown, context: Context) => AsyncGenerator<number, unknown, unknown>;
 
+/** A stream that says nothing. */
+// oxlint-disable-next-line require-yield
+async function* nothing(): AsyncGenerator<never, string> {
+  return "nothing to say";
+}
+
+// oxlint-disable-next-line require-yield
+async function* total(): AsyncGenerator<never, { total: number }> {
+  return { total: 0 };
+}
+
+async function* numbers(): AsyncGenerator<number> {
+  yield 1;
+}
+
 async function pair(generate?: Generate, options: HostOptions = {}) {
   const host = await meshes.join({ name: "host" });
   const hosted = await host.host(
@@ -34,7 +49,7 @@ async function pair(generate?: Generate, options: HostOptions = {}) {
         for (let n = 1; n <= to; n++) yield n;
         return { total: to };
       },
-      any: generate ?? (async function* () {} as Generate),
+      any: generate ?? numbers,
       plain: (input) => input,
     },
     options,
@@ -79,9 +94,7 @@ test("a capability that does not stream has no stream()", async () => {
 });
 
 test("an empty stream ends at once", async () => {
-  const { writer } = await pair(async function* () {
-    return "nothing to say";
-  } as Generate);
+  const { writer } = await pair(nothing);
   const stream = writer.any.stream(0);
   expect(await collect(stream)).toEqual([]);
   expect(await stream.result).toBe("nothing to say");
@@ -90,6 +103,7 @@ test("an empty stream ends at once", async () => {
 test("a reader that breaks off cancels the generator, whose finally runs", async () => {
   const canceled = gate();
   const cleaned = gate();
+  let last = 0;
   const { writer } = await pair(async function* (_input, { signal }) {
     void fired(signal).then(() => canceled.open());
     try {
@@ -98,9 +112,12 @@ test("a reader that breaks off cancels the generator, whose finally runs", async
       cleaned.open();
     }
   });
-  for await (const n of writer.any.stream(0)) if (n === 10) break;
-  await canceled.opened;
-  await cleaned.opened;
+  for await (const n of writer.any.stream(0)) {
+    last = n;
+    if (n === 10) break;
+  }
+  await Promise.all([canceled.opened, cleaned.opened]);
+  expect(last).toBe(10);
 });
 
 test("a stream that is disposed cancels the generator", async () => {
@@ -277,10 +294,8 @@ test("a chunk over the broker's limit ends the stream with MESSAGE_TOO_LARGE", a
       yield "small";
       yield "x".repeat(300_000);
     },
-    count: async function* () {
-      return { total: 0 };
-    },
-    any: async function* () {},
+    count: total,
+    any: numbers,
     plain: () => 0,
   });
   const caller = await meshes.join();
@@ -298,6 +313,7 @@ test("an input outside the schema fails the stream before it begins", async () =
 test("two readers of one stream are told apart by an error, not by luck", async () => {
   const { writer } = await pair(async function* (_input, { signal }) {
     await fired(signal);
+    yield 1;
   });
   const stream = writer.any.stream(0);
   const first = stream.next();
@@ -401,10 +417,8 @@ test("a stream that one instance refuses is taken by another", async () => {
   const first = writer.any.stream(0);
   await first.next();
   await host.host(Writer, {
-    text: async function* () {},
-    count: async function* () {
-      return { total: 0 };
-    },
+    text: nothing,
+    count: total,
     any: async function* () {
       yield 7;
     },
@@ -448,5 +462,5 @@ async function announce(
     `$KV.${meshes.name}-registry.${info.agent}.${info.instance}`,
     JSON.stringify(info),
   );
-  if (!(ack.json() as { seq?: number }).seq) throw new MeshError("CONFLICT", ack.string());
+  if (!ack.json<{ seq?: number }>().seq) throw new MeshError("CONFLICT", ack.string());
 }

@@ -1,7 +1,7 @@
 import { agent, topic } from "@plexus/core";
 import { expect, test } from "vitest";
 import { z } from "zod";
-import { useMeshes } from "../../../test/support/mesh.ts";
+import { inTurn, useMeshes } from "../../../test/support/mesh.ts";
 import type { Mesh } from "./mesh.ts";
 import type { TappedMessage } from "./tap.ts";
 
@@ -24,13 +24,13 @@ async function look(others: Mesh[]): Promise<{ seen: TappedMessage[]; end: () =>
   const watcher = await meshes.join({ name: "watcher" });
   const seen: TappedMessage[] = [];
   const end = watcher.tap((message) => seen.push(message));
-  for (const other of others) {
+  await inTurn(others, (other) => {
     const knows = async () => {
       await other.inspect("nobody").catch(() => undefined);
       return seen.some(({ sender }) => sender === other.client);
     };
-    await expect.poll(knows).toBe(true);
-  }
+    return expect.poll(knows).toBe(true);
+  });
   seen.length = 0;
   return { seen, end };
 }

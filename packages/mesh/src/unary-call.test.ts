@@ -39,6 +39,11 @@ function handlers(handle: Handler = (input) => input) {
   };
 }
 
+const sleepUntilCanceled: Handler = async (_input, { signal }) => {
+  await fired(signal);
+  throw signal.reason;
+};
+
 async function pair(handle?: Handler, options = {}) {
   const host = await meshes.join({ name: "host" });
   const hosted = await host.host(Calc, handlers(handle), options);
@@ -127,11 +132,6 @@ describe("the contract", () => {
 });
 
 describe("time", () => {
-  const sleepUntilCanceled: Handler = async (_input, { signal }) => {
-    await fired(signal);
-    throw signal.reason;
-  };
-
   test("a capability's own timeout applies when the caller names none", async () => {
     const { calc } = await pair(sleepUntilCanceled);
     await expect(calc.wait(0)).rejects.toEqual(code("TIMEOUT"));
@@ -323,7 +323,7 @@ describe("values that cannot travel", () => {
   });
 
   test("an output that cannot be encoded is an error at the caller", async () => {
-    const { calc } = await pair(() => ({ socket: new (class Socket {})() }));
+    const { calc } = await pair(() => ({ socket: new URL("tcp://localhost") }));
     const failed = calc.whatever(0);
     await expect(failed).rejects.toEqual(code("UNENCODABLE"));
     await expect(failed).rejects.toThrow(/value\.socket/);
@@ -422,6 +422,7 @@ describe("limits of the host", () => {
       if (++ran > 1) return "second";
       await fired(signal);
       canceled.open();
+      return "first";
     };
     const { host, caller, calc } = await pair(handle);
     await host.host(Calc, handlers(handle));
@@ -443,30 +444,30 @@ describe("limits of the host", () => {
   });
 });
 
-describe("a plain NATS client", () => {
-  /** Sends one envelope to a subject and reads the one that answers. */
-  async function ask(
-    subject: string,
-    fields: { kind?: number; name?: string; payload?: unknown } = {},
-  ): Promise<Envelope> {
-    const nats = await meshes.nats();
-    const writer = new FrameWriter();
-    writer.write({
-      kind: (fields.kind ?? KINDS.request) as typeof KINDS.request,
-      id: "01J00000000000000000000000",
-      sender: "stranger",
-      name: fields.name ?? "add",
-      sentAt: Date.now() * 1_000,
-      payload: encodePayload(fields.payload ?? { a: 1, b: 2 }),
-    });
-    const message = await nats.request(subject, writer.take(), { timeout: 5_000 });
-    let answer: Envelope | undefined;
-    readFrame(message.data, (envelope) => {
-      answer = envelope;
-    });
-    return answer!;
-  }
+/** Sends one envelope to a subject and reads the one that answers. */
+async function ask(
+  subject: string,
+  fields: { kind?: number; name?: string; payload?: unknown } = {},
+): Promise<Envelope> {
+  const nats = await meshes.nats();
+  const writer = new FrameWriter();
+  writer.write({
+    kind: (fields.kind ?? KINDS.request) as typeof KINDS.request,
+    id: "01J00000000000000000000000",
+    sender: "stranger",
+    name: fields.name ?? "add",
+    sentAt: Date.now() * 1_000,
+    payload: encodePayload(fields.payload ?? { a: 1, b: 2 }),
+  });
+  const message = await nats.request(subject, writer.take(), { timeout: 5_000 });
+  let answer: Envelope | undefined;
+  readFrame(message.data, (envelope) => {
+    answer = envelope;
+  });
+  return answer!;
+}
 
+describe("a plain NATS client", () => {
   test("gets its answer from any instance through the queue group", async () => {
     await pair();
     const answer = await ask(`${meshes.name}.rpc.calc.add`);

@@ -83,7 +83,7 @@ export class Watchdog {
 
   #callerGone(inbox: string): void {
     for (const host of this.#hosts) {
-      for (const call of [...host.running.values()]) {
+      for (const call of host.running.values()) {
         if (call.callerInbox === inbox)
           call.cancel(new MeshError("CANCELED", "The caller has vanished."));
       }

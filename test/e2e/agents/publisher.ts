@@ -4,12 +4,12 @@ import { connect, shutdownSignal } from "@plexus/mesh";
 import { Numbers } from "./contracts.ts";
 
 await using mesh = await connect({ name: "publisher" });
-let ended = false;
-void shutdownSignal().then(() => (ended = true));
+const ended = new AbortController();
+void shutdownSignal().then(() => ended.abort());
 let accepted = 0;
 let refused = 0;
 console.log("ready");
-while (!ended) {
+while (!ended.signal.aborted) {
   try {
     // oxlint-disable-next-line no-await-in-loop -- one after the other, as a real publisher
     await mesh.publish(Numbers, accepted + 1);

@@ -107,11 +107,10 @@ export class RegistryStore {
         }
       }
     };
-    void follow()
-      .catch(() => undefined)
-      .then(() => {
-        if (!stopped) on.ended();
-      });
+    const ended = (): void => {
+      if (!stopped) on.ended();
+    };
+    void follow().then(ended, ended);
     return () => {
       stopped = true;
       entries.stop();
