@@ -281,3 +281,21 @@ test("a call whose caller names no deadline has its capability's timeout", async
   nats.publish(`${meshes.name}.rpc.patient.wait`, writer.take());
   expect(await canceled.promise).toMatchObject({ code: "DEADLINE_EXCEEDED" });
 });
+
+test("two requests of one id, whose handlers never end, do not hold up a drain", async () => {
+  const host = await meshes.join();
+  let began = 0;
+  const run = () => {
+    began++;
+    return new Promise(() => undefined);
+  };
+  const hosted = await host.host(Worker, { run, idle: () => 0 }, { drainTimeout: 100 });
+  const nats = await meshes.nats();
+  const writer = new FrameWriter();
+  const request = { kind: KINDS.request, id: "1", sender: "stranger", name: "run" };
+  const payload = encodePayload(0);
+  for (const n of [1, 2]) writer.write({ ...request, sentAt: n, payload });
+  nats.publish(`${meshes.name}.rpc.worker.run`, writer.take());
+  await expect.poll(() => began).toBe(2);
+  await hosted.drain();
+});

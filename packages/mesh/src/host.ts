@@ -197,6 +197,7 @@ export class HostedAgent implements AsyncDisposable, CallOwner {
     const { log } = this.runtime;
     await this.#leave();
     await Promise.all(this.#subscriptions.map((subscription) => subscription.drain()));
+    const { promise: expired, resolve: expire } = Promise.withResolvers<void>();
     const timer = setTimeout(() => {
       log.warn(
         { instance: this.info.instance, running: this.running.size },
@@ -207,8 +208,9 @@ export class HostedAgent implements AsyncDisposable, CallOwner {
       for (const call of calls) if (call.waiting) call.abandon(refusal);
       const reason = new MeshError("CANCELED", "The instance is shutting down.");
       for (const call of calls) call.abandon(reason);
+      expire();
     }, this.#drainTimeoutMs);
-    await this.gate.idle();
+    await Promise.race([this.gate.idle(), expired]);
     clearTimeout(timer);
     this.runtime.outbox.flushTurn();
     await this.runtime.link.settle();

@@ -247,7 +247,7 @@ export class Mesh implements AsyncDisposable {
     return client as Client<A>;
   }
 
-  /** Calls a capability by name, without its contract: the host alone checks input and output. */
+  /** Calls a capability by name, without its contract: the host checks the input, and nobody the output. */
   invoke(
     agent: string,
     capability: string,

@@ -1,3 +1,4 @@
+import { hostname } from "node:os";
 import { FrameWriter, KINDS, agent, encodePayload, topic } from "@plexus/core";
 import { startProxy } from "@plexus/testing";
 import { expect, test } from "vitest";
@@ -181,6 +182,13 @@ test("/readyz says so when the broker is away", async () => {
   await proxy.heal();
   await expect.poll(state, { timeout: 10_000 }).toMatchObject({ status: 200, connected: true });
   await mesh.close();
+});
+
+test("a server on all addresses is told to others by the name of its host", async () => {
+  const mesh = await meshes.join({ http: { host: "0.0.0.0" } });
+  const { info } = await mesh.host(Echo, { echo: () => 0 });
+  expect(new URL(info.http!).hostname).toBe(hostname().toLowerCase());
+  expect((await get(`http://127.0.0.1:${new URL(info.http!).port}`, "/livez")).status).toBe(200);
 });
 
 test("a port that is taken is refused with what is wrong", async () => {

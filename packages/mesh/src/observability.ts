@@ -1,5 +1,6 @@
 import { createServer, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { hostname } from "node:os";
 import { collectDefaultMetrics, Registry } from "prom-client";
 import { MeshError } from "@plexus/core";
 
@@ -27,7 +28,8 @@ export class ObservabilityServer {
   private constructor(server: Server, host: string) {
     this.#server = server;
     const { port } = server.address() as AddressInfo;
-    this.url = `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
+    const reachable = host === "0.0.0.0" || host === "::" ? hostname() : host;
+    this.url = `http://${reachable.includes(":") ? `[${reachable}]` : reachable}:${port}`;
   }
 
   static async open(

@@ -240,7 +240,8 @@ export class ServedCall implements Waiting {
   #end(): boolean {
     if (this.#state === "done") return false;
     this.#state = "done";
-    this.#host.running.delete(this.id);
+    const { running } = this.#host;
+    if (running.get(this.id) === this) running.delete(this.id); // strangers may use an id twice
     return true;
   }
 }
