@@ -20,3 +20,8 @@ export const Worker = agent("worker", {
 
 /** Published by the publisher process, numbered from 1. */
 export const Numbers = topic("numbers", { schema: z.number() });
+
+/** Large events, numbered from 1. */
+export const Blocks = topic("blocks", {
+  schema: z.object({ n: z.number(), bytes: z.instanceof(Uint8Array) }),
+});

@@ -1,0 +1,14 @@
+// Counts what it gets and what it knows to be lost until SIGTERM; then writes both.
+import { connect, shutdownSignal } from "@plexus/mesh";
+import { Blocks } from "./contracts.ts";
+
+await using mesh = await connect({ name: "subscriber" });
+let last = 0;
+const subscription = await mesh.subscribe(Blocks, ({ n }) => {
+  last = n;
+  if (n % 100 === 0) console.log(`got ${n}`);
+});
+console.log("ready");
+await shutdownSignal();
+await subscription.unsubscribe();
+console.log(JSON.stringify({ received: subscription.received, lost: subscription.lost, last }));
