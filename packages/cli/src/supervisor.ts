@@ -81,11 +81,6 @@ export class Supervisor implements AsyncDisposable {
     await this.#processes.get(name)?.stop();
   }
 
-  /** SIGKILL for all of them, for whoever cannot wait. */
-  kill(): void {
-    for (const supervised of this.#processes.values()) supervised.kill();
-  }
-
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
     await Promise.all([...this.#processes.values()].map((supervised) => supervised.stop()));
@@ -136,11 +131,6 @@ class Supervised {
       await this.#ended;
       resolve();
     } else if (state.is === "stopping") await state.stopped;
-  }
-
-  kill(): void {
-    const state = this.#state;
-    if (state.is === "up" || state.is === "stopping") void state.child.kill();
   }
 
   #spawn(): void {
