@@ -30,8 +30,8 @@ const End = { kind: z.literal("end"), count: Count };
 /** What became of one bar. `dueAt` is when the bar was meant to be published, however late it was. */
 const Timed = { shard: Shard, dueAt: Micros };
 
-export const BarEvent = Bar.safeExtend({ kind: z.literal("bar"), ...Timed });
-export const SignalEvent = TechnicalSignal.extend({ kind: z.literal("signal"), ...Timed });
+const BarEvent = Bar.safeExtend({ kind: z.literal("bar"), ...Timed });
+const SignalEvent = TechnicalSignal.extend({ kind: z.literal("signal"), ...Timed });
 export type SignalEvent = z.infer<typeof SignalEvent>;
 
 const ShardEnd = z.object({ ...End, shard: Shard });

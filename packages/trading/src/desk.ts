@@ -41,6 +41,7 @@ export class Desk implements AsyncDisposable {
   readonly #books = new Map<string, PortfolioReport[]>();
   readonly #complete = new Set<string>();
   readonly #watchers = new Set<() => void>();
+  readonly #dead = new AbortController();
   #subscriptions: Subscription[] = [];
   #phase: Progress["phase"] = "starting";
   #startAtUs = 0;
@@ -96,17 +97,22 @@ export class Desk implements AsyncDisposable {
    * `died` rejects when a process is gone; so does this then. Rejects with `NOT_READY` when processes are missing.
    */
   async run(stop: AbortSignal, died: Promise<never>): Promise<Outcome> {
-    return Promise.race([this.#run(stop), died]);
-  }
-
-  async #run(stop: AbortSignal): Promise<Outcome> {
+    died.catch((error: unknown) => this.#dead.abort(error));
     const { start } = this.#patience;
     const { replicas } = this.#plan;
+    const signal = AbortSignal.any([stop, this.#dead.signal]);
     await Promise.all(
       Role.options.map((role) =>
-        this.#mesh.waitFor(role, { instances: replicas[role], timeout: start, signal: stop }),
+        this.#mesh.waitFor(role, { instances: replicas[role], timeout: start, signal }),
       ),
-    );
+    ).catch((error: unknown) => {
+      if (this.#dead.signal.aborted) throw this.#dead.signal.reason;
+      if (stop.aborted) throw error;
+      const missing = this.seatNames.filter((name) => !this.#seats.has(name));
+      throw new TradingError("NOT_READY", `not there after ${start} ms: ${missing.join(", ")}`, {
+        cause: error,
+      });
+    });
     await this.#command({ kind: "prepare", plan: this.#plan });
     await this.#until("ready", this.seatNames, start);
 
@@ -191,8 +197,10 @@ export class Desk implements AsyncDisposable {
     const giveUpAt = moved + timeoutMs;
     const { promise, resolve, reject } = Promise.withResolvers<undefined>();
     const check = (): void => {
+      const { aborted, reason } = this.#dead.signal;
       const failed = [...this.#seats.values()].find(({ phase }) => phase === "failed");
-      if (failed !== undefined) {
+      if (aborted) reject(reason);
+      else if (failed !== undefined) {
         const { code, message } = failed.error ?? { code: "AGENT_FAILED", message: "no reason" };
         reject(new TradingError("PROCESS_DIED", `${failed.seat} gave up: ${code}: ${message}`));
       } else if (condition()) resolve(undefined);
@@ -209,12 +217,14 @@ export class Desk implements AsyncDisposable {
       }
     }, 250);
     this.#watchers.add(check);
+    this.#dead.signal.addEventListener("abort", check);
     check();
     try {
       return await promise;
     } finally {
       clearInterval(watch);
       this.#watchers.delete(check);
+      this.#dead.signal.removeEventListener("abort", check);
     }
   }
 

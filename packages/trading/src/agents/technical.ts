@@ -1,6 +1,7 @@
 import { agents, Bars, FEEDS_PER_SHARD, Signals } from "../contracts.ts";
 import { createTechnical } from "../technical.ts";
 import { shardsOf } from "../shard.ts";
+import { Outflow } from "./outflow.ts";
 import type { Part } from "./part.ts";
 import { since, type Station } from "./station.ts";
 
@@ -11,6 +12,7 @@ export function openTechnical(station: Station): Part {
   const received = station.received("bars");
   const sent = station.sent("signals");
   const hop = station.latency("bars");
+  const outflow = new Outflow(mesh, Signals, (error) => station.fail(error));
   let open = 0;
 
   async function follow(shard: number): Promise<void> {
@@ -36,7 +38,7 @@ export function openTechnical(station: Station): Part {
         count += 1;
         sent.value += 1;
         const { dueAt } = event;
-        return mesh.publish(Signals, { kind: "signal", shard, dueAt, ...signal });
+        return outflow.publish({ kind: "signal", shard, dueAt, ...signal });
       },
       { where: { shard } },
     );
