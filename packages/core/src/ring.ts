@@ -32,14 +32,19 @@ export function effectiveWeight({ weight }: RingMember): number {
 export function buildRing<M extends RingMember>(members: readonly M[]): Ring<M> {
   const sorted = members.toSorted((a, b) => (a.id < b.id ? -1 : 1));
   // A point is one number, hash × 2²⁰ + member, which sorts natively; equal hashes go in the order of the ids.
-  const points: number[] = [];
-  for (const [index, member] of sorted.entries()) {
-    const count = Math.round(effectiveWeight(member) * POINTS_PER_WEIGHT);
-    for (let i = 0; i < count; i++) points.push(hash32(`${member.id}#${i}`) * MEMBER_LIMIT + index);
+  const counts = sorted.map((member) => Math.round(effectiveWeight(member) * POINTS_PER_WEIGHT));
+  const unsorted = new Float64Array(counts.reduce((sum, count) => sum + count, 0));
+  let end = 0;
+  for (const [index, { id }] of sorted.entries()) {
+    for (let i = 0; i < counts[index]!; i++) unsorted[end++] = hash32(id, i) * MEMBER_LIMIT + index;
   }
-  const order = Float64Array.from(points).toSorted();
-  const hashes = Uint32Array.from(order, (point) => Math.floor(point / MEMBER_LIMIT));
-  const owners = Uint32Array.from(order, (point) => point % MEMBER_LIMIT);
+  const points = unsorted.toSorted();
+  const hashes = new Uint32Array(points.length);
+  const owners = new Uint32Array(points.length);
+  for (let i = 0; i < points.length; i++) {
+    hashes[i] = Math.floor(points[i]! / MEMBER_LIMIT);
+    owners[i] = points[i]! % MEMBER_LIMIT;
+  }
 
   const locate = (key: string): number => {
     const hash = hash32(key);
