@@ -110,5 +110,9 @@ export function describeAgent(contract: Agent): AgentDescription {
 }
 
 function jsonSchema(schema: z.ZodType, io: "input" | "output"): unknown {
-  return z.toJSONSchema(schema, { io, unrepresentable: "any" });
+  try {
+    return z.toJSONSchema(schema, { io, unrepresentable: "any" });
+  } catch {
+    return {}; // a catch or lazy schema whose function throws, two schemas that share an id
+  }
 }

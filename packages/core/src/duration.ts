@@ -10,7 +10,7 @@ const PATTERN = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/;
 export function toMs(duration: Duration): number {
   if (typeof duration === "number") {
     if (Number.isFinite(duration) && duration >= 0) return duration;
-  } else {
+  } else if (typeof duration === "string") {
     const match = PATTERN.exec(duration);
     const ms = match ? Number(match[1]) * UNIT_MS[match[2] as keyof typeof UNIT_MS] : Infinity;
     if (ms < Infinity) return ms;

@@ -3,12 +3,14 @@ import { MeshError } from "./errors.ts";
 import { isSchema } from "./schema.ts";
 import { escapeKey, token } from "./token.ts";
 
-type Parameters<Name extends string> = Name extends `${string}{${infer Parameter}}${infer Rest}`
-  ? Parameter | Parameters<Rest>
+type ParameterOf<Name extends string> = Name extends `${string}{${infer Parameter}}${infer Rest}`
+  ? Parameter | ParameterOf<Rest>
   : never;
 
 /** A schema whose values have a string or number for every parameter of the topic's name. */
-type SchemaFor<Name extends string> = z.ZodType<{ [P in Parameters<Name>]: string | number }>;
+export type TopicSchema<Name extends string> = [ParameterOf<Name>] extends [never]
+  ? z.ZodType
+  : z.ZodType<{ [P in ParameterOf<Name>]: string | number }>;
 
 /** A topic's contract: its name and what is published on it. */
 export interface Topic<Schema extends z.ZodType = z.ZodType, Parameter extends string = string> {
@@ -29,10 +31,10 @@ const PARAMETER = /^\{([A-Za-z_$][\w$]*)\}$/;
  * @example
  * const Bars = topic("bars.{symbol}", { schema: z.object({ symbol: z.string(), close: z.number() }) });
  */
-export function topic<
-  const Name extends string,
-  Schema extends ([Parameters<Name>] extends [never] ? z.ZodType : SchemaFor<Name>),
->(name: Name, spec: { schema: Schema; description?: string }): Topic<Schema, Parameters<Name>> {
+export function topic<const Name extends string, Schema extends TopicSchema<Name>>(
+  name: Name,
+  spec: { schema: Schema; description?: string },
+): Topic<Schema, ParameterOf<Name>> {
   const parameters: string[] = [];
   for (const part of name.split(".")) {
     const parameter = PARAMETER.exec(part)?.[1];
@@ -49,7 +51,7 @@ export function topic<
     name,
     description: spec.description ?? "",
     schema: spec.schema,
-    parameters: parameters as Parameters<Name>[],
+    parameters: parameters as ParameterOf<Name>[],
   };
 }
 
