@@ -12,8 +12,11 @@ test(
     expect(cluster.url).toBe(cluster.urls.join(","));
 
     const connection = await connect({ servers: [...cluster.urls], reconnectTimeWait: 20 });
-    const manager = await jetstreamManager(connection);
-    await manager.streams.add({ name: "S", subjects: ["s.>"], num_replicas: 3 });
+    // A first vote may fail; the next takes place after 4 to 9 s.
+    const patient = await jetstreamManager(connection, { timeout: 20_000 });
+    // What is asked while there is no leader is never answered, so questions are repeated.
+    const manager = await jetstreamManager(connection, { timeout: 500 });
+    await patient.streams.add({ name: "S", subjects: ["s.>"], num_replicas: 3 });
     // The server that this client is connected to may hear of the stream only after its creation was confirmed.
     const publish = () => jetstream(connection).publish("s.a", "x");
     await expect.poll(publish, { timeout: 5_000 }).toMatchObject({ seq: 1 });
