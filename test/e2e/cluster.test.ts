@@ -1,7 +1,9 @@
+import { agent } from "@plexus/core";
 import { connect } from "@plexus/mesh";
 import { startCluster } from "@plexus/testing";
 import { expect, test } from "vitest";
-import { meshName, silent } from "../support/mesh.ts";
+import { z } from "zod";
+import { inTurn, meshName, silent, upTo } from "../support/mesh.ts";
 import { Worker } from "./agents/contracts.ts";
 
 test("a mesh on a cluster outlives each of its brokers", async () => {
@@ -41,4 +43,44 @@ test("a mesh on a cluster outlives each of its brokers", async () => {
   const newcomer = await join([three, two]);
   await newcomer.waitFor(Worker, { timeout: "15s" });
   expect(await newcomer.get(Worker).work(0)).toEqual(served);
+}, 60_000);
+
+test("instances at one broker are replaced under the load of callers at others, and no call fails", async () => {
+  await using cluster = await startCluster();
+  await using stack = new AsyncDisposableStack();
+  const mesh = meshName();
+  const join = async (broker: number) =>
+    stack.use(await connect({ servers: cluster.urls[broker]!, mesh, http: false, log: silent }));
+  const hosts = [await join(0), await join(0), await join(2)];
+  const callers = [await join(1), await join(1), await join(2)];
+  const Echo = agent("echo", { capabilities: { echo: { input: z.number(), output: z.number() } } });
+  const host = (n: number) => hosts[n]!.host(Echo, { echo: (input) => input });
+  const hosted = [await host(0), await host(1), await host(2)];
+  await Promise.all(callers.map((caller) => caller.waitFor(Echo, { instances: 3 })));
+  const ended = new AbortController();
+  const failures: unknown[] = [];
+  let answered = 0;
+  const lane = async (caller: (typeof callers)[number]): Promise<void> => {
+    while (!ended.signal.aborted) {
+      // oxlint-disable-next-line no-await-in-loop -- one call after the other
+      await caller
+        .get(Echo)
+        .echo(1, { timeout: "5s" })
+        .then(
+          () => answered++,
+          (error: unknown) => failures.push(error),
+        );
+    }
+  };
+  const lanes = callers.flatMap((caller) => Array.from({ length: 16 }, () => lane(caller)));
+  await inTurn(upTo(12), async (n) => {
+    const leaving = hosted[n % 3]!;
+    hosted[n % 3] = await host(n % 3);
+    const before = answered;
+    await expect.poll(() => answered).toBeGreaterThan(before + 50);
+    await leaving.drain();
+  });
+  ended.abort();
+  await Promise.all(lanes);
+  expect(failures).toEqual([]);
 }, 60_000);

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import {
   KINDS,
   MeshError,
@@ -62,6 +63,7 @@ export interface InstanceReport extends InstanceInfo {
   readonly requests: Readonly<Record<string, { readonly ok: number; readonly meanMs: number }>>;
 }
 
+const CLUSTER_LINGER_MS = 300; // for the news of a leave to reach every caller
 const MAX_MESSAGE = 1_000; // of an error that is too large to be sent as it is
 
 /** One running agent instance. */
@@ -196,6 +198,9 @@ export class HostedAgent implements AsyncDisposable, CallOwner {
   async #drain(): Promise<void> {
     const { log } = this.runtime;
     await this.#leave();
+    // A request that its broker sends to ours after we have unsubscribed, before it has heard of that, is lost without
+    // a word. So nobody may be sending any more.
+    if (this.runtime.link.clustered) await sleep(CLUSTER_LINGER_MS);
     await Promise.all(this.#subscriptions.map((subscription) => subscription.drain()));
     const { promise: expired, resolve: expire } = Promise.withResolvers<void>();
     const timer = setTimeout(() => {

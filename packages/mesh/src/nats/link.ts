@@ -103,6 +103,11 @@ export class Link {
     return this.#closing;
   }
 
+  /** True if the broker is one of several: what one of them knows, the others know a moment later. */
+  get clustered(): boolean {
+    return this.connection.info?.cluster !== undefined;
+  }
+
   /** The largest message the broker takes, in bytes. */
   get maxPayload(): number {
     return this.connection.info?.max_payload ?? 1_048_576;
