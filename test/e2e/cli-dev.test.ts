@@ -17,6 +17,8 @@ interface DevEvent {
   readonly inMs?: number;
 }
 
+vi.setConfig({ testTimeout: 60_000 }); // each starts several processes, and the machine may be busy
+
 let folder: string;
 let dev: NodeProcess | undefined;
 
@@ -48,7 +50,7 @@ function follow(process: NodeProcess) {
       .length;
   const seen = (event: string, times: number, name?: string): Promise<void> =>
     vi.waitFor(() => expect(count(event, name)).toBeGreaterThanOrEqual(times), {
-      timeout: 15_000,
+      timeout: 30_000,
       interval: 20,
     });
   const pids = (): number[] => events.flatMap(({ pid }) => pid ?? []);
@@ -140,18 +142,18 @@ it("leaves nothing behind when it is killed", async () => {
   expect(pids()).toHaveLength(3);
   const { url } = events.find(({ event }) => event === "broker")!;
   await process.kill("SIGKILL");
-  await vi.waitFor(() => expect(pids().filter(isAlive)).toEqual([]), 5_000);
+  await vi.waitFor(() => expect(pids().filter(isAlive)).toEqual([]), 15_000);
   await vi.waitFor(async () => {
     expect((await plexus(["--server", url!, "--timeout", "100ms", "agents", "ls"])).code).toBe(4);
-  }, 5_000);
+  }, 15_000);
 });
 
 it("prefixes each line with its process for a person", async () => {
   await using broker = await startBroker();
   const process = start("--server", broker.url, "--mesh", "other");
-  await process.waitForLine(`plexus    │ mesh other on the broker at ${broker.url}`);
-  await process.waitForLine(/^greeter-2 │ ready as greeter-2-\w+-1$/);
-  await process.waitForLine(/^clerk {5}│ hosting clerk-\w+-1$/);
+  await process.waitForLine(`plexus    │ mesh other on the broker at ${broker.url}`, 30_000);
+  await process.waitForLine(/^greeter-2 │ ready as greeter-2-\w+-1$/, 30_000);
+  await process.waitForLine(/^clerk {5}│ hosting clerk-\w+-1$/, 30_000);
   const { stdout } = await plexus([
     "--server",
     broker.url,

@@ -1,13 +1,16 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { connect, type InstanceInfo } from "@plexus/mesh";
+import { join as path } from "node:path";
+import { connect, type InstanceInfo, type Mesh } from "@plexus/mesh";
 import { spawnNode, startBroker, type Broker, type NodeProcess } from "@plexus/testing";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { Notes } from "./fixtures/contracts.ts";
 import { plexus, startPlexus, type CliResult } from "../support/cli.ts";
 
-const fixture = (name: string): string => join(import.meta.dirname, "fixtures", name);
+const fixture = (name: string): string => path(import.meta.dirname, "fixtures", name);
 const escape = "\u001B[";
+
+vi.setConfig({ testTimeout: 60_000 }); // each starts several processes, and the machine may be busy
 
 let broker: Broker;
 let env: { PLEXUS_SERVERS: string; PLEXUS_MESH: string };
@@ -28,26 +31,34 @@ function startAgent(name: string, as = name): NodeProcess {
   return spawnNode(fixture(`${name}.ts`), { env: { ...env, PLEXUS_NAME: as } });
 }
 
-/** Runs `plexus tail` while the clerk works. */
-async function tailWhileBusy(args: readonly string[]): Promise<CliResult> {
-  const { PLEXUS_SERVERS: servers, PLEXUS_MESH: name } = env;
-  await using mesh = await connect({ servers, mesh: name, http: false });
+/** Joins the mesh of this file. */
+function join(): Promise<Mesh> {
+  const { PLEXUS_SERVERS: servers, PLEXUS_MESH: mesh } = env;
+  return connect({ servers, mesh, http: false });
+}
+
+/** Lets the clerk work while something looks on. */
+async function whileBusy<T>(look: () => Promise<T>): Promise<T> {
+  await using mesh = await join();
   const work = setInterval(() => {
     mesh.invoke("clerk", "wait", { ms: 1 }).catch(() => undefined); // the last one may be cut off
   }, 100);
   try {
-    return await run(["tail", "--timeout", "15s", ...args]);
+    return await look();
   } finally {
     clearInterval(work);
   }
 }
 
+const tail = (args: readonly string[]): Promise<CliResult> =>
+  whileBusy(() => run(["tail", "--timeout", "30s", ...args]));
+
 beforeAll(async () => {
   broker = await startBroker();
   env = { PLEXUS_SERVERS: broker.url, PLEXUS_MESH: "office" };
   agents = [startAgent("greeter", "front"), startAgent("greeter", "back"), startAgent("clerk")];
-  await Promise.all(agents.slice(0, 2).map((agent) => agent.waitForLine("hosting")));
-  await vi.waitUntil(() => agents[2]!.stderr().includes("hosting"), 10_000);
+  await Promise.all(agents.slice(0, 2).map((agent) => agent.waitForLine("hosting", 30_000)));
+  await vi.waitUntil(() => agents[2]!.stderr().includes("hosting"), 30_000);
 });
 
 afterAll(async () => {
@@ -133,10 +144,10 @@ describe.concurrent("plexus call", () => {
   });
 
   it("takes its input from a file or from standard input", async () => {
-    const folder = mkdtempSync(join(tmpdir(), "plexus-cli-"));
-    writeFileSync(join(folder, "in.json"), '{"name":"File"}');
+    const folder = mkdtempSync(path(tmpdir(), "plexus-cli-"));
+    writeFileSync(path(folder, "in.json"), '{"name":"File"}');
     const call = ["call", "greeter", "greet"];
-    expect(await json([...call, `@${join(folder, "in.json")}`])).toMatchObject({
+    expect(await json([...call, `@${path(folder, "in.json")}`])).toMatchObject({
       text: "Hello, File",
     });
     expect(await json([...call, "-"], '{"name":"Pipe"}')).toMatchObject({ text: "Hello, Pipe" });
@@ -199,18 +210,6 @@ describe.concurrent("plexus call", () => {
     expect(rest).toEqual({ code, stdout: "" });
     expect(stderr).toMatch(new RegExp(`^plexus call: ${name}: [^\\n]+ .plexus [^\\n]+\\n$`));
   });
-
-  it("Ctrl-C cancels the handler and exits 130", async () => {
-    const tail = startPlexus(["tail", "--match", "8765", "--count", "1"], env);
-    await new Promise((resolve) => setTimeout(resolve, 1_500));
-    await using call = startPlexus(["call", "clerk", "wait", '{"ms":8765}'], env);
-    expect(await tail.waitForLine("waiting 8765 ms")).toContain("notes.blue");
-    expect(await call.kill("SIGINT")).toEqual({ code: 130, signal: null });
-    await vi.waitFor(async () => {
-      const clerk = await json<{ instances: object[] }>(["agents", "inspect", "clerk"]);
-      expect(clerk.instances).toMatchObject([{ running: 0 }]);
-    }, 5_000);
-  });
 });
 
 describe.concurrent("plexus without a broker", () => {
@@ -244,7 +243,7 @@ describe.concurrent("plexus without a broker", () => {
 
 describe.concurrent("plexus tail", () => {
   it("shows events decoded, a line each", async () => {
-    const { code, stdout } = await tailWhileBusy(["evt.notes.*", "--match", "waiting", "-n", "1"]);
+    const { code, stdout } = await tail(["evt.notes.*", "--match", "waiting", "-n", "1"]);
     expect(code).toBe(0);
     expect(stdout).toMatch(
       /^\d\d:\d\d:\d\d\.\d{3} event {4}clerk-\w+ → notes\.blue {2}\{ color: 'blue', text: 'waiting \d+ ms' \}\n$/,
@@ -252,7 +251,7 @@ describe.concurrent("plexus tail", () => {
   });
 
   it("filters by kind and agent, as NDJSON", async () => {
-    const { code, stdout } = await tailWhileBusy([
+    const { code, stdout } = await tail([
       "--kind",
       "response",
       "--agent",
@@ -282,9 +281,9 @@ describe.concurrent("plexus tail", () => {
   });
 
   it("Ctrl-C exits 130", async () => {
-    const tail = startPlexus(["tail", "--json"], env);
-    await new Promise((resolve) => setTimeout(resolve, 1_500));
-    expect((await tail.kill("SIGINT")).code).toBe(130);
+    const looking = startPlexus(["tail", "--json"], env);
+    await whileBusy(() => looking.waitForLine("waiting", 30_000));
+    expect((await looking.kill("SIGINT")).code).toBe(130);
   });
 });
 
@@ -357,13 +356,26 @@ describe.concurrent("plexus itself", () => {
   });
 });
 
-// Changes who is there, so it comes last.
-describe("plexus agents drain", () => {
-  it("waits until the instance has left, which a watcher sees", async () => {
+// These look at or change what the others use, so they come last and one by one.
+describe("afterwards", () => {
+  it("Ctrl-C during a call cancels the handler and exits 130", async () => {
+    await using mesh = await join();
+    const { promise: begun, resolve } = Promise.withResolvers<unknown>();
+    await mesh.subscribe(Notes, resolve);
+    await using call = startPlexus(["call", "clerk", "wait", '{"ms":60000}'], env);
+    expect(await begun).toMatchObject({ text: "waiting 60000 ms" });
+    expect(await call.kill("SIGINT")).toEqual({ code: 130, signal: null });
+    await vi.waitFor(async () => {
+      const clerk = await json<{ instances: object[] }>(["agents", "inspect", "clerk"]);
+      expect(clerk.instances).toMatchObject([{ running: 0 }]);
+    }, 15_000);
+  });
+
+  it("plexus agents drain waits until the instance has left, which a watcher sees", async () => {
     const extra = startAgent("greeter", "extra");
-    await extra.waitForLine("hosting");
+    await extra.waitForLine("hosting", 30_000);
     const watcher = startPlexus(["agents", "ls", "--watch", "--json"], env);
-    await watcher.waitForLine('"name":"extra"');
+    await watcher.waitForLine('"name":"extra"', 30_000);
     const { drained } = await json<{ drained: string }>(["agents", "drain", "extra-"]);
     expect(drained).toMatch(/^extra-\w+-1$/);
     const left = JSON.parse(await watcher.waitForLine('"type":"left"')) as {
@@ -375,7 +387,7 @@ describe("plexus agents drain", () => {
     await extra.kill();
   });
 
-  it("asks for more when several instances are meant", async () => {
+  it("plexus agents drain asks for more when several instances are meant", async () => {
     const { code, stderr } = await run(["agents", "drain", "greeter"]);
     expect(code).toBe(2);
     expect(stderr).toMatch(/greeter may be any of back-\w+-1, front-\w+-1: write more/);

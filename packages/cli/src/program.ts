@@ -1,14 +1,18 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
-import { agentsCommand } from "./agents.ts";
-import { callCommand } from "./call.ts";
-import { demoCommand } from "./demo.ts";
-import { devCommand } from "./dev.ts";
-import { doctorCommand } from "./doctor.ts";
 import { EXIT, Interrupted, UsageError, exitCodeOf } from "./exit-codes.ts";
 import { reportFailure } from "./failure.ts";
 import { meshOptions } from "./mesh-options.ts";
-import { tailCommand } from "./tail.ts";
+
+/** Loaded when asked for: starting is most of what a short command costs, and `demo` brings a whole application. */
+const COMMANDS: Record<string, () => Promise<Command>> = {
+  demo: async () => (await import("./demo.ts")).demoCommand(),
+  dev: async () => (await import("./dev.ts")).devCommand(),
+  agents: async () => (await import("./agents.ts")).agentsCommand(),
+  call: async () => (await import("./call.ts")).callCommand(),
+  tail: async () => (await import("./tail.ts")).tailCommand(),
+  doctor: async () => (await import("./doctor.ts")).doctorCommand(),
+};
 
 /** Runs `plexus ...args` and returns the exit code. */
 export async function runCommandLine(args: readonly string[]): Promise<number> {
@@ -18,7 +22,7 @@ export async function runCommandLine(args: readonly string[]): Promise<number> {
     throw error;
   });
   let running = "plexus";
-  const program = createProgram((command) => {
+  const program = createProgram(await loadCommands(args), (command) => {
     running = commandPath(command);
   });
   try {
@@ -38,17 +42,21 @@ export async function runCommandLine(args: readonly string[]): Promise<number> {
   }
 }
 
-function createProgram(onCommand: (command: Command) => void): Command {
+/** Every command whose name occurs; all of them if none does, for the help. */
+function loadCommands(args: readonly string[]): Promise<Command[]> {
+  const named = Object.keys(COMMANDS).filter((name) => args.includes(name));
+  const wanted = named.length > 0 ? named : Object.keys(COMMANDS);
+  return Promise.all(wanted.map((name) => COMMANDS[name]!()));
+}
+
+function createProgram(
+  commands: readonly Command[],
+  onCommand: (command: Command) => void,
+): Command {
   const program = new Command("plexus")
     .description("An agent mesh on NATS: see it, call it, run it.")
     .version(version())
     .enablePositionalOptions()
-    .addCommand(demoCommand())
-    .addCommand(devCommand())
-    .addCommand(agentsCommand())
-    .addCommand(callCommand())
-    .addCommand(tailCommand())
-    .addCommand(doctorCommand())
     .addHelpText(
       "after",
       `
@@ -56,6 +64,7 @@ The options stand before or behind the command. Exit codes: 0 ok, 1 failed, 2 us
 permitted, 5 timeout, 130 interrupted. NO_COLOR switches colours off.`,
     )
     .hook("preAction", (_program, action) => inheritOptions(program, action));
+  for (const command of commands) program.addCommand(command);
   for (const option of meshOptions()) {
     delete option.envVar; // read by the commands that use it
     program.addOption(option);
