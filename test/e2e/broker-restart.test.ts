@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Mesh } from "@plexus/mesh";
 import { expect, test } from "vitest";
-import { metric, useMeshes } from "../support/mesh.ts";
+import { startLoad } from "../support/load.ts";
+import { metric, upTo, useMeshes } from "../support/mesh.ts";
 import { startAgent, startWorkers } from "../support/workers.ts";
 import { Numbers, Worker } from "./agents/contracts.ts";
 
@@ -9,53 +9,24 @@ const meshes = useMeshes();
 
 const signals = ["SIGKILL", "SIGTERM"] as const;
 
-/** Calls without a pause until told to stop; collects the codes of the errors. */
-function callers(mesh: Mesh, lanes: number) {
-  const codes: Record<string, number> = {};
-  const instances = new Set<string>();
-  let answered = 0;
-  const ended = new AbortController();
-  const lane = async (): Promise<void> => {
-    while (!ended.signal.aborted) {
-      try {
-        // oxlint-disable-next-line no-await-in-loop -- one call after the other
-        instances.add((await mesh.get(Worker).work(0, { timeout: "10s" })).instance);
-        answered++;
-      } catch (error) {
-        const { code = String(error) } = error as { code?: string };
-        codes[code] = (codes[code] ?? 0) + 1;
-      }
-    }
-  };
-  const running = Promise.all(Array.from({ length: lanes }, lane));
-  return {
-    codes,
-    instances,
-    get answered() {
-      return answered;
-    },
-    stop: async () => {
-      ended.abort();
-      await running;
-    },
-  };
-}
-
 test.each(signals)(
   "calls resume by themselves after a broker that ended by %s is back",
   async (signal) => {
     await using workers = await startWorkers(meshes, 3);
     const mesh = await meshes.join();
     await mesh.waitFor(Worker, { instances: 3 });
-    const load = callers(mesh, 8);
+    const work = () => mesh.get(Worker).work(0, { timeout: "10s" });
+    const pids = async () => (await work()).pid;
+    await using load = startLoad(upTo(8).map(() => pids));
     await expect.poll(() => load.answered).toBeGreaterThan(100);
     await meshes.broker.restart({ signal, downMs: 300 });
     const down = load.answered;
     await expect.poll(() => load.answered, { timeout: 15_000 }).toBeGreaterThan(down + 100);
     await load.stop();
     // What was in flight may have run, so it is not repeated; nothing else fails, though instances come back one by one.
-    expect(Object.keys(load.codes).filter((code) => code !== "NOT_CONNECTED")).toEqual([]);
-    expect(load.codes["NOT_CONNECTED"] ?? 0).toBeLessThanOrEqual(8);
+    const lost = expect.objectContaining({ code: "NOT_CONNECTED", retryable: false });
+    expect(load.failures).toEqual(load.failures.map(() => lost));
+    expect(load.failures.length).toBeLessThanOrEqual(8);
     // The registry lived in the broker's memory: everybody has entered it again.
     await expect
       .poll(async () => (await meshes.join()).agents(Worker).length, {
@@ -64,8 +35,7 @@ test.each(signals)(
       })
       .toBe(3);
     await mesh.waitFor(Worker, { instances: 3 });
-    const before = load.instances.size;
-    expect(before).toBe(workers.all.length);
+    expect(load.answers.size).toBe(workers.all.length);
     expect(await metric(mesh, "plexus_reconnects_total")).toBe(1);
   },
 );
@@ -114,6 +84,7 @@ test.each(signals)(
     const mesh = await meshes.join();
     const got: number[] = [];
     const subscription = await mesh.subscribe(Numbers, (n) => void got.push(n));
+    await publisher.waitForLine("ready");
     await expect.poll(() => got.length).toBeGreaterThan(50);
     const first = got[0]!;
     await meshes.broker.restart({ signal, downMs: 200 });

@@ -3,6 +3,7 @@ import { connect } from "@plexus/mesh";
 import { startCluster } from "@plexus/testing";
 import { expect, test } from "vitest";
 import { z } from "zod";
+import { startLoad } from "../support/load.ts";
 import { inTurn, meshName, silent, upTo } from "../support/mesh.ts";
 import { Worker } from "./agents/contracts.ts";
 
@@ -57,30 +58,15 @@ test("instances at one broker are replaced under the load of callers at others, 
   const host = (n: number) => hosts[n]!.host(Echo, { echo: (input) => input });
   const hosted = [await host(0), await host(1), await host(2)];
   await Promise.all(callers.map((caller) => caller.waitFor(Echo, { instances: 3 })));
-  const ended = new AbortController();
-  const failures: unknown[] = [];
-  let answered = 0;
-  const lane = async (caller: (typeof callers)[number]): Promise<void> => {
-    while (!ended.signal.aborted) {
-      // oxlint-disable-next-line no-await-in-loop -- one call after the other
-      await caller
-        .get(Echo)
-        .echo(1, { timeout: "5s" })
-        .then(
-          () => answered++,
-          (error: unknown) => failures.push(error),
-        );
-    }
-  };
-  const lanes = callers.flatMap((caller) => Array.from({ length: 16 }, () => lane(caller)));
+  const lanes = callers.map((caller) => () => caller.get(Echo).echo(1, { timeout: "5s" }));
+  await using load = startLoad(upTo(16).flatMap(() => lanes));
   await inTurn(upTo(12), async (n) => {
     const leaving = hosted[n % 3]!;
     hosted[n % 3] = await host(n % 3);
-    const before = answered;
-    await expect.poll(() => answered).toBeGreaterThan(before + 50);
+    const before = load.answered;
+    await expect.poll(() => load.answered).toBeGreaterThan(before + 50);
     await leaving.drain();
   });
-  ended.abort();
-  await Promise.all(lanes);
-  expect(failures).toEqual([]);
+  await load.stop();
+  expect(load.failures).toEqual([]);
 }, 60_000);

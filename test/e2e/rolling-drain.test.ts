@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { inTurn, useMeshes } from "../support/mesh.ts";
+import { startLoad } from "../support/load.ts";
+import { inTurn, upTo, useMeshes } from "../support/mesh.ts";
 import { startWorkers } from "../support/workers.ts";
 import { Worker } from "./agents/contracts.ts";
 
@@ -9,40 +10,27 @@ test("four replicas are replaced one by one under full load, and no call fails",
   await using old = await startWorkers(meshes, 4);
   const callers = await Promise.all([meshes.join(), meshes.join(), meshes.join()]);
   await Promise.all(callers.map((mesh) => mesh.waitFor(Worker, { instances: 4 })));
-  const ended = new AbortController();
-  let answered = 0;
-  const served = new Set<number>();
-  const failures: unknown[] = [];
-  const lane = async (mesh: (typeof callers)[number]): Promise<void> => {
-    while (!ended.signal.aborted) {
-      try {
-        // `work` is not idempotent: a call that may have run is never repeated, so each failure would show.
-        // oxlint-disable-next-line no-await-in-loop -- one call after the other
-        served.add((await mesh.get(Worker).work(0, { timeout: "5s" })).pid);
-        answered++;
-      } catch (error) {
-        failures.push(error);
-      }
-    }
-  };
-  const lanes = callers.flatMap((mesh) => Array.from({ length: 16 }, () => lane(mesh)));
+  // `work` is not idempotent: a call that may have run is never repeated, so each failure would show.
+  const lanes = callers.map((mesh) => async () => {
+    return (await mesh.get(Worker).work(0, { timeout: "5s" })).pid;
+  });
+  await using load = startLoad(upTo(16).flatMap(() => lanes));
   const fresh: string[] = [];
   await using stack = new AsyncDisposableStack();
   await inTurn(old.all, async (leaving) => {
     const joining = stack.use(await startWorkers(meshes, 1));
     fresh.push(joining.first.instance);
-    const before = answered;
-    await expect.poll(() => answered).toBeGreaterThan(before + 200);
+    const before = load.answered;
+    await expect.poll(() => load.answered).toBeGreaterThan(before + 200);
     expect(await leaving.process.kill("SIGTERM")).toEqual({ code: 0, signal: null });
   });
-  const before = answered;
-  await expect.poll(() => answered).toBeGreaterThan(before + 1_000);
-  ended.abort();
-  await Promise.all(lanes);
-  expect(failures).toEqual([]);
+  const before = load.answered;
+  await expect.poll(() => load.answered).toBeGreaterThan(before + 1_000);
+  await load.stop();
+  expect(load.failures).toEqual([]);
   const now = callers[0].agents(Worker).map(({ instance }) => instance);
   expect(now.toSorted()).toEqual(fresh.toSorted());
-  expect(served.size).toBe(8);
+  expect(load.answers.size).toBe(8);
 });
 
 test("a process that is asked to end finishes the calls it has, and ends with 0", async () => {

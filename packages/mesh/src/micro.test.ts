@@ -35,9 +35,8 @@ async function all<T>(found: Promise<AsyncIterable<T>>): Promise<T[]> {
 
 /** A standard client of the NATS service protocol, and what it finds of this mesh. */
 async function standardClient() {
-  // The services package brings its own copy of the client's types.
-  const connection = (await meshes.nats()) as unknown as ConstructorParameters<typeof Svcm>[0];
-  const client = new Svcm(connection).client({ maxWait: 500, strategy: "timer" as never });
+  const nats = await meshes.nats();
+  const client = new Svcm(nats).client({ maxWait: 500, strategy: "timer" as never });
   const mine = <T extends ServiceIdentity>(list: T[]) =>
     list
       .filter(({ name }) => name.startsWith(meshes.name))

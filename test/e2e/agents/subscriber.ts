@@ -2,6 +2,7 @@
 import { connect, shutdownSignal } from "@plexus/mesh";
 import { Blocks } from "./contracts.ts";
 
+const ended = shutdownSignal();
 await using mesh = await connect({ name: "subscriber" });
 let last = 0;
 const subscription = await mesh.subscribe(Blocks, ({ n }) => {
@@ -9,6 +10,6 @@ const subscription = await mesh.subscribe(Blocks, ({ n }) => {
   if (n % 100 === 0) console.log(`got ${n}`);
 });
 console.log("ready");
-await shutdownSignal();
+await ended;
 await subscription.unsubscribe();
 console.log(JSON.stringify({ received: subscription.received, lost: subscription.lost, last }));

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { connect, shutdownSignal, type Context } from "@plexus/mesh";
 import { Worker } from "./contracts.ts";
 
+const ended = shutdownSignal(); // before anybody can know that it runs
 await using mesh = await connect({ name: "worker" });
 
 async function hold(what: string, ms: number, { signal }: Context): Promise<void> {
@@ -42,6 +43,6 @@ const hosted = await mesh.host(
 );
 info = { ...info, instance: hosted.info.instance };
 console.log(`ready ${hosted.info.instance} ${hosted.info.http}`);
-await shutdownSignal();
+await ended;
 await hosted.drain();
 console.log("drained");
