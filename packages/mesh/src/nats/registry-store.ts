@@ -88,7 +88,10 @@ export class RegistryStore {
   }): Promise<() => void> {
     const kv = this.#kv;
     if (kv === undefined) throw new MeshError("NOT_CONNECTED", "The registry is not open.");
-    const entries = await kv.watch();
+    const entries = await kv.watch().catch((cause: unknown) => {
+      const why = cause instanceof Error ? cause.message : String(cause);
+      throw new MeshError("NOT_CONNECTED", `The registry cannot be read: ${why}.`, { cause });
+    });
     let stopped = false;
     const follow = async (): Promise<void> => {
       let synced = false;
