@@ -2,8 +2,11 @@ import type { Topic } from "@plexus/core";
 import type { Mesh } from "@plexus/mesh";
 import type * as z from "zod";
 
-/** Publishes that go by before one is awaited; far less than what the mesh lets wait for the broker. */
-const AWAIT_EVERY = 64;
+/**
+ * Publishes that go by before one is awaited: some 3 MB of signals. The mesh asks the broker for a sign of life after
+ * 2 MB and refuses more at 64 MB, so the answer is usually there before it is waited for.
+ */
+const AWAIT_EVERY = 8_192;
 
 /**
  * Publishes from a synchronous handler: most events need no waiting, so only now and then one is awaited, which is

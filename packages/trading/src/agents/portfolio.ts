@@ -5,6 +5,7 @@ import { createPortfolio } from "../portfolio.ts";
 import type { PortfolioReport } from "../report.ts";
 import { defaultRiskLimits } from "../risk.ts";
 import { shardOf } from "../shard.ts";
+import { BACKLOG } from "./backlog.ts";
 import { EXECUTION } from "./execution.ts";
 import { Ownership } from "./ownership.ts";
 import type { Part } from "./part.ts";
@@ -42,7 +43,7 @@ export function openPortfolio(station: Station): Part {
         marks.hop.observe(since(context.sentAt));
         portfolio.mark(event);
       },
-      { where: { shard } },
+      { where: { shard }, queue: BACKLOG },
     );
   }
 

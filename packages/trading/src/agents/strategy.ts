@@ -14,6 +14,7 @@ import { defaultRiskLimits } from "../risk.ts";
 import { shardsOf } from "../shard.ts";
 import { strategies } from "../strategies.ts";
 import { createStrategy } from "../strategy.ts";
+import { BACKLOG } from "./backlog.ts";
 import type { Inflow } from "./inflow.ts";
 import { Lanes } from "./lanes.ts";
 import type { Part } from "./part.ts";
@@ -99,7 +100,7 @@ export function openStrategy(station: Station, name: StrategyName): Part {
         signals.hop.observe(since(context.sentAt));
         return decide(join.pushSignal(event));
       },
-      { where: { shard } },
+      { where: { shard }, queue: BACKLOG },
     );
   }
 

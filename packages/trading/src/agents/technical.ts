@@ -1,6 +1,7 @@
 import { agents, Bars, FEEDS_PER_SHARD, Signals } from "../contracts.ts";
 import { createTechnical } from "../technical.ts";
 import { shardsOf } from "../shard.ts";
+import { BACKLOG } from "./backlog.ts";
 import { Outflow } from "./outflow.ts";
 import type { Part } from "./part.ts";
 import { since, type Station } from "./station.ts";
@@ -40,7 +41,7 @@ export function openTechnical(station: Station): Part {
         const { dueAt } = event;
         return outflow.publish({ kind: "signal", shard, dueAt, ...signal });
       },
-      { where: { shard } },
+      { where: { shard }, queue: BACKLOG },
     );
   }
 
