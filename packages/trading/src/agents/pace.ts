@@ -1,12 +1,12 @@
 import { nowMicros } from "../micros.ts";
 
 /**
- * How often a source looks what is due. At low rates as often as timers go; from 2,000 slots a second on more rarely,
+ * How often a source looks what is due. At low rates as often as timers go, from 2,000 slots a second on every 5 ms,
  * since events published together share a message, and waking processes up is what costs most.
  */
 const MIN_TICK_MS = 1;
 const MAX_TICK_MS = 5;
-const SLOTS_PER_TICK_MS = 2_000;
+const SLOTS_PER_TICK_MS = 400;
 /** Events that one turn may publish when a source has to catch up. */
 const BURST = 256;
 
