@@ -40,7 +40,12 @@ function violations(packageName: string): string[] {
     .filter(({ specifier }) =>
       specifier.startsWith("@plexus/")
         ? !internal.includes(specifier.slice("@plexus/".length))
-        : !external.test(specifier.split("/").slice(0, specifier.startsWith("@") ? 2 : 1).join("/")),
+        : !external.test(
+            specifier
+              .split("/")
+              .slice(0, specifier.startsWith("@") ? 2 : 1)
+              .join("/"),
+          ),
     )
     .map(({ file, specifier }) => `${file} imports ${specifier}`);
 }
@@ -77,7 +82,9 @@ describe("the layers", () => {
       const manifest = JSON.parse(
         readFileSync(join(root, "packages", packageName, "package.json"), "utf8"),
       ) as { dependencies?: Record<string, string> };
-      const declared = Object.keys(manifest.dependencies ?? {}).filter((name) => name.startsWith("@plexus/"));
+      const declared = Object.keys(manifest.dependencies ?? {}).filter((name) =>
+        name.startsWith("@plexus/"),
+      );
       const imported = new Set(
         importsOf(packageName)
           .map(({ specifier }) => specifier)

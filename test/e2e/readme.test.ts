@@ -20,7 +20,12 @@ beforeAll(() => {
     join(folder, "tsconfig.json"),
     JSON.stringify({
       extends: "../../tsconfig.base.json",
-      compilerOptions: { composite: false, declarationMap: false, noEmit: true, allowImportingTsExtensions: true },
+      compilerOptions: {
+        composite: false,
+        declarationMap: false,
+        noEmit: true,
+        allowImportingTsExtensions: true,
+      },
       include: ["*.ts"],
     }),
   );
