@@ -40,10 +40,20 @@ function draw(random: Random, length: number): number {
   return Math.floor(random() * 32 ** length);
 }
 
+const HEX = "0123456789abcdef";
+
 /** The 128 bits of a ULID as 32 lower-case hexadecimal digits: the shape of a W3C trace id. */
 export function ulidToHex(ulid: string): string {
-  let bits = 0n;
-  for (const char of ulid.slice(-26))
-    bits = (bits << 5n) | BigInt(Math.max(0, BASE32.indexOf(char)));
-  return (bits & ((1n << 128n) - 1n)).toString(16).padStart(32, "0");
+  let hex = "";
+  let bits = 0;
+  let held = -2; // 26 characters hold 130 bits; the two highest are not used
+  for (let i = ulid.length - 26; i < ulid.length; i++) {
+    bits = ((bits << 5) | Math.max(0, BASE32.indexOf(ulid.charAt(i)))) & 0x1ff;
+    held += 5;
+    while (held >= 4) {
+      held -= 4;
+      hex += HEX.charAt((bits >> held) & 15);
+    }
+  }
+  return hex;
 }

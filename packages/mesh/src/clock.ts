@@ -1,4 +1,4 @@
-let offsetMs = Date.now() - performance.now();
+let offsetMs = performance.timeOrigin; // exact to the microsecond, unlike Date.now()
 let checkedAt = 0;
 
 /** Milliseconds on the monotonic clock: for deadlines and durations. */

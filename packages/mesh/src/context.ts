@@ -25,6 +25,7 @@ export class Scope implements Context {
   readonly deadlineMs: number;
   readonly #envelope: Envelope;
   readonly #log: Logger;
+  #traceparent: string | undefined;
   #canceled: MeshError | undefined;
   #controller: AbortController | undefined;
   #listeners: Set<(reason: MeshError) => void> | undefined;
@@ -62,7 +63,7 @@ export class Scope implements Context {
 
   /** The traceparent for messages this handler sends: same trace, this message as the parent span. */
   get traceparent(): string {
-    return `00-${this.traceId}-${ulidToHex(this.id).slice(16)}-01`;
+    return (this.#traceparent ??= `00-${this.traceId}-${ulidToHex(this.id).slice(16)}-01`);
   }
 
   get canceled(): MeshError | undefined {

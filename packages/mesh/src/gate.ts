@@ -4,6 +4,8 @@ export interface Waiting {
   start(): void;
 }
 
+const SHARE = 256; // works started from the queue before the event loop gets a turn
+
 /** Admission control: `concurrency` slots and a bounded queue. A full queue refuses, it does not grow. */
 export class Gate {
   readonly concurrency: number;
@@ -12,6 +14,7 @@ export class Gate {
   #queue: Waiting[] = [];
   #head = 0;
   #pumping = false;
+  #share = SHARE;
   #idle: (() => void)[] = [];
 
   constructor(concurrency: number, queueLimit: number) {
@@ -43,11 +46,23 @@ export class Gate {
   release(): void {
     this.#running--;
     // Work that ends synchronously releases from inside start(): a loop here, not a recursion as deep as the queue.
-    if (this.#pumping) return;
+    if (!this.#pumping) this.#pump();
+  }
+
+  #pump(): void {
     this.#pumping = true;
     while (this.#running < this.concurrency) {
       const next = this.#queue[this.#head];
       if (next === undefined) break;
+      if (this.#share === 0) {
+        // Handlers that end in microtasks would otherwise empty the queue while sockets and timers starve.
+        setImmediate(() => {
+          this.#share = SHARE;
+          this.#pump();
+        });
+        return;
+      }
+      this.#share--;
       this.#head++;
       this.#running++;
       next.start();
@@ -57,7 +72,7 @@ export class Gate {
       this.#queue = this.#queue.slice(this.#head);
       this.#head = 0;
     }
-    if (this.#running === 0 && this.#idle.length > 0) {
+    if (this.#running === 0 && this.queued === 0) {
       for (const resolve of this.#idle.splice(0)) resolve();
     }
   }

@@ -5,7 +5,8 @@ const MAX_FRAME_ENVELOPES = 64;
 const MAX_FRAME_BYTES = 64 * 1024;
 const MAX_NUMBERED = 65_536; // subjects whose events are numbered; beyond, numbering starts again
 const MAX_SPARE_WRITERS = 64;
-const FLUSH_AFTER_BYTES = 2 * 1024 * 1024;
+const PING_AFTER_BYTES = 1024 * 1024; // ask the broker how far it is: early, so that nobody has to wait for the answer
+const WAIT_AFTER_BYTES = 8 * 1024 * 1024;
 const MAX_UNFLUSHED_BYTES = 64 * 1024 * 1024;
 
 /** What the outbox tells its owner about frames. */
@@ -93,7 +94,7 @@ export class Outbox {
 
   /** Undefined while there is room; else a promise to wait for before sending more. Throws `OVERLOADED` at the bound. */
   pressure(): Promise<void> | undefined {
-    if (this.#unflushed < FLUSH_AFTER_BYTES) return undefined;
+    if (this.#unflushed < WAIT_AFTER_BYTES) return undefined;
     if (this.#unflushed > MAX_UNFLUSHED_BYTES) {
       throw new MeshError(
         "OVERLOADED",
@@ -101,10 +102,11 @@ export class Outbox {
       );
     }
     this.flushTurn();
-    return (this.#flushing ??= this.#drainOut());
+    return (this.#flushing ??= this.#confirm());
   }
 
-  async #drainOut(): Promise<void> {
+  /** Learns from the broker what it has taken. */
+  async #confirm(): Promise<void> {
     const bytes = this.#unflushed;
     try {
       await this.#link.flush();
@@ -136,7 +138,7 @@ export class Outbox {
     slot.reply = undefined;
     if (this.#link.publish(slot.subject, bytes, reply)) {
       this.#unflushed += bytes.length;
-      if (this.#unflushed >= FLUSH_AFTER_BYTES) this.#flushing ??= this.#drainOut();
+      if (this.#unflushed >= PING_AFTER_BYTES) this.#flushing ??= this.#confirm();
       this.#events.sent(slot.subject, envelopes, bytes);
     } else this.#events.dropped(slot.subject, envelopes, reply);
   }

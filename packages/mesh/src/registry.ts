@@ -11,6 +11,8 @@ const RENEW_AFTER_MS = (REGISTRY_TTL_S * 1_000) / 3;
 const TICK_MS = 250;
 const MAX_FAILURES = 4; // renewals failed in a row, anyone's
 const SYNC_TIMEOUT_MS = 5_000;
+const START_TIMEOUT_MS = 15_000; // an election takes 4 to 9 s
+const START_PAUSE_MS = 250;
 
 /** One of this process's own records. */
 interface Registration {
@@ -46,12 +48,27 @@ export class Registry {
     this.#log = log;
   }
 
-  /** Opens the bucket and resolves when the directory holds what the registry holds. */
+  /**
+   * Opens the bucket and resolves when the directory holds what the registry holds. Tries for some time: a cluster that
+   * has lost a node answers only when it has elected its leaders again.
+   */
   async start(): Promise<void> {
-    await this.#store.open();
-    await this.#watch();
+    const giveUpAt = nowMs() + START_TIMEOUT_MS;
+    while (!(await this.#tryToStart(nowMs() >= giveUpAt)));
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
     this.#timer.unref();
+  }
+
+  async #tryToStart(lastTime: boolean): Promise<boolean> {
+    try {
+      await this.#store.open();
+      await this.#watch();
+      return true;
+    } catch (error) {
+      if (lastTime || !isMeshError(error, "NOT_CONNECTED")) throw error;
+      await new Promise((resolve) => setTimeout(resolve, START_PAUSE_MS));
+      return false;
+    }
   }
 
   /** Enters an instance; it is visible to everyone within one broker round trip. */
