@@ -54,6 +54,7 @@ export class Registry {
    */
   async start(): Promise<void> {
     const giveUpAt = nowMs() + START_TIMEOUT_MS;
+    // oxlint-disable-next-line no-await-in-loop -- again only after a failure
     while (!(await this.#tryToStart(nowMs() >= giveUpAt)));
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
     this.#timer.unref();
