@@ -41,7 +41,7 @@ const leaf = fc.oneof(
   number,
   text,
   fc.bigInt(),
-  fc.date(),
+  fc.date({ noInvalidDate: true }),
   fc.uint8Array(),
 );
 const { value: anyValue } = fc.letrec((tie) => ({
@@ -318,9 +318,10 @@ describe("the bytes", () => {
   test("what JSON can hold is plain MessagePack, and so is a Date", () => {
     fc.assert(
       fc.property(
-        fc.jsonValue().filter((value) => !JSON.stringify(value).includes('"__proto__"')),
+        fc.json().filter((text) => !text.includes('"__proto__"')),
         fc.date({ noInvalidDate: true }),
-        (value, date) => {
+        (json, date) => {
+          const value: unknown = JSON.parse(json);
           const message = Uint8Array.from(encodePayload([value, date]));
           expect(plainDecode(message)).toEqual([value, date]);
         },
