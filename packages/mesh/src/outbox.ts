@@ -1,7 +1,9 @@
 import { FrameWriter, MeshError, type EnvelopeFields } from "@plexus/core";
 import type { Link } from "./nats/link.ts";
 
-const MAX_FRAME_ENVELOPES = 64;
+// Calls: small enough that both sides work at the same time. Events flow one way: larger frames spare the broker.
+const MAX_CALLS_IN_FRAME = 16;
+const MAX_EVENTS_IN_FRAME = 64;
 const MAX_FRAME_BYTES = 64 * 1024;
 const MAX_NUMBERED = 65_536; // subjects whose events are numbered; beyond, numbering starts again
 const MAX_SPARE_WRITERS = 64;
@@ -76,7 +78,8 @@ export class Outbox {
     if (numbered) this.#numbers.set(subject, number);
     slot.reply ??= reply?.(); // not of the first alone: a control message that wants no answer may be before it
     const frameReply = slot.reply;
-    if (writer.count >= MAX_FRAME_ENVELOPES || writer.length >= MAX_FRAME_BYTES) this.#send(slot);
+    const limit = numbered ? MAX_EVENTS_IN_FRAME : MAX_CALLS_IN_FRAME;
+    if (writer.count >= limit || writer.length >= MAX_FRAME_BYTES) this.#send(slot);
     return frameReply;
   }
 
