@@ -33,6 +33,13 @@ function rejected(bytes: Uint8Array): MeshError {
 const ext = (type: number, ...data: number[]): Uint8Array =>
   Uint8Array.of(0xc7, data.length, type, ...data);
 
+/** Any UTF-16, halves of surrogate pairs included. */
+const utf16Text = fc
+  .array(fc.oneof(fc.nat(0x7f), fc.nat(0xffff), fc.integer({ min: 0xd800, max: 0xdfff })), {
+    maxLength: 200,
+  })
+  .map((units) => String.fromCharCode(...units));
+
 const number = fc.oneof(fc.integer(), fc.maxSafeInteger(), fc.double()).map((n) => n + 0); // no −0
 const text = fc.string({ unit: "grapheme" });
 const leaf = fc.oneof(
@@ -146,17 +153,13 @@ describe("what changes on the way", () => {
 
   test("half of a surrogate pair may become U+FFFD, and nothing beside it changes", () => {
     fc.assert(
-      fc.property(
-        fc.string({ unit: "binary", maxLength: 300 }),
-        fc.string({ unit: "grapheme" }),
-        (odd, sound) => {
-          const [gotOdd, gotSound] = sent([odd, sound]) as [string, string];
-          expect(gotSound).toBe(sound);
-          expect(gotOdd.toWellFormed().replaceAll(/\uFFFD+/g, "?")).toBe(
-            odd.toWellFormed().replaceAll(/\uFFFD+/g, "?"),
-          );
-        },
-      ),
+      fc.property(utf16Text, fc.string({ unit: "grapheme" }), (odd, sound) => {
+        const [gotOdd, gotSound] = sent([odd, sound]) as [string, string];
+        expect(gotSound).toBe(sound);
+        expect(gotOdd.toWellFormed().replaceAll(/\uFFFD+/g, "?")).toBe(
+          odd.toWellFormed().replaceAll(/\uFFFD+/g, "?"),
+        );
+      }),
     );
   });
 
@@ -318,7 +321,7 @@ describe("the bytes", () => {
   test("what JSON can hold is plain MessagePack, and so is a Date", () => {
     fc.assert(
       fc.property(
-        fc.json().filter((text) => !text.includes('"__proto__"')),
+        fc.json().filter((json) => !json.includes('"__proto__"')),
         fc.date({ noInvalidDate: true }),
         (json, date) => {
           const value: unknown = JSON.parse(json);

@@ -3,8 +3,15 @@ import { describe, expect, test } from "vitest";
 import { MeshError } from "./errors.ts";
 import { escapeKey, token, unescapeKey } from "./token.ts";
 
+/** Any UTF-16, halves of surrogate pairs included. */
+const utf16Text = fc
+  .array(fc.oneof(fc.nat(0x7f), fc.nat(0xffff), fc.integer({ min: 0xd800, max: 0xdfff })), {
+    maxLength: 200,
+  })
+  .map((units) => String.fromCharCode(...units));
+
 const anyKey = fc.oneof(
-  fc.string({ unit: "binary", maxLength: 200 }),
+  utf16Text,
   fc.string({ maxLength: 200 }),
   fc.string({
     unit: fc.constantFrom("a", "=", "h", "0", "F", ".", "\uD800", "\uDC00", "\uFFFD"),
