@@ -33,8 +33,9 @@ export async function runCommandLine(args: readonly string[]): Promise<number> {
     if (error instanceof CommanderError) {
       if (error.exitCode === 0) return EXIT.ok; // help or version
       if (error.code === "commander.help") return EXIT.usage; // shown because there was no command
-      const message = `${error.message.replace(/^error: /, "")} See \`${running} --help\`.`;
-      reportFailure(running, new UsageError(message), args.includes("--json"));
+      const message = error.message.replace(/^error: /, "").replace(/\.?$/, ".");
+      const help = `See \`${running} --help\`.`;
+      reportFailure(running, new UsageError(`${message} ${help}`), args.includes("--json"));
       return EXIT.usage;
     }
     reportFailure(running, error, args.includes("--json"));
