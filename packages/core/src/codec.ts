@@ -7,6 +7,7 @@ import {
   type ExtensionCodecType,
 } from "@msgpack/msgpack";
 import { MeshError, quote } from "./errors.ts";
+import { NOT_PLAIN, decodePlain } from "./plain-decoder.ts";
 import { skim } from "./skim.ts";
 
 // MessagePack extension types. −1 is the specification's timestamp; the others are ours and never change.
@@ -87,6 +88,8 @@ export function encodePayload(value: unknown): Uint8Array {
  */
 export function decodePayload(bytes: Uint8Array): unknown {
   if (bytes.length === 0) return undefined;
+  const plain = decodePlain(bytes);
+  if (plain !== NOT_PLAIN) return plain;
   const level = decoding;
   try {
     // What is cut out of a Buffer would be Buffers.

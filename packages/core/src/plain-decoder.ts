@@ -45,13 +45,13 @@ function read(depth: number): unknown {
     case 0xcb:
       return readDouble();
     case 0xcc:
-      return readUint(1);
+      return readNumber(1);
     case 0xcd:
-      return readUint(2);
+      return readNumber(2);
     case 0xce:
-      return readUint(4);
+      return readNumber(4);
     case 0xcf:
-      return readUint(8);
+      return readNumber(8);
     case 0xd9:
       return readText(readUint(1));
     case 0xda:
@@ -71,6 +71,11 @@ function readUint(size: number): number {
   let value = 0;
   for (const stop = at + size; at < stop; at++) value = value * 256 + bytes[at]!;
   return value;
+}
+
+function readNumber(size: number): unknown {
+  if (at + size > end) return NOT_PLAIN;
+  return size === 8 ? readUint(4) * 0x1_0000_0000 + readUint(4) : readUint(size);
 }
 
 function readDouble(): unknown {

@@ -30,7 +30,7 @@ const OTHERS_FADE_MS = 1_000;
 export class Peer implements Candidate {
   info: InstanceInfo;
   outstanding = 0;
-  ewmaMs = 0;
+  #ewmaMs = 0;
   #others = 0;
   #othersAt = -Infinity;
   #observedAt = 0;
@@ -49,6 +49,11 @@ export class Peer implements Candidate {
     return this.info.weight;
   }
 
+  /** Fades while no answer comes, so that one slow answer does not keep calls away for good. */
+  get ewmaMs(): number {
+    return peakEwma(this.#ewmaMs, 0, this.#now() - this.#observedAt);
+  }
+
   /** Load of other callers by the instance's last report, while that is fresh. */
   get others(): number {
     return this.#now() - this.#othersAt < OTHERS_FADE_MS ? this.#others : 0;
@@ -56,7 +61,7 @@ export class Peer implements Candidate {
 
   /** Takes note of an answer: how long it took and how many calls the instance had in flight. */
   observe(elapsedMs: number, load: number, now: number): void {
-    this.ewmaMs = peakEwma(this.ewmaMs, elapsedMs, now - this.#observedAt);
+    this.#ewmaMs = peakEwma(this.#ewmaMs, elapsedMs, now - this.#observedAt);
     this.#observedAt = now;
     this.#others = Math.max(0, load - this.outstanding);
     this.#othersAt = now;

@@ -66,6 +66,8 @@ export interface InstanceReport extends InstanceInfo {
 const CLUSTER_LINGER_MS = 300; // for the news of a leave to reach every caller
 const MAX_MESSAGE = 1_000; // of an error that is too large to be sent as it is
 
+const MAX_TIMER_MS = 2 ** 31 - 1; // a longer setTimeout would fire at once
+
 /** One running agent instance. */
 export class HostedAgent implements AsyncDisposable, CallOwner {
   readonly contract: Agent;
@@ -95,7 +97,7 @@ export class HostedAgent implements AsyncDisposable, CallOwner {
     this.contract = contract;
     this.info = info;
     this.#leave = leave;
-    this.#drainTimeoutMs = toMs(options.drainTimeout ?? "30s");
+    this.#drainTimeoutMs = Math.min(toMs(options.drainTimeout ?? "30s"), MAX_TIMER_MS);
     this.gate = new Gate(info.concurrency, options.queue ?? info.concurrency * 4);
     this.latency = runtime.metrics.requestLatency;
     this.#unknown = runtime.metrics.badMessages.with({ code: "NO_CAPABILITY" });
