@@ -116,7 +116,10 @@ test("a host that loses its broker cancels nothing, and is found again under its
   await meshes.broker.restart({ signal: "SIGKILL" });
   await settled;
   await expect
-    .poll(async () => (await meshes.join()).agents(Worker)[0]?.instance, { timeout: 15_000 })
+    .poll(async () => (await meshes.join()).agents(Worker)[0]?.instance, {
+      timeout: 15_000,
+      interval: 250,
+    })
     .toBe(workers.first.instance);
   expect((await mesh.get(Worker).work(0)).pid).toBe(workers.first.process.pid);
   const ready = async () => (await fetch(`${workers.first.http}/readyz`)).status;

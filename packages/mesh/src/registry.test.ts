@@ -108,7 +108,9 @@ test("an instance whose record another process deletes enters it again", async (
   await manager.streams.purge(`KV_${meshes.name}-registry`, {
     filter: `$KV.${meshes.name}-registry.echo.${hosted.info.instance}`,
   });
-  await expect.poll(async () => (await meshes.join()).agents(), { timeout: 8_000 }).toHaveLength(1);
+  await expect
+    .poll(async () => (await meshes.join()).agents(), { timeout: 8_000, interval: 250 })
+    .toHaveLength(1);
   expect(await caller.get(Echo).echo(1)).toBe(1);
   expect(seen.filter((change) => change.startsWith("left"))).toEqual([]);
 });
