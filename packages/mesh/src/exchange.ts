@@ -424,7 +424,7 @@ export abstract class Exchange implements Pending {
 }
 
 /** Parses an answer by the contract. Throws `INVALID_OUTPUT`. */
-export function checkOutput(route: Route, value: unknown): unknown {
+function checkOutput(route: Route, value: unknown): unknown {
   const result = route.capability.output.safeParse(value);
   if (result.success) return result.data;
   throw new MeshError(

@@ -5,7 +5,7 @@ import type { Logger } from "./log.ts";
 import type { RegistryChange, RegistryStore } from "./nats/registry-store.ts";
 
 /** How long a record outlives its last renewal, in seconds (a NATS message TTL is whole seconds). */
-export const REGISTRY_TTL_S = 10;
+const REGISTRY_TTL_S = 10;
 
 const RENEW_AFTER_MS = (REGISTRY_TTL_S * 1_000) / 3;
 const TICK_MS = 250;
