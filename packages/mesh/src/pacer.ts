@@ -1,4 +1,5 @@
 const BATCH_BYTES = 8 * 1024;
+const FREE_BYTES = 1024; // a lone message is no burst and needs no turn of its own
 const MAX_HELD_BYTES = 256 * 1024;
 
 /** One arrived message and what handles it. */
@@ -25,7 +26,7 @@ export class Pacer {
 
   /** Handles `arrival` now if this turn's share is not used up and nothing is ahead of it, else in a later turn. */
   arrive(arrival: Arrival): void {
-    if (!this.#scheduled) {
+    if (!this.#scheduled && this.#spent + arrival.size > FREE_BYTES) {
       this.#scheduled = true;
       setImmediate(this.#turn);
     }
