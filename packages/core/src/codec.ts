@@ -8,6 +8,7 @@ import {
 } from "@msgpack/msgpack";
 import { MeshError, quote } from "./errors.ts";
 import { NOT_PLAIN, decodePlain } from "./plain-decoder.ts";
+import { encodePlain } from "./plain-encoder.ts";
 import { skim } from "./skim.ts";
 
 // MessagePack extension types. −1 is the specification's timestamp; the others are ours and never change.
@@ -71,6 +72,8 @@ export function encodePayload(value: unknown): Uint8Array {
   if (value === undefined) return NOTHING;
   const level = encoding;
   try {
+    const plain = encodePlain(value);
+    if (plain !== undefined) return plain;
     const bytes = encode(value, level);
     if (bytes.length > MAX_KEPT_BYTES) encoders.length = 0; // the next call starts with small buffers
     return bytes;

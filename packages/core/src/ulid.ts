@@ -40,7 +40,10 @@ function draw(random: Random, length: number): number {
   return Math.floor(random() * 32 ** length);
 }
 
-const HEX = "0123456789abcdef";
+const DIGITS = Uint8Array.from({ length: 128 }, (_, code) =>
+  Math.max(0, BASE32.indexOf(String.fromCharCode(code))),
+);
+const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 
 /** The 128 bits of a ULID as 32 lower-case hexadecimal digits: the shape of a W3C trace id. */
 export function ulidToHex(ulid: string): string {
@@ -48,12 +51,11 @@ export function ulidToHex(ulid: string): string {
   let bits = 0;
   let held = -2; // 26 characters hold 130 bits; the two highest are not used
   for (let i = ulid.length - 26; i < ulid.length; i++) {
-    bits = ((bits << 5) | Math.max(0, BASE32.indexOf(ulid.charAt(i)))) & 0x1ff;
+    bits = (bits << 5) | (DIGITS[ulid.charCodeAt(i)] ?? 0);
     held += 5;
-    while (held >= 4) {
-      held -= 4;
-      hex += HEX.charAt((bits >> held) & 15);
-    }
+    if (held < 8) continue;
+    held -= 8;
+    hex += HEX[(bits >> held) & 0xff]!;
   }
   return hex;
 }

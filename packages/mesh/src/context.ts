@@ -18,6 +18,9 @@ export interface Context {
   readonly log: Logger;
 }
 
+/** Version, trace id, parent span id and flags, in hexadecimal and with dashes (https://www.w3.org/TR/trace-context/). */
+const TRACEPARENT_LENGTH = 55;
+
 /** The scope of one handler: calls made inside inherit its deadline, cancellation and trace. */
 export class Scope implements Context {
   readonly id: string;
@@ -54,7 +57,10 @@ export class Scope implements Context {
   }
 
   get traceId(): string {
-    return this.#envelope.trace?.split("-")[1] ?? ulidToHex(this.id);
+    const { trace } = this.#envelope;
+    return trace !== undefined && trace.length >= TRACEPARENT_LENGTH
+      ? trace.slice(3, 35)
+      : ulidToHex(this.id);
   }
 
   get log(): Logger {

@@ -124,13 +124,15 @@ export class HostedAgent implements AsyncDisposable, CallOwner {
     const receive = (data: Uint8Array, subject: string, reply: string | undefined): void =>
       this.#receive(data, subject, reply);
     this.#subscriptions = [
-      link.subscribe(subjects.rpcInstance(name, "*", this.info.instance), receive),
-      link.subscribe(subjects.rpc(name, "*"), receive, { queue: RPC_QUEUE }),
+      link.subscribe(subjects.rpcInstance(name, "*", this.info.instance), receive, { paced: true }),
+      link.subscribe(subjects.rpc(name, "*"), receive, { queue: RPC_QUEUE, paced: true }),
     ];
-    this.#control = link.subscribe(subjects.control(this.info.instance), (data, subject, reply) => {
+    const control = (data: Uint8Array, subject: string, reply: string | undefined): void => {
       if (data.length === 0) return; // a caller's liveness probe: that it arrived is the answer
       this.#guard(data, subject, reply, (envelope) => this.#command(envelope, reply));
-    });
+    };
+    // As paced as requests, or a cancel would overtake the request that it is for.
+    this.#control = link.subscribe(subjects.control(this.info.instance), control, { paced: true });
   }
 
   /**

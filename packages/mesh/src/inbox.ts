@@ -47,6 +47,7 @@ export class Inbox {
     this.prefix = prefix;
     this.#onBadMessage = onBadMessage;
     this.#subscription = link.subscribe(`${this.prefix}.*`, (data) => this.#receive(data), {
+      paced: true,
       onNoResponders: (subject) => this.#noResponders(subject),
     });
   }

@@ -12,7 +12,8 @@ interface Arrival {
  * Spreads a burst of arrivals over several turns of the event loop. The client hands over everything that one read of
  * the socket held. Handling it all in one turn would hold back the first answers until the last is computed, and two
  * processes that exchange frames would take turns instead of working at the same time. Order is kept, and a backlog
- * is not built up: beyond 256 KiB everything is handled at once.
+ * is not built up: beyond 256 KiB everything is handled at once. For requests and answers; events, which flow one
+ * way, only lose by it.
  */
 export class Pacer {
   #queue: Arrival[] = [];

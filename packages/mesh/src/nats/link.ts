@@ -10,6 +10,15 @@ import { Pacer } from "../pacer.ts";
 /** What a subscription receives: one NATS message. */
 export type OnMessage = (data: Uint8Array, subject: string, reply: string | undefined) => void;
 
+/** Options of {@link Link.subscribe}. */
+export interface SubscribeOptions {
+  readonly queue?: string;
+  /** Spread bursts over several turns of the event loop; see {@link Pacer}. Order is kept among those that are. */
+  readonly paced?: boolean;
+  /** Receives the broker's "no responders" answers; without it they are ignored. */
+  readonly onNoResponders?: (subject: string) => void;
+}
+
 export interface LinkSubscription {
   /** Stops new messages; resolves when everything the broker had sent before has been handed over. */
   drain(): Promise<void>;
@@ -120,20 +129,19 @@ export class Link {
     return true;
   }
 
-  /** `onStatus` receives the broker's "no responders" answers; without it they are ignored. */
   subscribe(
     subject: string,
     onMessage: OnMessage,
-    options: { queue?: string; onNoResponders?: (subject: string) => void } = {},
+    options: SubscribeOptions = {},
   ): LinkSubscription {
-    const { onNoResponders } = options;
+    const { onNoResponders, paced = false } = options;
     const subscription = this.connection.subscribe(subject, {
       ...(options.queue === undefined ? {} : { queue: options.queue }),
       callback: (error, message) => {
         if (error) return;
-        const { data } = message;
+        if (!paced) return this.#deliver(message, onMessage, onNoResponders);
         this.#pacer.arrive({
-          size: data.length,
+          size: message.data.length,
           handle: () => this.#deliver(message, onMessage, onNoResponders),
         });
       },
