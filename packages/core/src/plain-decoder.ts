@@ -2,11 +2,12 @@
 export const NOT_PLAIN = Symbol("not plain");
 
 const MAX_DEPTH = 90;
-const KEY_CACHE_SIZE = 4_096;
+const WORD_CACHE_SIZE = 4_096;
+const MAX_WORD = 12; // longer values are ids and prose, which do not repeat
 
 const latin1Slice = Buffer.prototype.latin1Slice;
 const utf8Slice = Buffer.prototype.utf8Slice;
-const keys = Array.from<string | undefined>({ length: KEY_CACHE_SIZE });
+const words = Array.from<string | undefined>({ length: WORD_CACHE_SIZE });
 const double = new DataView(new ArrayBuffer(8));
 
 // The value being decoded. Decoding is synchronous and never nested, so one cursor serves all.
@@ -33,7 +34,7 @@ function read(depth: number): unknown {
   if (head < 0x80) return head;
   if (head < 0x90) return readMap(head & 0x0f, depth);
   if (head < 0xa0) return readArray(head & 0x0f, depth);
-  if (head < 0xc0) return readText(head & 0x1f);
+  if (head < 0xc0) return (head & 0x1f) > MAX_WORD ? readText(head & 0x1f) : readWord(head & 0x1f);
   if (head >= 0xe0) return head - 0x100;
   switch (head) {
     case 0xc0:
@@ -98,14 +99,14 @@ function readText(length: number): string | typeof NOT_PLAIN {
   return ascii ? latin1Slice.call(bytes, start, at) : utf8Slice.call(bytes, start, at);
 }
 
-/** Keys repeat from message to message, so their strings are kept. */
-function readKey(length: number): string | typeof NOT_PLAIN {
+/** Keys and short values, such as symbols, repeat from message to message, so their strings are kept. */
+function readWord(length: number): string | typeof NOT_PLAIN {
   const start = at;
   const stop = start + length;
   if (stop > end) return NOT_PLAIN;
   let hash = length;
-  for (let i = start; i < stop; i++) hash = (hash * 31 + bytes[i]!) & (KEY_CACHE_SIZE - 1);
-  const known = keys[hash];
+  for (let i = start; i < stop; i++) hash = (hash * 31 + bytes[i]!) & (WORD_CACHE_SIZE - 1);
+  const known = words[hash];
   if (known !== undefined && known.length === length) {
     let i = 0;
     while (i < length && known.charCodeAt(i) === bytes[start + i]) i++;
@@ -114,10 +115,10 @@ function readKey(length: number): string | typeof NOT_PLAIN {
       return known;
     }
   }
-  const key = readText(length);
-  if (key === NOT_PLAIN || key === "__proto__") return NOT_PLAIN;
-  if (key.length === length) keys[hash] = key;
-  return key;
+  const word = readText(length);
+  if (word === NOT_PLAIN) return NOT_PLAIN;
+  if (word.length === length) words[hash] = word;
+  return word;
 }
 
 function readArray(count: number, depth: number): unknown {
@@ -137,8 +138,8 @@ function readMap(count: number, depth: number): unknown {
   for (let i = 0; i < count; i++) {
     const head = at < end ? bytes[at++]! : 0;
     if (head < 0xa0 || head > 0xbf) return NOT_PLAIN;
-    const key = readKey(head & 0x1f);
-    if (key === NOT_PLAIN) return NOT_PLAIN;
+    const key = readWord(head & 0x1f);
+    if (key === NOT_PLAIN || key === "__proto__") return NOT_PLAIN;
     const value = read(depth + 1);
     if (value === NOT_PLAIN) return NOT_PLAIN;
     map[key] = value;

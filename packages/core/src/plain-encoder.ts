@@ -54,24 +54,29 @@ function putArray(list: readonly unknown[], depth: number): boolean {
 }
 
 function putObject(value: object, depth: number): boolean {
-  const prototype: unknown = Object.getPrototypeOf(value);
-  if (prototype !== Object.prototype && prototype !== null) return false;
+  if (value.constructor !== Object) return false; // far faster than to ask for the prototype
   const record = value as Record<string, unknown>;
-  const keys = Object.keys(record);
   const head = at;
-  if (!putSize(keys.length, 0x80, 0xde)) return false;
-  let left = keys.length;
-  for (const key of keys) {
+  let count = 0;
+  putByte(0x80);
+  for (const key in record) {
+    if (!Object.hasOwn(record, key)) return false; // it is an instance after all
     const item = record[key];
-    if (item === undefined) {
-      left--;
-      continue;
-    }
+    if (item === undefined) continue;
     if (key === "__proto__" || !putText(key) || !put(item, depth + 1)) return false;
+    count++;
   }
-  if (left === keys.length) return true;
-  if (keys.length >= 16) return false; // the header would have to shrink, perhaps
-  bytes[head] = 0x80 | left;
+  if (count < 16) {
+    bytes[head] = 0x80 | count;
+    return true;
+  }
+  if (count > 0xffff) return false;
+  reserve(2);
+  bytes.copyWithin(head + 3, head + 1, at);
+  at += 2;
+  bytes[head] = 0xde;
+  bytes[head + 1] = count >>> 8;
+  bytes[head + 2] = count;
   return true;
 }
 
