@@ -17,7 +17,7 @@ const double = new DataView(new ArrayBuffer(8));
 export function encodePlain(value: unknown): Uint8Array | undefined {
   at = 0;
   const plain = put(value, 0);
-  const written = bytes.subarray(0, at);
+  const written = new Uint8Array(bytes.buffer, bytes.byteOffset, at);
   if (bytes.length > MAX_KEPT_BYTES) bytes = Buffer.allocUnsafeSlow(INITIAL_BYTES);
   return plain ? written : undefined;
 }

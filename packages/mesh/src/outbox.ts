@@ -3,7 +3,7 @@ import type { Link } from "./nats/link.ts";
 
 // Calls: small enough that both sides work at the same time. Events flow one way: larger frames spare the broker.
 const MAX_CALLS_IN_FRAME = 16;
-const MAX_EVENTS_IN_FRAME = 64;
+const MAX_EVENTS_IN_FRAME = 128;
 const MAX_FRAME_BYTES = 64 * 1024;
 const MAX_NUMBERED = 65_536; // subjects whose events are numbered; beyond, numbering starts again
 const MAX_SPARE_WRITERS = 64;
