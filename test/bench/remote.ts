@@ -29,10 +29,7 @@ export class Remote<C extends Commands> implements AsyncDisposable {
   private constructor(role: string) {
     this.#role = role;
     this.#child = fork(fileURLToPath(new URL(`./roles/${role}.ts`, import.meta.url)), {
-      execArgv:
-        process.env.PX_PROF && role === "hop"
-          ? ["--cpu-prof", "--cpu-prof-dir=/tmp/prof", "--cpu-prof-interval=200"]
-          : [],
+      execArgv: [],
       stdio: ["ignore", "ignore", "inherit", "ipc"],
     });
     this.#failed = new Promise((_, reject) => {

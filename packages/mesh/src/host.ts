@@ -337,10 +337,10 @@ export function instanceInfo(
       `concurrency must be a whole number of 1 or more, not ${concurrency}.`,
     );
   }
-  if (!(weight > 0 && weight <= 1_000)) {
+  if (!(weight > 0 && weight <= 100)) {
     throw new MeshError(
       "INVALID_CONTRACT",
-      `weight must be above 0 and at most 1000, not ${weight}.`,
+      `weight must be above 0 and at most 100, not ${weight}.`,
     );
   }
   return {

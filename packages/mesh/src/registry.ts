@@ -105,6 +105,7 @@ export class Registry {
   }
 
   async #restore(): Promise<void> {
+    let failed = false;
     for (let delayMs = 100; !this.#closed; delayMs = Math.min(delayMs * 2, 2_000)) {
       this.#outdated = false;
       try {
@@ -114,9 +115,12 @@ export class Registry {
         await Promise.all([...this.#own.values()].map((own) => this.#renew(own, true)));
         // oxlint-disable-next-line no-await-in-loop
         await this.#watch();
-        if (!this.#outdated) return;
+        if (this.#outdated) continue;
+        if (failed) this.#log.info({}, "registry restored");
+        return;
       } catch (error) {
-        this.#log.warn({ err: error }, "registry not restored yet, trying again");
+        if (!failed) this.#log.warn({ err: error }, "registry not restored yet, trying again");
+        failed = true;
         // oxlint-disable-next-line no-await-in-loop
         await new Promise((resolve) => setTimeout(resolve, delayMs));
       }
