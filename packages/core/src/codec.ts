@@ -86,22 +86,17 @@ export function encodePayload(value: unknown): Uint8Array {
 }
 
 /**
- * Decodes what {@link encodePayload} wrote. Throws `BAD_MESSAGE` for anything that is not exactly one value. A
+ * Decodes what {@link encodePayload} wrote, between the offsets `from` and `to`. Throws `BAD_MESSAGE` for anything that is not exactly one value. A
  * `Uint8Array` in the value is a view of `bytes`, not a copy.
  */
-export function decodePayload(bytes: Uint8Array): unknown {
-  if (bytes.length === 0) return undefined;
-  const plain = decodePlain(bytes);
+export function decodePayload(bytes: Uint8Array, from = 0, to = bytes.length): unknown {
+  if (from === to) return undefined;
+  const plain = decodePlain(bytes, from, to);
   if (plain !== NOT_PLAIN) return plain;
   const level = decoding;
   try {
-    // What is cut out of a Buffer would be Buffers.
-    return decode(
-      Buffer.isBuffer(bytes)
-        ? new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-        : bytes,
-      level,
-    );
+    // Not bytes.subarray(): what is cut out of a Buffer would be Buffers.
+    return decode(new Uint8Array(bytes.buffer, bytes.byteOffset + from, to - from), level);
   } catch (cause) {
     decoding = level;
     if (cause instanceof MeshError) throw cause;

@@ -1,3 +1,4 @@
+import { decodePayload } from "./codec.ts";
 import { MeshError } from "./errors.ts";
 import { skim } from "./skim.ts";
 
@@ -84,8 +85,6 @@ export class Envelope implements EnvelopeFields {
   readonly id: string;
   readonly sentAt: number;
   readonly deadline: number | undefined;
-  /** A view of the received bytes, not a copy. */
-  readonly payload: Uint8Array;
   readonly seq: number;
   readonly load: number;
   readonly #bytes: Uint8Array;
@@ -95,6 +94,8 @@ export class Envelope implements EnvelopeFields {
   readonly #parents: number;
   readonly #trace: number;
   readonly #contentType: number;
+  readonly #payload: number;
+  readonly #payloadEnd: number;
 
   /** Reads the fields at the cursor. Throws `BAD_MESSAGE` if one has another type than the contract's. */
   constructor(bytes: Uint8Array, count: number) {
@@ -114,10 +115,21 @@ export class Envelope implements EnvelopeFields {
     this.#trace = passText(bytes, "trace");
     at = skim(bytes, at, end); // auth
     this.#contentType = passText(bytes, "contentType");
-    this.payload = readBinary(bytes);
+    this.#payload = passBinary(bytes);
+    this.#payloadEnd = at;
     this.seq = count > 13 ? (readUint(bytes) ?? 0) : 0;
     this.load = count > 14 ? (readUint(bytes) ?? 0) : 0;
     for (let field = FIELD_COUNT; field < count; field++) at = skim(bytes, at, end);
+  }
+
+  /** A view of the received bytes, not a copy. */
+  get payload(): Uint8Array {
+    return this.#bytes.subarray(this.#payload, this.#payloadEnd);
+  }
+
+  /** What {@link decodePayload} makes of the payload. */
+  get value(): unknown {
+    return decodePayload(this.#bytes, this.#payload, this.#payloadEnd);
   }
 
   get sender(): string {
@@ -232,7 +244,8 @@ function passTexts(bytes: Uint8Array, field: string): number {
   return start;
 }
 
-function readBinary(bytes: Uint8Array): Uint8Array {
+/** Passes over a binary and returns where its bytes begin. */
+function passBinary(bytes: Uint8Array): number {
   const start = at;
   advance(1);
   const head = bytes[start]!;
@@ -243,7 +256,7 @@ function readBinary(bytes: Uint8Array): Uint8Array {
   for (let i = start + 1; i < at; i++) length = length * 256 + bytes[i]!;
   const from = at;
   advance(length);
-  return bytes.subarray(from, at);
+  return from;
 }
 
 /** The text at an offset that passText() has checked. */

@@ -20,10 +20,10 @@ let end = 0;
  * takes about half the time of @msgpack/msgpack, and allocates no more than the bytes hold. Anything else, malformed
  * bytes included, is `NOT_PLAIN` and for the reference decoder to judge; both give the same value.
  */
-export function decodePlain(message: Uint8Array): unknown {
+export function decodePlain(message: Uint8Array, from = 0, to = message.length): unknown {
   bytes = message;
-  at = 0;
-  end = message.length;
+  at = from;
+  end = to;
   const value = read(0);
   return at === end ? value : NOT_PLAIN;
 }

@@ -1,4 +1,4 @@
-import { KINDS, MeshError, decodePayload, fromWireError, token, type Envelope } from "@plexus/core";
+import { KINDS, MeshError, fromWireError, token, type Envelope } from "@plexus/core";
 import { nowMs } from "./clock.ts";
 import { controlFields, type ControlVerb } from "./control.ts";
 import type { Pending } from "./inbox.ts";
@@ -30,7 +30,7 @@ export function ask(
       answer: (envelope: Envelope) =>
         end(() => {
           try {
-            const value = decodePayload(envelope.payload);
+            const value = envelope.value;
             if (envelope.kind === KINDS.error) reject(fromWireError(value));
             else resolve(value);
           } catch (error) {

@@ -1,7 +1,6 @@
 import {
   KINDS,
   MeshError,
-  decodePayload,
   encodePayload,
   readFrame,
   toMeshError,
@@ -56,6 +55,7 @@ export interface Subscription extends AsyncDisposable {
 }
 
 const DEFAULT_QUEUE = 65_536;
+/** What `publish` returns when there is nothing to wait for: always this one, so that a handler's can be recognized. */
 const READY = Promise.resolve();
 
 /** The publishing side of one topic. */
@@ -133,7 +133,7 @@ class Delivery extends Scope implements EventContext, Waiting {
   readonly subject: string;
   readonly sentAt: number;
   readonly seq: number;
-  readonly payload: Uint8Array;
+  readonly envelope: Envelope;
   readonly #subscriber: Subscriber;
 
   constructor(subscriber: Subscriber, runtime: Runtime, envelope: Envelope, subject: string) {
@@ -142,7 +142,7 @@ class Delivery extends Scope implements EventContext, Waiting {
     this.subject = subject;
     this.sentAt = envelope.sentAt;
     this.seq = envelope.seq;
-    this.payload = envelope.payload;
+    this.envelope = envelope;
   }
 
   start(): void {
@@ -227,7 +227,7 @@ export class Subscriber implements Subscription {
   handle(delivery: Delivery): void {
     let value: unknown;
     try {
-      value = this.#parse(delivery.payload);
+      value = this.#parse(delivery.envelope);
     } catch (error) {
       noteBadMessage(this.#runtime, error, delivery.subject);
       this.#gate.release();
@@ -237,7 +237,7 @@ export class Subscriber implements Subscription {
     this.#receivedCell.value++;
     try {
       const result = runInScope(delivery, this.#handler, value, delivery);
-      if (isThenable(result)) {
+      if (isThenable(result) && result !== READY) {
         this.#running.add(delivery);
         result.then(
           () => this.#done(delivery),
@@ -249,8 +249,8 @@ export class Subscriber implements Subscription {
     }
   }
 
-  #parse(payload: Uint8Array): unknown {
-    const parsed = this.#topic.schema.safeParse(decodePayload(payload));
+  #parse(envelope: Envelope): unknown {
+    const parsed = this.#topic.schema.safeParse(envelope.value);
     if (parsed.success) return parsed.data;
     throw new MeshError("INVALID_INPUT", `Topic ${this.#topic.name}: ${explain(parsed.error)}`);
   }

@@ -1,7 +1,6 @@
 import {
   KINDS,
   MeshError,
-  decodePayload,
   encodePayload,
   fromWireError,
   mayTryElsewhere,
@@ -140,7 +139,7 @@ export abstract class Exchange implements Pending {
     );
     try {
       if (envelope.kind === KINDS.error) {
-        const error = fromWireError(decodePayload(envelope.payload));
+        const error = fromWireError(envelope.value);
         if (error.code === "OVERLOADED") this.#elsewhere("rejected", error, "overloaded");
         else this.#finish(error);
         return;
@@ -235,7 +234,7 @@ export abstract class Exchange implements Pending {
 
   /** Checks the final answer; may be refined by streams. */
   protected complete(envelope: Envelope): unknown {
-    return checkOutput(this.route, decodePayload(envelope.payload));
+    return checkOutput(this.route, envelope.value);
   }
 
   protected sendCancel(): void {

@@ -1,7 +1,6 @@
 import {
   KINDS,
   MeshError,
-  decodePayload,
   isMeshError,
   toMeshError,
   type Agent,
@@ -136,7 +135,7 @@ export class ServedCall implements Waiting {
     if (this.deadlineMs <= nowMs()) {
       throw new MeshError("DEADLINE_EXCEEDED", `${this.name}: the deadline passed in the queue.`);
     }
-    const parsed = capability.input.safeParse(decodePayload(this.#envelope.payload));
+    const parsed = capability.input.safeParse(this.#envelope.value);
     if (!parsed.success) {
       throw new MeshError(
         "INVALID_INPUT",

@@ -3,7 +3,6 @@ import {
   CreditWindow,
   KINDS,
   MeshError,
-  decodePayload,
   type Envelope,
 } from "@plexus/core";
 import { nowMs } from "./clock.ts";
@@ -143,7 +142,7 @@ export class StreamCall extends Exchange implements MeshStream<unknown, unknown>
     const { agent, name, capability } = this.route;
     let value: unknown;
     try {
-      const parsed = capability.stream!.safeParse(decodePayload(envelope.payload));
+      const parsed = capability.stream!.safeParse(envelope.value);
       if (!parsed.success) {
         throw new MeshError(
           "INVALID_OUTPUT",
