@@ -2,6 +2,7 @@ import { z } from "zod";
 import { toMs, type Duration } from "./duration.ts";
 import { MeshError } from "./errors.ts";
 import { isSchema } from "./schema.ts";
+import { resolveDurability, type Durability } from "./task.ts";
 import { token } from "./token.ts";
 
 /** What one capability takes and gives. */
@@ -14,8 +15,10 @@ export interface Capability {
   readonly stream?: z.ZodType;
   /** Running it twice does no harm, so a call whose fate is unknown may be repeated elsewhere. Default false. */
   readonly idempotent?: boolean;
-  /** How long a caller waits who names no timeout of its own. Default 30 s. */
+  /** How long a caller waits who names no timeout of its own. Default 30 s. Bounds each attempt of a task, if given. */
   readonly timeout?: Duration;
+  /** May be submitted as a task: queued by the broker, tried until it ends, its result recorded once. */
+  readonly durable?: true | Durability;
 }
 
 /** An agent's contract: what callers and hosts share. A value, never an implementation. */
@@ -65,6 +68,11 @@ export function agent<const Capabilities extends Record<string, Capability>>(
       }
     }
     if (capability.timeout !== undefined) toMs(capability.timeout);
+    if (capability.durable === undefined) continue;
+    if (capability.stream !== undefined) {
+      throw new MeshError("INVALID_CONTRACT", `${name}.${key}: a stream cannot be durable.`);
+    }
+    resolveDurability(capability.durable);
   }
   return {
     kind: "agent",
@@ -80,6 +88,7 @@ export interface CapabilityDescription {
   readonly description: string;
   readonly idempotent: boolean;
   readonly streaming: boolean;
+  readonly durable: boolean;
   /** JSON Schema (draft 2020-12) of the input a caller sends. */
   readonly input: unknown;
   readonly output: unknown;
@@ -101,6 +110,7 @@ export function describeAgent(contract: Agent): AgentDescription {
       description: capability.description ?? "",
       idempotent: capability.idempotent ?? false,
       streaming: capability.stream !== undefined,
+      durable: capability.durable !== undefined,
       input: jsonSchema(capability.input, "input"),
       output: jsonSchema(capability.output, "output"),
     };

@@ -7,7 +7,16 @@ export type { ErrorCode, MeshErrorOptions, WireError } from "./errors.ts";
 export { toMs } from "./duration.ts";
 export type { Duration } from "./duration.ts";
 export type { Clock, Random } from "./clock.ts";
-export { createUlid, ulidToHex } from "./ulid.ts";
+export { createUlid, hexToUlid, ulidToHex } from "./ulid.ts";
+export { PRIORITIES, resolveDurability, resolveRetry } from "./task.ts";
+export type {
+  Durability,
+  Priority,
+  ResolvedDurability,
+  ResolvedRetry,
+  RetryPolicy,
+  TaskState,
+} from "./task.ts";
 export { decodePayload, encodePayload } from "./codec.ts";
 export { Envelope, KINDS, WIRE_VERSION, kindName, readFrame } from "./envelope.ts";
 export type { EnvelopeFields, Kind, KindName } from "./envelope.ts";
@@ -20,6 +29,15 @@ export { buildRing } from "./ring.ts";
 export type { Ring, RingMember } from "./ring.ts";
 export { PLACEMENTS, createPlacement, peakEwma } from "./placement.ts";
 export type { Candidate, Placement, PlacementName, PlacementSpec } from "./placement.ts";
+export { DEFAULT_PARTITIONS, partitionOf } from "./partition.ts";
+export { assignPartitions } from "./assignment.ts";
+export type { Assignment } from "./assignment.ts";
+export { ShardMachine } from "./shard-machine.ts";
+export { shardConfig } from "./shard-config.ts";
+export type { ShardConfig } from "./shard-config.ts";
+export type { SeenLease, ShardEffect, ShardInput, ShardStatus } from "./shard-protocol.ts";
+export { recordAfter } from "./shard-lease.ts";
+export type { DropReason, LeaseEffect, ShardLease, WorkEffect, WriteOutcome } from "./shard-lease.ts";
 export { DEFAULT_BACKOFF, backoffMs, mayTryElsewhere } from "./retry.ts";
 export type { AttemptOutcome, Backoff } from "./retry.ts";
 export { ChunkSequence, CreditWindow } from "./credit.ts";

@@ -14,6 +14,18 @@ export interface Subjects {
   control(instance: string): string;
   /** Prefix of the reply subjects of one client. */
   inbox(client: string): string;
+  /** A task that waits or is worked on; `priority` is `retry` for one that is due later. */
+  task(agent: string, capability: string, priority: string, tenant: string, id: string): string;
+  /** The recorded result of a task. */
+  done(client: string, task: string): string;
+  /** A dead letter. */
+  dead(agent: string, capability: string, task: string): string;
+  /** The recorded value of one effect of a task. */
+  effect(task: string, name: string): string;
+  /** What happens to the tasks that one client submitted. */
+  taskEvents(client: string): string;
+  /** Asks every process about a task, or to stop working on it. */
+  taskControl(verb: string): string;
   /** Somebody looks on: asks every process to copy its messages, events excepted, to {@link copy}. */
   readonly onlookers: string;
   /** Where the copy of a message to `subject` goes while somebody looks on. */
@@ -40,6 +52,13 @@ export function createSubjects(name: string): Subjects {
     event: (topic) => `${mesh}.evt.${topic}`,
     control: (instance) => `${mesh}.ctl.${instance}`,
     inbox: (client) => `_INBOX.${mesh}.${client}`,
+    task: (agent, capability, priority, tenant, id) =>
+      `${mesh}.task.${agent}.${capability}.${priority}.${tenant}.${id}`,
+    done: (client, task) => `${mesh}.done.${client}.${task}`,
+    dead: (agent, capability, task) => `${mesh}.dead.${agent}.${capability}.${task}`,
+    effect: (task, name) => `${mesh}.effect.${task}.${name}`,
+    taskEvents: (client) => `${mesh}.ctl.tasks.${client}`,
+    taskControl: (verb) => `${mesh}.ctl.task.${verb}`,
     onlookers: `${mesh}.tap`,
     copy: (subject) => `${mesh}.tap.${subject}`,
   };

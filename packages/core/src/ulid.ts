@@ -40,6 +40,14 @@ function draw(random: Random, length: number): number {
   return Math.floor(random() * 32 ** length);
 }
 
+/** The ULID of 32 hexadecimal digits, such as the beginning of a hash: the inverse of {@link ulidToHex}. */
+export function hexToUlid(hex: string): string {
+  const high = Number.parseInt(hex.slice(0, 2), 16); // 8 of 128 bits; 130 are written
+  let ulid = encode(high, 2);
+  for (let i = 2; i < 32; i += 10) ulid += encode(Number.parseInt(hex.slice(i, i + 10), 16), 8);
+  return ulid;
+}
+
 const DIGITS = Uint8Array.from({ length: 128 }, (_, code) =>
   Math.max(0, BASE32.indexOf(String.fromCharCode(code))),
 );

@@ -18,11 +18,25 @@ export interface Context {
   readonly log: Logger;
 }
 
+/** What the handler of a durable capability is told. A direct call is a first and only attempt, and records no effects. */
+export interface TaskContext extends Context {
+  /** Which attempt of the task this is, from 1. */
+  readonly attempt: number;
+  /** Tells whoever watches how far it is, 0 to 1. */
+  progress(fraction: number, note?: string): void;
+  /**
+   * Runs `run` unless an earlier execution of this task has recorded its result under `name`, and records the result.
+   * Not repeated once recorded; a process that dies between the two repeats it, so give `key`, which is the same in
+   * every execution, to whatever takes an idempotency key.
+   */
+  effect<T>(name: string, run: (key: string) => T | Promise<T>): Promise<T>;
+}
+
 /** Version, trace id, parent span id and flags, in hexadecimal and with dashes (https://www.w3.org/TR/trace-context/). */
 const TRACEPARENT_LENGTH = 55;
 
 /** The scope of one handler: calls made inside inherit its deadline, cancellation and trace. */
-export class Scope implements Context {
+export class Scope implements TaskContext {
   readonly id: string;
   /** Monotonic ms, or Infinity. */
   readonly deadlineMs: number;
@@ -65,6 +79,18 @@ export class Scope implements Context {
 
   get log(): Logger {
     return this.#log.child({ id: this.id, trace: this.traceId });
+  }
+
+  get attempt(): number {
+    return 1;
+  }
+
+  progress(_fraction: number, _note?: string): void {
+    // Nobody watches a call: its caller waits for the answer.
+  }
+
+  async effect<T>(name: string, run: (key: string) => T | Promise<T>): Promise<T> {
+    return run(`${this.id}:${name}`);
   }
 
   /** The traceparent for messages this handler sends: same trace, this message as the parent span. */

@@ -17,7 +17,7 @@ import {
 } from "@plexus/core";
 import type { z } from "zod";
 import { nowUs } from "./clock.ts";
-import type { Context } from "./context.ts";
+import type { Context, TaskContext } from "./context.ts";
 import type { InstanceInfo } from "./directory.ts";
 import { routeTimeoutMs } from "./exchange.ts";
 import { Gate } from "./gate.ts";
@@ -34,7 +34,7 @@ export type Handler<C extends Capability> = C extends { readonly stream: infer S
     ) => AsyncGenerator<z.input<S>, z.input<C["output"]> | void, unknown>
   : (
       input: z.output<C["input"]>,
-      context: Context,
+      context: C extends { readonly durable: object | true } ? TaskContext : Context,
     ) => z.input<C["output"]> | Promise<z.input<C["output"]>>;
 
 /** One handler per capability of the contract. */
@@ -48,6 +48,8 @@ export interface HostOptions {
   readonly concurrency?: number;
   /** Requests that may wait for a slot; one more is answered `OVERLOADED`. Default: 4 × concurrency. */
   readonly queue?: number;
+  /** Tasks worked on at a time, beside the requests. Default: as `concurrency`. */
+  readonly taskConcurrency?: number;
   /** Share of the work relative to other instances. Default 1. */
   readonly weight?: number;
   /** How long a drain waits for running handlers before it cancels them. Default 30 s. */
@@ -77,7 +79,9 @@ export class HostedAgent implements AsyncDisposable, CallOwner {
   readonly running = new Map<string, ServedCall>();
   readonly runtime: Runtime;
   readonly latency: HistogramCell;
-  readonly #drainTimeoutMs: number;
+  /** Ends the execution of tasks; set while there is any. */
+  drainTasks: (() => Promise<void>) | undefined;
+  readonly drainTimeoutMs: number;
   readonly #leave: () => Promise<void>;
   readonly #bySubject = new Map<string, Served>();
   readonly #unknown: Cell;
@@ -97,7 +101,7 @@ export class HostedAgent implements AsyncDisposable, CallOwner {
     this.contract = contract;
     this.info = info;
     this.#leave = leave;
-    this.#drainTimeoutMs = Math.min(toMs(options.drainTimeout ?? "30s"), MAX_TIMER_MS);
+    this.drainTimeoutMs = Math.min(toMs(options.drainTimeout ?? "30s"), MAX_TIMER_MS);
     this.gate = new Gate(info.concurrency, options.queue ?? info.concurrency * 4);
     this.latency = runtime.metrics.requestLatency;
     this.#unknown = runtime.metrics.badMessages.with({ code: "NO_CAPABILITY" });
@@ -202,6 +206,7 @@ export class HostedAgent implements AsyncDisposable, CallOwner {
   async #drain(): Promise<void> {
     const { log } = this.runtime;
     await this.#leave();
+    const tasksDrained = this.drainTasks?.();
     // A request that its broker sends to ours after we have unsubscribed, before it has heard of that, is lost without
     // a word. So nobody may be sending any more.
     if (this.runtime.link.clustered) await sleep(CLUSTER_LINGER_MS);
@@ -218,8 +223,9 @@ export class HostedAgent implements AsyncDisposable, CallOwner {
       const reason = new MeshError("CANCELED", "The instance is shutting down.");
       for (const call of calls) call.abandon(reason);
       expire();
-    }, this.#drainTimeoutMs);
+    }, this.drainTimeoutMs);
     await Promise.race([this.gate.idle(), expired]);
+    await tasksDrained;
     clearTimeout(timer);
     this.runtime.outbox.flushTurn();
     await this.runtime.link.settle();

@@ -36,10 +36,14 @@ import {
   type HostOptions,
   type InstanceReport,
 } from "./host.ts";
+import type { ElectOptions, Election } from "./election.ts";
 import { Inbox } from "./inbox.ts";
+import type { Lease, LeaseOptions } from "./lease.ts";
+import { Leases } from "./leases.ts";
 import { createLogger, type Logger } from "./log.ts";
 import { Metrics } from "./metrics.ts";
 import { MicroFace } from "./micro.ts";
+import { LeaseStore } from "./nats/lease-store.ts";
 import { Link } from "./nats/link.ts";
 import { RegistryStore } from "./nats/registry-store.ts";
 import { ObservabilityServer, type HttpOptions } from "./observability.ts";
@@ -48,6 +52,10 @@ import { Registry } from "./registry.ts";
 import { noteBadMessage, type Runtime } from "./runtime.ts";
 import type { MeshStream, StreamOptions } from "./stream-call.ts";
 import { Onlookers, tap, type TappedMessage } from "./tap.ts";
+import type { SubmitOptions } from "./task-client.ts";
+import type { TaskHandle } from "./task-handle.ts";
+import { TaskWorker } from "./task-worker.ts";
+import { Tasks, type TaskOptions } from "./tasks.ts";
 import { callOnce } from "./unary-call.ts";
 import { Watchdog } from "./watchdog.ts";
 
@@ -66,6 +74,8 @@ export interface ConnectOptions {
   readonly token?: string;
   /** Where a process that hosts agents serves /metrics, /livez, /readyz. PLEXUS_HTTP_PORT, else any free port; false: nowhere. */
   readonly http?: HttpOptions | false;
+  /** How long results and dead letters of tasks are kept. */
+  readonly tasks?: TaskOptions;
   readonly log?: Logger;
 }
 
@@ -107,13 +117,16 @@ export class Mesh implements AsyncDisposable {
   readonly #clients = new WeakMap<Agent, Record<string, unknown>>();
   readonly #routes = new Map<string, Route>();
   readonly #http: HttpOptions | false;
+  readonly #taskOptions: TaskOptions;
   readonly #waitingForConnection = new Set<() => void>();
   #runtime: Runtime | undefined;
   #registry: Registry | undefined;
   #watchdog: Watchdog | undefined;
   #micro: MicroFace | undefined;
   #onlookers: Onlookers | undefined;
+  #leases: Leases | undefined;
   #server: Promise<ObservabilityServer> | undefined;
+  #tasks: Tasks | undefined;
   #hosted = 0;
   #closing: Promise<void> | undefined;
   #closed = false;
@@ -129,6 +142,7 @@ export class Mesh implements AsyncDisposable {
     const port = env["PLEXUS_HTTP_PORT"];
     this.#http =
       options.http ?? (port === undefined ? {} : { port: Number(port), host: "0.0.0.0" });
+    this.#taskOptions = options.tasks ?? {};
     this.log = options.log ?? createLogger({ mesh: this.mesh, name: this.name });
     this.#metrics = new Metrics((metrics) => this.#refresh(metrics));
   }
@@ -184,6 +198,7 @@ export class Mesh implements AsyncDisposable {
     this.#micro = new MicroFace(runtime);
     this.#watchdog = new Watchdog(runtime, this.#hosts);
     this.#onlookers = new Onlookers(runtime);
+    this.#leases = new Leases(runtime, new LeaseStore(link, this.mesh));
     this.#registry = new Registry(new RegistryStore(link, this.mesh), this.#directory, this.log);
     await this.#registry.start();
   }
@@ -229,6 +244,10 @@ export class Mesh implements AsyncDisposable {
       // The broker must know the subscriptions before anyone learns that the instance exists.
       await confirm(runtime);
       await this.#registry?.register(info);
+      const { served, drainTimeoutMs } = host;
+      const slots = options.taskConcurrency ?? info.concurrency;
+      const work = { contract, instance: info.instance, served, slots, drainTimeoutMs };
+      if (TaskWorker.needed(work)) host.drainTasks = await this.#working(runtime).work(work);
     } catch (error) {
       await drain();
       throw error;
@@ -245,6 +264,27 @@ export class Mesh implements AsyncDisposable {
       if (options === undefined) this.#clients.set(contract, client);
     }
     return client as Client<A>;
+  }
+
+  /**
+   * Submits a task to a capability declared `durable`. Resolves when the broker has stored it: from then on it is
+   * executed at least once, whatever dies, and its result is recorded exactly once.
+   */
+  async submit<A extends Agent, K extends keyof A["capabilities"] & string>(
+    contract: A,
+    capability: K,
+    input: z.input<A["capabilities"][K]["input"]>,
+    options: SubmitOptions = {},
+  ): Promise<TaskHandle<z.output<A["capabilities"][K]["output"]>>> {
+    const tasks = this.#working(this.#open());
+    return (await tasks.submit(contract, capability, input, options)) as TaskHandle<
+      z.output<A["capabilities"][K]["output"]>
+    >;
+  }
+
+  /** A task by its id, submitted by whomever. */
+  task(id: string): TaskHandle {
+    return this.#working(this.#open()).open(id);
   }
 
   /** Calls a capability by name, without its contract: the host checks the input, and nobody the output. */
@@ -302,6 +342,21 @@ export class Mesh implements AsyncDisposable {
       throw error;
     }
     return subscriber;
+  }
+
+  /**
+   * Acquires the lease of a name: one process of the mesh has it at a time. Rejects with `CONFLICT` (`wait: 0`) or `TIMEOUT` when
+   * somebody else has it, `CANCELED`, `NOT_CONNECTED`. Not reentrant: who has it waits for itself.
+   */
+  async lease(name: string, options?: LeaseOptions): Promise<Lease> {
+    this.#open();
+    return this.#leases!.acquire(name, options);
+  }
+
+  /** Stands for election: of all processes of the mesh that do, for one name, one runs `onElected` at a time. */
+  elect(name: string, options: ElectOptions): Election {
+    this.#staying();
+    return this.#leases!.elect(name, options);
   }
 
   /** The live instances, or those of one agent. */
@@ -374,7 +429,7 @@ export class Mesh implements AsyncDisposable {
     return tap(this.#open(), listener);
   }
 
-  /** Drains every hosted instance and subscription, flushes, disconnects. */
+  /** Drains every hosted instance and subscription, releases every lease, flushes, disconnects. */
   close(): Promise<void> {
     return (this.#closing ??= this.#close());
   }
@@ -386,7 +441,9 @@ export class Mesh implements AsyncDisposable {
   async #close(): Promise<void> {
     await Promise.all([...this.#hosts].map((host) => host.drain()));
     await Promise.all([...this.#subscribers].map((subscriber) => subscriber.unsubscribe()));
+    await this.#leases?.close(); // only now: handlers that were finishing may have needed them
     this.#closed = true;
+    this.#tasks?.close();
     this.#watchdog?.close();
     this.#registry?.close();
     const runtime = this.#runtime;
@@ -418,6 +475,10 @@ export class Mesh implements AsyncDisposable {
     return this.#open();
   }
 
+  #working(runtime: Runtime): Tasks {
+    return (this.#tasks ??= new Tasks(runtime, this.#taskOptions));
+  }
+
   /** The route of a capability whose contract this process does not have. */
   #route(agent: string, capability: string): Route {
     const key = `${token("Agent", agent)}.${token("Capability", capability)}`;
@@ -444,6 +505,7 @@ export class Mesh implements AsyncDisposable {
     this.log.warn({ server }, "connection to the broker lost, reconnecting");
     this.#metrics.connected.value = 0;
     this.#runtime?.inbox.connectionLost();
+    this.#tasks?.connectionLost();
   }
 
   #connectionRestored(server: string): void {
@@ -455,6 +517,7 @@ export class Mesh implements AsyncDisposable {
     this.#waitingForConnection.clear();
     for (const resume of waiting) resume();
     void this.#registry?.restore();
+    this.#tasks?.connectionRestored();
   }
 
   /** A frame that could not be sent: calls are moved, events are lost and counted. */
@@ -477,6 +540,10 @@ export class Mesh implements AsyncDisposable {
     for (const { contract, gate } of this.#hosts) {
       metrics.inflight.with({ agent: contract.name }).value += gate.running;
       metrics.queueDepth.with({ agent: contract.name }).value += gate.queued;
+    }
+    for (const cell of metrics.tasksRunning.cells) cell.cell.value = 0;
+    for (const [agent, count] of this.#tasks?.running() ?? []) {
+      metrics.tasksRunning.with({ agent }).value += count;
     }
     for (const cell of metrics.instances.cells) cell.cell.value = 0;
     for (const [agent, count] of this.#directory.counts())

@@ -31,6 +31,12 @@ export class Metrics {
   readonly lost: CellFamily;
   readonly handlerErrors: CellFamily;
   readonly retries: CellFamily;
+  readonly tasks: CellFamily;
+  readonly taskDuration: HistogramFamily;
+  readonly taskRetries: CellFamily;
+  readonly taskSurplus: CellFamily;
+  readonly deadLetters: CellFamily;
+  readonly tasksRunning: CellFamily;
   readonly inflight: CellFamily;
   readonly queueDepth: CellFamily;
   readonly instances: CellFamily;
@@ -71,6 +77,35 @@ export class Metrics {
     this.requestLatency = latency.with({ kind: "request" });
     this.responseLatency = latency.with({ kind: "response" });
     this.eventLatency = latency.with({ kind: "event" });
+    this.tasks = counter("plexus_tasks_total", "Tasks that ended here (ok or an error code)", [
+      "agent",
+      "capability",
+      "outcome",
+    ]);
+    this.taskDuration = fastHistogram(
+      registry,
+      "plexus_task_duration_seconds",
+      "From the delivery of a task to its recorded result",
+      ["agent", "capability"],
+      LATENCY_BUCKETS,
+    );
+    this.taskRetries = counter("plexus_task_retries_total", "Attempts that will be repeated", [
+      "agent",
+      "capability",
+    ]);
+    this.taskSurplus = counter(
+      "plexus_task_surplus_executions_total",
+      "Executions whose result came too late to be recorded",
+      ["agent", "capability"],
+    );
+    this.deadLetters = counter("plexus_task_dead_letters_total", "Tasks given up, by why", [
+      "agent",
+      "capability",
+      "reason",
+    ]);
+    this.tasksRunning = fastGauge(registry, "plexus_tasks_running", "Tasks being worked on", [
+      "agent",
+    ]);
     this.inflight = fastGauge(
       registry,
       "plexus_inflight",

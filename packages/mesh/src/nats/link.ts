@@ -1,5 +1,6 @@
 import {
   connect,
+  headers as newHeaders,
   type ConnectionOptions,
   type Msg,
   type NatsConnection,
@@ -7,8 +8,19 @@ import {
 import { MeshError } from "@plexus/core";
 import { Pacer } from "../pacer.ts";
 
+/** NATS headers of a message that arrived, and the status in them (0 for none). */
+export interface Headers {
+  readonly code: number;
+  get(name: string): string;
+}
+
 /** What a subscription receives: one NATS message. */
-export type OnMessage = (data: Uint8Array, subject: string, reply: string | undefined) => void;
+export type OnMessage = (
+  data: Uint8Array,
+  subject: string,
+  reply: string | undefined,
+  headers: Headers | undefined,
+) => void;
 
 /** Options of {@link Link.subscribe}. */
 export interface SubscribeOptions {
@@ -123,9 +135,23 @@ export class Link {
   }
 
   /** Hands a message to the client. False: not connected, the message is dropped. */
-  publish(subject: string, data: Uint8Array, reply?: string): boolean {
+  publish(
+    subject: string,
+    data: Uint8Array,
+    reply?: string,
+    headers?: Readonly<Record<string, string>>,
+  ): boolean {
     if (!this.connected) return false;
-    this.connection.publish(subject, data, reply === undefined ? undefined : { reply });
+    if (headers === undefined) {
+      this.connection.publish(subject, data, reply === undefined ? undefined : { reply });
+      return true;
+    }
+    const own = newHeaders();
+    for (const name in headers) own.set(name, headers[name]!);
+    this.connection.publish(subject, data, {
+      headers: own,
+      ...(reply === undefined ? {} : { reply }),
+    });
     return true;
   }
 
@@ -191,9 +217,10 @@ export class Link {
     onNoResponders: ((subject: string) => void) | undefined,
   ): void {
     try {
-      const { data } = message;
-      if (data.length === 0 && message.headers?.code === 503) onNoResponders?.(message.subject);
-      else onMessage(data, message.subject, message.reply || undefined);
+      const { data, headers } = message;
+      if (onNoResponders && data.length === 0 && headers?.code === 503) {
+        onNoResponders(message.subject);
+      } else onMessage(data, message.subject, message.reply || undefined, headers);
     } catch (error) {
       this.#events.error(error as Error);
     }

@@ -1,0 +1,245 @@
+import { MeshError } from "@plexus/core";
+import { nowMs } from "../clock.ts";
+import type { Headers, Link, LinkSubscription } from "./link.ts";
+
+/** What a stream must look like for a message to be stored. */
+export interface Expectation {
+  /** Sequence of the last message on `subject`; 0: there is none. */
+  readonly sequence: number;
+  /** May hold wildcards. Default: the subject of the message itself. */
+  readonly subject?: string;
+}
+
+/** A message as a stream holds it. */
+export interface StoredMessage {
+  readonly subject: string;
+  readonly sequence: number;
+  readonly data: Uint8Array;
+  /** When it was stored, by the broker's clock: milliseconds since the epoch. */
+  readonly storedAt: number;
+  header(name: string): string | undefined;
+}
+
+interface Waiting {
+  readonly deadlineMs: number;
+  readonly bytes: number;
+  answer(data: Uint8Array, headers: Headers | undefined): void;
+  fail(error: MeshError): void;
+}
+
+interface ApiMessage {
+  readonly subject: string;
+  readonly seq: number;
+  readonly hdrs?: string;
+  readonly data?: string;
+  readonly time: string;
+}
+
+const TIMEOUT_MS = 5_000;
+const SWEEP_MS = 100;
+const MAX_IN_FLIGHT = 4_096;
+const MAX_BYTES_IN_FLIGHT = 32 * 1024 * 1024;
+const NO_MESSAGE = 10_037;
+const STREAM_NOT_FOUND = 10_059;
+const CONFLICTS = new Set([10_071, 10_164]); // wrong last sequence, of the stream or of a subject
+const FULL = new Set([10_047, 10_077]); // no resources left; the stream's limits are reached
+
+/**
+ * The hot path to JetStream: publishes that are confirmed, and requests to its API. Every answer comes to one wildcard
+ * subscription, so that a confirmed publish costs a map entry (nats.js makes a timer, a race and an Error for each).
+ */
+export class JetStream {
+  readonly #link: Link;
+  readonly #prefix: string;
+  readonly #waiting = new Map<string, Waiting>();
+  readonly #subscription: LinkSubscription;
+  #next = 0;
+  #bytes = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #room: (() => void)[] = [];
+
+  /** @param prefix of the reply subjects, within the client's inbox */
+  constructor(link: Link, prefix: string) {
+    this.#link = link;
+    this.#prefix = prefix;
+    this.#subscription = link.subscribe(`${prefix}.*`, (data, subject, _reply, headers) => {
+      const waiting = this.#take(subject.slice(prefix.length + 1));
+      if (waiting) waiting.answer(data, headers);
+    });
+  }
+
+  /**
+   * Stores a message and resolves with its sequence. Rejects with `CONFLICT` when the expectation does not hold,
+   * `OVERLOADED` when the stream is full, `NOT_CONNECTED` when it was not sent, `TIMEOUT` when its fate is unknown.
+   */
+  async publish(
+    subject: string,
+    data: Uint8Array,
+    options: { expect?: Expectation; headers?: Readonly<Record<string, string>> } = {},
+  ): Promise<number> {
+    const { expect } = options;
+    let { headers } = options;
+    if (expect) {
+      headers = {
+        ...headers,
+        "Nats-Expected-Last-Subject-Sequence": String(expect.sequence),
+        ...(expect.subject === undefined
+          ? {}
+          : { "Nats-Expected-Last-Subject-Sequence-Subject": expect.subject }),
+      };
+    }
+    if (data.length > this.#link.maxPayload) {
+      throw new MeshError(
+        "MESSAGE_TOO_LARGE",
+        `${data.length} bytes for ${subject} do not fit the broker's limit of ${this.#link.maxPayload}. Send a reference, or raise max_payload.`,
+      );
+    }
+    while (this.#waiting.size >= MAX_IN_FLIGHT || this.#bytes >= MAX_BYTES_IN_FLIGHT) {
+      // oxlint-disable-next-line no-await-in-loop -- until there is room
+      await new Promise<void>((resolve) => this.#room.push(resolve));
+    }
+    return new Promise((resolve, reject) => {
+      this.#send(subject, data, headers, {
+        deadlineMs: nowMs() + TIMEOUT_MS,
+        bytes: data.length,
+        answer: (answer) => {
+          const text = Buffer.from(answer.buffer, answer.byteOffset, answer.length).toString("latin1");
+          const at = text.indexOf('"seq":');
+          if (at > 0 && !text.includes('"error":')) resolve(Number.parseInt(text.slice(at + 6), 10));
+          else reject(apiError(subject, text));
+        },
+        fail: reject,
+      });
+    });
+  }
+
+  /** Asks the JetStream API, `name` being what follows `$JS.API.`. */
+  api(name: string, body: object): Promise<Record<string, unknown>> {
+    return new Promise((resolve, reject) => {
+      this.#send(`$JS.API.${name}`, Buffer.from(JSON.stringify(body)), undefined, {
+        deadlineMs: nowMs() + TIMEOUT_MS,
+        bytes: 0,
+        answer: (answer) => {
+          const text = Buffer.from(answer.buffer, answer.byteOffset, answer.length).toString();
+          if (text.includes('"error":{')) reject(apiError(name, text));
+          else resolve(JSON.parse(text) as Record<string, unknown>);
+        },
+        fail: reject,
+      });
+    });
+  }
+
+  /** The last message on a subject, which may hold wildcards, as the stream's leader knows it. */
+  async last(stream: string, subject: string): Promise<StoredMessage | undefined> {
+    return this.#get(stream, { last_by_subj: subject });
+  }
+
+  /** The first message on a subject, wildcards allowed, from a sequence on. */
+  async next(stream: string, subject: string, from: number): Promise<StoredMessage | undefined> {
+    return this.#get(stream, { seq: from, next_by_subj: subject });
+  }
+
+  /** Deletes what is stored on a subject, which may hold wildcards. Returns how many messages that were. */
+  async purge(stream: string, subject: string): Promise<number> {
+    const { purged } = await this.api(`STREAM.PURGE.${stream}`, { filter: subject });
+    return purged as number;
+  }
+
+  /** The connection broke: the fate of everything under way is unknown. */
+  connectionLost(): void {
+    this.#failAll("the connection to the broker broke");
+  }
+
+  close(): void {
+    this.#failAll("this connection to the mesh is closed");
+    this.#subscription.unsubscribe();
+  }
+
+  async #get(stream: string, query: object): Promise<StoredMessage | undefined> {
+    try {
+      const { message } = await this.api(`STREAM.MSG.GET.${stream}`, query);
+      return stored(message as ApiMessage);
+    } catch (error) {
+      if (error instanceof MeshError && error.details === NO_MESSAGE) return undefined;
+      throw error;
+    }
+  }
+
+  #send(
+    subject: string,
+    data: Uint8Array,
+    headers: Readonly<Record<string, string>> | undefined,
+    waiting: Waiting,
+  ): void {
+    const id = String(this.#next++);
+    this.#waiting.set(id, waiting);
+    this.#bytes += waiting.bytes;
+    this.#timer ??= setInterval(() => this.#sweep(), SWEEP_MS).unref();
+    if (this.#link.publish(subject, data, `${this.#prefix}.${id}`, headers)) return;
+    this.#take(id);
+    waiting.fail(new MeshError("NOT_CONNECTED", `${subject}: not sent, there is no broker.`));
+  }
+
+  #take(id: string): Waiting | undefined {
+    const waiting = this.#waiting.get(id);
+    if (waiting === undefined) return undefined;
+    this.#waiting.delete(id);
+    this.#bytes -= waiting.bytes;
+    if (this.#room.length > 0) this.#room.shift()!();
+    return waiting;
+  }
+
+  #sweep(): void {
+    const now = nowMs();
+    for (const [id, waiting] of this.#waiting) {
+      if (waiting.deadlineMs > now) break; // all wait equally long, so the oldest come first
+      this.#take(id);
+      waiting.fail(unknownFate(`the broker has not confirmed within ${TIMEOUT_MS} ms`));
+    }
+    if (this.#waiting.size > 0) return;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+
+  #failAll(why: string): void {
+    for (const id of [...this.#waiting.keys()]) this.#take(id)?.fail(unknownFate(why));
+  }
+}
+
+function unknownFate(why: string): MeshError {
+  return new MeshError("TIMEOUT", `It may or may not be stored: ${why}.`);
+}
+
+function apiError(what: string, text: string): MeshError {
+  if (text === "") {
+    return new MeshError("NOT_CONNECTED", `${what}: no stream takes it, or JetStream is not ready.`);
+  }
+  let error: { err_code?: number; description?: string } = {};
+  try {
+    error = (JSON.parse(text) as { error?: typeof error }).error ?? {};
+  } catch {
+    // Not JSON: what it says goes into the message.
+  }
+  const { err_code: code = 0, description = text.slice(0, 200) } = error;
+  const options = { details: code };
+  if (CONFLICTS.has(code)) return new MeshError("CONFLICT", `${what}: ${description}.`, options);
+  if (FULL.has(code)) return new MeshError("OVERLOADED", `${what}: ${description}.`, options);
+  if (code === NO_MESSAGE || code === STREAM_NOT_FOUND) {
+    return new MeshError("NOT_CONNECTED", `${what}: ${description}.`, options);
+  }
+  return new MeshError("INCOMPATIBLE_BROKER", `${what}: ${description} (${code}).`, options);
+}
+
+function stored({ subject, seq, hdrs, data, time }: ApiMessage): StoredMessage {
+  const lines = hdrs === undefined ? [] : Buffer.from(hdrs, "base64").toString().split("\r\n");
+  return {
+    subject,
+    sequence: seq,
+    data: Buffer.from(data ?? "", "base64"),
+    storedAt: Date.parse(time),
+    header: (name) => {
+      const line = lines.find((one) => one.startsWith(`${name}:`));
+      return line?.slice(name.length + 1).trim();
+    },
+  };
+}

@@ -1,0 +1,272 @@
+import { nowMs } from "../clock.ts";
+import type { Headers, Link, LinkSubscription } from "./link.ts";
+
+/** A message of a work queue, delivered to this process alone until it is acknowledged or falls silent. */
+export interface Delivered {
+  readonly subject: string;
+  readonly data: Uint8Array;
+  readonly headers: Headers | undefined;
+  /** Where acknowledgements go. */
+  readonly ack: string;
+  /** How many times it has been delivered, this time included. */
+  readonly deliveries: number;
+}
+
+/** One consumer to pull from; of several with work, each gets a share of the slots by its weight. */
+export interface Source {
+  readonly stream: string;
+  readonly consumer: string;
+  readonly weight: number;
+}
+
+const POLL_MS = 30_000;
+const POLL = Buffer.from(JSON.stringify({ batch: 1, expires: POLL_MS * 1e6 }));
+const WAIT_MS = 500; // a request for many messages stays open for that long
+const MANY = 8;
+const LOOK_AGAIN_MS = 50; // at consumers that had nothing when the slots ran out
+const ALARM_MS = 2_000; // an answer that is so late does not come any more
+const NAK = Buffer.from("-NAK");
+
+/** One consumer and what was asked of it. */
+class Feed {
+  readonly weight: number;
+  readonly #link: Link;
+  readonly #next: string;
+  readonly #prefix: string;
+  readonly #on: { take(delivered: Delivered): void; answered(): void };
+  readonly #requests: LinkSubscription;
+  #poll: LinkSubscription | undefined;
+  #polls = 0;
+  #pollEndsMs = 0;
+  #askedMs = 0;
+  #refillAt = 0;
+  /** Something came since the last request that ended. */
+  #fruitful = false;
+  /** It may have work: unknown, or it had some the last time. */
+  warm = true;
+  /** Messages that may still come for the requests under way. */
+  asked = 0;
+  /** For the smooth weighted round robin. */
+  credit = 0;
+
+  constructor(
+    link: Link,
+    prefix: string,
+    { stream, consumer, weight }: Source,
+    on: { take(delivered: Delivered): void; answered(): void },
+  ) {
+    this.#link = link;
+    this.#next = `$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`;
+    this.#prefix = prefix;
+    this.weight = weight;
+    this.#on = on;
+    this.#requests = link.subscribe(`${prefix}.r`, (data, subject, ack, headers) => {
+      if (this.#deliver(data, subject, ack, headers)) {
+        this.asked = Math.max(0, this.asked - 1);
+        this.#fruitful = true;
+      } else this.#requestEnded(headers);
+      if (this.asked <= this.#refillAt) on.answered();
+    });
+  }
+
+  /** True if there may be work and too little of it has been asked for. */
+  get hungry(): boolean {
+    return this.warm && this.asked <= this.#refillAt;
+  }
+
+  /**
+   * Asks for up to `batch` messages: many with patience, so that they arrive without being asked for one by one; few
+   * only if they are there now, so that no slot is kept for what does not come.
+   */
+  ask(batch: number): void {
+    const many = batch >= MANY;
+    this.asked += batch;
+    this.#refillAt = many ? this.asked >> 1 : 0;
+    this.#askedMs = nowMs();
+    const request = many
+      ? `{"batch":${batch},"expires":${WAIT_MS * 1e6}}`
+      : `{"batch":${batch},"no_wait":true}`;
+    this.#link.publish(this.#next, Buffer.from(request), `${this.#prefix}.r`);
+  }
+
+  /** Has the broker send the next message that comes, one. */
+  poll(): void {
+    if (this.#poll && nowMs() < this.#pollEndsMs) return;
+    this.withdraw();
+    const reply = `${this.#prefix}.p${this.#polls++}`;
+    this.#pollEndsMs = nowMs() + POLL_MS + ALARM_MS;
+    this.#poll = this.#link.subscribe(reply, (data, subject, ack, headers) => {
+      this.withdraw();
+      if (this.#deliver(data, subject, ack, headers)) this.warm = true;
+      this.#on.answered();
+    });
+    this.#link.publish(this.#next, POLL, reply);
+  }
+
+  /** Without interest in the answer, the broker drops the poll. */
+  withdraw(): void {
+    this.#poll?.unsubscribe();
+    this.#poll = undefined;
+  }
+
+  /** Gives up on a request that has not been answered. */
+  check(now: number): void {
+    if (this.asked > 0 && now - this.#askedMs > ALARM_MS) this.forget();
+  }
+
+  /** Whatever was asked for does not come any more. */
+  forget(): void {
+    this.asked = 0;
+    this.#refillAt = 0;
+  }
+
+  async stop(): Promise<void> {
+    this.withdraw();
+    await this.#requests.drain();
+  }
+
+  #requestEnded(headers: Headers | undefined): void {
+    const left = Number(headers?.get("Nats-Pending-Messages") || this.asked); // a refusal names no number: all of them
+    this.asked = Math.max(0, this.asked - left);
+    if (this.asked > 0) return;
+    this.#refillAt = 0;
+    this.warm = this.#fruitful && headers?.code === 408; // it was not in vain, so there may be more
+    this.#fruitful = false;
+  }
+
+  #deliver(
+    data: Uint8Array,
+    subject: string,
+    ack: string | undefined,
+    headers: Headers | undefined,
+  ): boolean {
+    if (ack === undefined) return false; // a status: there is nothing (more), or the consumer is gone
+    const deliveries = Number(ack.split(".", 5)[4]); // $JS.ACK.<stream>.<consumer>.<deliveries>.…
+    this.#on.take({ subject, data, headers, ack, deliveries });
+    return true;
+  }
+}
+
+/**
+ * Fetches work for free slots, never more. While there is work it asks each consumer for its share of them
+ * by weight; a consumer that has nothing is polled for one message, and when every slot is taken the polls
+ * are withdrawn. What nevertheless crosses with the last free slot goes back to the queue at once.
+ */
+export class Puller {
+  readonly #link: Link;
+  readonly #feeds: readonly Feed[];
+  readonly #slots: number;
+  readonly #timer: NodeJS.Timeout;
+  #used = 0;
+  #lookAgain: NodeJS.Timeout | undefined;
+  #scheduled = false;
+  #stopped = false;
+
+  /** @param prefix of the reply subjects, within the client's inbox */
+  constructor(
+    link: Link,
+    prefix: string,
+    sources: readonly Source[],
+    slots: number,
+    take: (delivered: Delivered) => void,
+  ) {
+    this.#link = link;
+    this.#slots = slots;
+    const on = {
+      take: (delivered: Delivered): void => {
+        if (this.#stopped || this.#used >= slots) {
+          link.publish(delivered.ack, NAK);
+          return;
+        }
+        this.#used++;
+        take(delivered);
+      },
+      answered: (): void => this.#schedule(),
+    };
+    this.#feeds = sources.map((source, i) => new Feed(link, `${prefix}.${i}`, source, on));
+    this.#timer = setInterval(() => {
+      const now = nowMs();
+      for (const feed of this.#feeds) feed.check(now);
+      this.#schedule();
+    }, ALARM_MS / 2);
+    this.#timer.unref();
+    this.#schedule();
+  }
+
+  /** Slots in use. */
+  get used(): number {
+    return this.#used;
+  }
+
+  /** A slot is free again. */
+  release(): void {
+    this.#used--;
+    this.#schedule();
+  }
+
+  /** After a reconnection: whatever was under way has no answer. */
+  restart(): void {
+    for (const feed of this.#feeds) {
+      feed.forget();
+      feed.warm = true;
+      feed.withdraw();
+    }
+    this.#schedule();
+  }
+
+  /** Fetches nothing more; resolves when everything that was on its way has been given back. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    clearInterval(this.#timer);
+    clearTimeout(this.#lookAgain);
+    await Promise.all(this.#feeds.map((feed) => feed.stop()));
+  }
+
+  /** Once a turn of the event loop: what a turn sets free is asked for at once. */
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      if (!this.#stopped && this.#link.connected) this.#pump();
+    });
+  }
+
+  #pump(): void {
+    let free = this.#slots - this.#used;
+    for (const feed of this.#feeds) free -= feed.asked;
+    while (free > 0) {
+      const batch = this.#ask(free);
+      if (batch === 0) break;
+      free -= batch;
+    }
+    if (free > 0) {
+      for (const feed of this.#feeds) if (feed.asked === 0) feed.poll();
+      return;
+    }
+    for (const feed of this.#feeds) feed.withdraw();
+    this.#lookAgain ??= setTimeout(() => {
+      this.#lookAgain = undefined;
+      for (const feed of this.#feeds) feed.warm = true;
+      this.#schedule();
+    }, LOOK_AGAIN_MS);
+  }
+
+  /** Gives one of the consumers that may have work its share of the free slots; 0: there is none. */
+  #ask(free: number): number {
+    let total = 0;
+    let chosen: Feed | undefined;
+    for (const feed of this.#feeds) {
+      if (!feed.hungry) continue;
+      total += feed.weight;
+      feed.credit += feed.weight;
+      if (chosen === undefined || feed.credit > chosen.credit) chosen = feed;
+    }
+    if (chosen === undefined) return 0;
+    chosen.credit -= total;
+    const share = Math.max(1, Math.floor((free * chosen.weight) / total));
+    const batch = share >= 2 * MANY ? share >> 1 : share; // the other half is for whatever comes to the others
+    chosen.ask(batch);
+    return batch;
+  }
+}
