@@ -8,6 +8,7 @@ import { test } from "./test.mjs";
 /* `node scripts/run.mjs <command> ARGS`: sets up what is missing, then runs the command on the repository's Node. */
 
 const cli = join(root, "packages", "cli", "dist", "main.js");
+const chaos = join(root, "test", "chaos", "main.ts");
 const bench = join(root, "test", "bench", "main.ts");
 
 const commands = {
@@ -15,6 +16,7 @@ const commands = {
   demo: (tools, args) => script(tools, [cli, "demo", ...args]),
   plexus: (tools, args) => script(tools, [cli, ...args]),
   bench: (tools, args) => script(tools, [bench, ...args]),
+  chaos: (tools, args) => script(tools, ["--conditions=source", chaos, ...args]),
 };
 
 async function script({ node, env }, args) {

@@ -8,7 +8,9 @@ import { fileURLToPath } from "node:url";
  */
 export function installPeers(log: (line: string) => void): string | undefined {
   const folder = fileURLToPath(new URL("./peers", import.meta.url));
-  if (existsSync(`${folder}/node_modules/moleculer/package.json`)) return undefined;
+  const installed = (name: string): boolean =>
+    existsSync(`${folder}/node_modules/${name}/package.json`);
+  if (["moleculer", "nats", "bullmq"].every(installed)) return undefined;
   log("installing the peers to compare with (once)");
   const { status, stderr, error } = spawnSync("npm", ["ci", "--prefix", folder], {
     cwd: folder,

@@ -7,8 +7,9 @@ import { asJson, asTable, reportOf } from "./report.ts";
 import { type Bench, runRounds } from "./rounds.ts";
 import { rpc } from "./rpc.ts";
 import { scale } from "./scale.ts";
+import { tasks } from "./tasks.ts";
 
-const benches: Record<string, Bench> = { rpc, events, pipeline, placement, scale, registry };
+const benches: Record<string, Bench> = { rpc, events, pipeline, placement, scale, registry, tasks };
 
 const usage = `Usage: npm run bench -- ${Object.keys(benches).join("|")} [--json] [--quick]
 
@@ -45,6 +46,6 @@ if (chosen === undefined) {
   const { name, bench, json, quick } = chosen;
   const log = (line: string): void => console.error(`bench ${name}: ${line}`);
   const report = reportOf(name, await runRounds(bench, { quick, log }));
-  console.log(json ? asJson(report) : asTable(report));
+  console.log(json ? asJson(report) : asTable(report, bench.legend));
   process.exitCode = report.ratios.every(({ ok }) => ok) ? 0 : 1;
 }

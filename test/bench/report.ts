@@ -31,11 +31,14 @@ export function asJson(report: Report): string {
 }
 
 /** A table for people. */
-export function asTable(report: Report): string {
+export function asTable(
+  report: Report,
+  descriptions: Readonly<Record<string, string>> = CONTENDERS,
+): string {
   const { bench, node, broker, cores, cases, ratios, missing = [] } = report;
   const title = `${bench} · node ${node} · nats-server ${broker} · ${cores} cores`;
   const contenders = new Set(cases.map(({ contender }) => contender));
-  const legend = Object.entries(CONTENDERS)
+  const legend = Object.entries(descriptions)
     .filter(([contender]) => contenders.has(contender))
     .map(([contender, description]) => `${contender}: ${description}`);
   const measured = Map.groupBy(cases, ({ name }) => name);

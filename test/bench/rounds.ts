@@ -27,6 +27,8 @@ export interface Bar<Contender extends string = string> {
 
 export interface Bench<Contender extends string = string> {
   readonly contenders: readonly Contender[];
+  /** What the contenders' names stand for, where they are not those of `contenders/`. */
+  readonly legend?: Readonly<Record<string, string>>;
   readonly rounds: { readonly full: number; readonly quick: number };
   readonly bars: readonly Bar<Contender>[];
   /** Measures one contender once, with processes of its own, warmed up. */
@@ -54,6 +56,9 @@ export interface Outcome {
   readonly missing: readonly { readonly contender: string; readonly reason: string }[];
 }
 
+/** Contenders whose packages are installed on demand. */
+const PEERS = /^(moleculer|bullmq)/;
+
 /** One round's measurements: contender → case → measurement. */
 type Round = Map<string, Map<string, Measurement>>;
 
@@ -68,7 +73,7 @@ export async function runRounds(
 ): Promise<Outcome> {
   const { quick, log } = options;
   const missing = new Map<string, string>();
-  const peers = bench.contenders.filter((contender) => contender.startsWith("moleculer"));
+  const peers = bench.contenders.filter((contender) => PEERS.test(contender));
   const unavailable = peers.length === 0 ? undefined : installPeers(log);
   if (unavailable !== undefined) for (const peer of peers) missing.set(peer, unavailable);
 

@@ -112,7 +112,10 @@ export class TaskClient {
     }
     const { key, priority = "normal", tenant = "default" } = options;
     if (!Object.hasOwn(PRIORITIES, priority)) {
-      throw new MeshError("INVALID_INPUT", `There is no priority ${String(priority)}; use high, normal or low.`);
+      throw new MeshError(
+        "INVALID_INPUT",
+        `There is no priority ${String(priority)}; use high, normal or low.`,
+      );
     }
     const id = key === undefined ? newId() : keyedId(contract.name, name, key);
     const bytes = this.#taskBytes(contract.name, name, id, input, options);
@@ -125,7 +128,8 @@ export class TaskClient {
     const due = dueAt(options);
     const own = escapeKey(tenant);
     const target = subjects.task(contract.name, name, priority, own, id);
-    const subject = due === undefined ? target : subjects.task(contract.name, name, "retry", own, id);
+    const subject =
+      due === undefined ? target : subjects.task(contract.name, name, "retry", own, id);
     const headers: Record<string, string> = {};
     if (due !== undefined) {
       headers["Nats-Schedule"] = `@at ${new Date(due).toISOString()}`;
@@ -147,7 +151,11 @@ export class TaskClient {
               expect: { sequence: 0, subject: subjects.task(contract.name, name, "*", "*", id) },
               headers: { ...headers, [RECHECK]: "1" },
             })
-          : js.publish(subject, bytes, due === undefined && options.retry === undefined ? {} : { headers });
+          : js.publish(
+              subject,
+              bytes,
+              due === undefined && options.retry === undefined ? {} : { headers },
+            );
       }, untilMs);
     } catch (error) {
       if (!isMeshError(error, "CONFLICT")) throw error;
@@ -172,7 +180,10 @@ export class TaskClient {
 
   close(): void {
     clearInterval(this.#timer);
-    const error = new MeshError("CANCELED", "This connection to the mesh is closing; the task goes on.");
+    const error = new MeshError(
+      "CANCELED",
+      "This connection to the mesh is closing; the task goes on.",
+    );
     for (const { listeners } of this.#watched.values()) {
       for (const listener of [...listeners]) listener.unknown(error);
     }
@@ -292,7 +303,10 @@ export class TaskClient {
     }
     const control = { ...fields, kind: KINDS.control, name: "cancel", payload: new Uint8Array(0) };
     runtime.outbox.add(subjects.taskControl("cancel"), control);
-    runtime.outbox.add(subjects.taskEvents(sender), { ...fields, payload: readEnvelope(bytes).payload });
+    runtime.outbox.add(subjects.taskEvents(sender), {
+      ...fields,
+      payload: readEnvelope(bytes).payload,
+    });
     await store.dequeue(id);
     return true;
   }
@@ -324,7 +338,8 @@ export class TaskClient {
     return () => {
       watched.listeners.delete(listener);
       release();
-      if (watched.listeners.size === 0 && this.#watched.get(id) === watched) this.#watched.delete(id);
+      if (watched.listeners.size === 0 && this.#watched.get(id) === watched)
+        this.#watched.delete(id);
     };
   }
 
@@ -438,7 +453,8 @@ function dueAt({ delay, at }: SubmitOptions): number | undefined {
   if (delay !== undefined && at !== undefined) {
     throw new MeshError("INVALID_INPUT", "Give delay or at, not both.");
   }
-  const due = delay === undefined ? (at === undefined ? undefined : Number(at)) : Date.now() + toMs(delay);
+  const due =
+    delay === undefined ? (at === undefined ? undefined : Number(at)) : Date.now() + toMs(delay);
   if (due === undefined) return undefined;
   if (!Number.isFinite(due)) throw new MeshError("INVALID_INPUT", "at is not a time.");
   return due <= Date.now() ? undefined : due;

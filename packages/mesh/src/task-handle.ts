@@ -177,12 +177,24 @@ export class Handle implements TaskHandle {
       listener.unknown(error);
     };
     const abort = (): void =>
-      give(new MeshError("CANCELED", `No longer waiting for task ${this.id}.`, { cause: signal?.reason }));
+      give(
+        new MeshError("CANCELED", `No longer waiting for task ${this.id}.`, {
+          cause: signal?.reason,
+        }),
+      );
     const started = nowMs();
-    const timer = setTimeout(() => {
-      const waited = Math.round(nowMs() - started);
-      give(new MeshError("TIMEOUT", `Task ${this.id} has not ended within ${waited} ms; it goes on.`));
-    }, Math.min(waitMs, 2 ** 31 - 1));
+    const timer = setTimeout(
+      () => {
+        const waited = Math.round(nowMs() - started);
+        give(
+          new MeshError(
+            "TIMEOUT",
+            `Task ${this.id} has not ended within ${waited} ms; it goes on.`,
+          ),
+        );
+      },
+      Math.min(waitMs, 2 ** 31 - 1),
+    );
     const fresh = this.#fresh;
     this.#fresh = false;
     const stop = this.#owner.listen(

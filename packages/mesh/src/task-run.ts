@@ -93,8 +93,7 @@ export class TaskRun implements Execution {
     const id = taskId(delivered);
     this.#address = { capability, tenant, id };
     this.id = id;
-    this.#recheck =
-      delivered.deliveries > 1 || (delivered.headers?.get(RECHECK) ?? "") !== "";
+    this.#recheck = delivered.deliveries > 1 || (delivered.headers?.get(RECHECK) ?? "") !== "";
   }
 
   get repeated(): boolean {
@@ -177,7 +176,12 @@ export class TaskRun implements Execution {
       return;
     }
     if (known === undefined) {
-      await this.#giveUp(new MeshError("NO_CAPABILITY", `Agent ${agent} has no durable ${this.#address.capability}.`));
+      await this.#giveUp(
+        new MeshError(
+          "NO_CAPABILITY",
+          `Agent ${agent} has no durable ${this.#address.capability}.`,
+        ),
+      );
       return;
     }
     const { served, durability } = known;
@@ -226,7 +230,10 @@ export class TaskRun implements Execution {
       const late = new MeshError("TIMEOUT", `${served.name} did not end in time.`, {
         retryable: attemptMs < finalMs,
       });
-      timer = setTimeout(() => scope.cancel(late), Math.min(scope.deadlineMs - nowMs(), 2 ** 31 - 1));
+      timer = setTimeout(
+        () => scope.cancel(late),
+        Math.min(scope.deadlineMs - nowMs(), 2 ** 31 - 1),
+      );
     }
     try {
       const result = runInScope(scope, served.handler, input, scope);

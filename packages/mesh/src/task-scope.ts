@@ -41,7 +41,10 @@ export class TaskScope extends Scope {
 
   override async effect<T>(name: string, run: (key: string) => T | Promise<T>): Promise<T> {
     if (this.#names.has(name)) {
-      throw new MeshError("DUPLICATE", `Effect ${name} is in this execution already; each needs a name of its own.`);
+      throw new MeshError(
+        "DUPLICATE",
+        `Effect ${name} is in this execution already; each needs a name of its own.`,
+      );
     }
     this.#names.add(name);
     const { js, store, runtime } = this.#services;
@@ -57,7 +60,9 @@ export class TaskScope extends Scope {
     const value = await run(`${this.id}:${name}`);
     encodePayload(value); // what cannot be recorded is an error here, not a silent repetition later
     const task = { id: this.id, client: this.sender, name };
-    const bytes = envelopeBytes(resultFields(task, this.#execution.instance, { value }, this.attempt));
+    const bytes = envelopeBytes(
+      resultFields(task, this.#execution.instance, { value }, this.attempt),
+    );
     try {
       await this.#services.surely(() => js.publish(subject, bytes, { expect: { sequence: 0 } }));
       return value;

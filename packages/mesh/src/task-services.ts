@@ -50,7 +50,8 @@ export class TaskServices {
 
   /** Waits, but not longer than until the connection is back. */
   async #pause(ms: number): Promise<void> {
-    if (this.#closed) throw new MeshError("NOT_CONNECTED", "This connection to the mesh is closed.");
+    if (this.#closed)
+      throw new MeshError("NOT_CONNECTED", "This connection to the mesh is closed.");
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, ms);
       if (this.runtime.link.connected) return;

@@ -12,7 +12,12 @@ const quick = { retry: { attempts: 3, first: 5, max: 20 }, ackWait: 600 } as con
 const Desk = agent("desk", {
   capabilities: {
     run: { input: Count, output: z.number(), durable: quick },
-    hang: { input: Count, output: z.number(), durable: { ...quick, retry: { attempts: 1 } }, timeout: 150 },
+    hang: {
+      input: Count,
+      output: z.number(),
+      durable: { ...quick, retry: { attempts: 1 } },
+      timeout: 150,
+    },
     call: { input: Count, output: z.number() },
   },
 });
@@ -27,7 +32,10 @@ const failing = (retryable: boolean) => (): never => {
 describe("a task", () => {
   test("is executed, and its result recorded once and given to whoever asks", async () => {
     const [host, client, other] = [await meshes.join(), await meshes.join(), await meshes.join()];
-    await host.host(Desk, handlers(({ n }) => n * 2));
+    await host.host(
+      Desk,
+      handlers(({ n }) => n * 2),
+    );
     const task = await client.submit(Desk, "run", { n: 21 });
     expect(await task.result()).toBe(42);
     expect(await task.result()).toBe(42);
@@ -47,7 +55,10 @@ describe("a task", () => {
     const task = await client.submit(Desk, "run", { n: 1 });
     expect(await task.status()).toMatchObject({ state: "submitted", attempt: 1 });
     const host = await meshes.join();
-    await host.host(Desk, handlers(({ n }) => n));
+    await host.host(
+      Desk,
+      handlers(({ n }) => n),
+    );
     expect(await task.result()).toBe(1);
   });
 
@@ -85,7 +96,9 @@ describe("a task", () => {
 
   test("of high priority is taken first, and one of low priority does not starve", async () => {
     const [host, client] = [await meshes.join(), await meshes.join()];
-    const low = await Promise.all(upTo(5).map((n) => client.submit(Desk, "run", { n }, { priority: "low" })));
+    const low = await Promise.all(
+      upTo(5).map((n) => client.submit(Desk, "run", { n }, { priority: "low" })),
+    );
     const high = await Promise.all(
       upTo(100).map((n) => client.submit(Desk, "run", { n: 100 + n }, { priority: "high" })),
     );
@@ -126,12 +139,19 @@ describe("a key", () => {
   test("makes equal submissions one task, also when it has ended long ago", async () => {
     const [host, client, other] = [await meshes.join(), await meshes.join(), await meshes.join()];
     let executions = 0;
-    await host.host(Desk, handlers(({ n }) => ((executions += 1), n)));
+    await host.host(
+      Desk,
+      handlers(({ n }) => ((executions += 1), n)),
+    );
     const submitted = await Promise.all(
-      upTo(20).map((n) => (n % 2 ? client : other).submit(Desk, "run", { n: 7 }, { key: "order 7" })),
+      upTo(20).map((n) =>
+        (n % 2 ? client : other).submit(Desk, "run", { n: 7 }, { key: "order 7" }),
+      ),
     );
     expect(new Set(submitted.map(({ id }) => id)).size).toBe(1);
-    expect(await Promise.all(submitted.map((task) => task.result()))).toEqual(upTo(20).map(() => 7));
+    expect(await Promise.all(submitted.map((task) => task.result()))).toEqual(
+      upTo(20).map(() => 7),
+    );
     const late = await other.submit(Desk, "run", { n: 8 }, { key: "order 7", priority: "high" });
     expect(await late.result()).toBe(7);
     expect(executions).toBe(1);
@@ -195,7 +215,10 @@ describe("time", () => {
     const [host, client] = [await meshes.join(), await meshes.join()];
     const begin = Date.now();
     let startedAt = 0;
-    await host.host(Desk, handlers(({ n }) => ((startedAt = Date.now()), n)));
+    await host.host(
+      Desk,
+      handlers(({ n }) => ((startedAt = Date.now()), n)),
+    );
     const task = await client.submit(Desk, "run", { n: 1 }, { delay: "600ms" });
     const status = await task.status();
     expect(status).toMatchObject({ state: "submitted", attempt: 1 });
@@ -210,7 +233,10 @@ describe("time", () => {
     const task = await client.submit(Desk, "run", { n: 1 }, { deadline: "50ms" });
     await new Promise((resolve) => setTimeout(resolve, 80));
     let executions = 0;
-    await host.host(Desk, handlers(() => ++executions));
+    await host.host(
+      Desk,
+      handlers(() => ++executions),
+    );
     await expect(task.result()).rejects.toMatchObject({ code: "DEADLINE_EXCEEDED" });
     expect(await task.status()).toMatchObject({ state: "rejected" });
     expect(executions).toBe(0);
@@ -218,7 +244,10 @@ describe("time", () => {
 
   test("a handler that never ends is given up when the contract's timeout has passed", async () => {
     const [host, client] = [await meshes.join(), await meshes.join()];
-    await host.host(Desk, handlers(({ n }) => n));
+    await host.host(
+      Desk,
+      handlers(({ n }) => n),
+    );
     const task = await client.submit(Desk, "hang", { n: 1 });
     await expect(task.result({ timeout: "5s" })).rejects.toMatchObject({ code: "TIMEOUT" });
     expect(await task.status()).toMatchObject({ state: "failed" });
@@ -227,10 +256,15 @@ describe("time", () => {
   test("waiting ends by itself, the task goes on", async () => {
     const [host, client] = [await meshes.join(), await meshes.join()];
     const end = gate();
-    await host.host(Desk, handlers(async ({ n }) => (await end.opened, n)));
+    await host.host(
+      Desk,
+      handlers(async ({ n }) => (await end.opened, n)),
+    );
     const task = await client.submit(Desk, "run", { n: 4 });
     await expect(task.result({ timeout: 30 })).rejects.toMatchObject({ code: "TIMEOUT" });
-    await expect(task.result({ signal: AbortSignal.abort() })).rejects.toMatchObject({ code: "CANCELED" });
+    await expect(task.result({ signal: AbortSignal.abort() })).rejects.toMatchObject({
+      code: "CANCELED",
+    });
     end.open();
     expect(await task.result()).toBe(4);
   });
@@ -264,7 +298,10 @@ describe("cancel", () => {
     expect([await waiting.cancel(), await delayed.cancel()]).toEqual([true, true]);
     let executions = 0;
     const host = await meshes.join();
-    await host.host(Desk, handlers(() => ++executions));
+    await host.host(
+      Desk,
+      handlers(() => ++executions),
+    );
     await new Promise((resolve) => setTimeout(resolve, 500));
     expect(executions).toBe(0);
     await expect(delayed.result()).rejects.toMatchObject({ code: "CANCELED" });
@@ -357,7 +394,10 @@ describe("leaving", () => {
     await started.opened;
     await stuck.drain();
     const two = await meshes.join();
-    await two.host(Desk, handlers(({ n }) => n));
+    await two.host(
+      Desk,
+      handlers(({ n }) => n),
+    );
     expect(await task.result()).toBe(3);
   });
 });

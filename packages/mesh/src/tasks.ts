@@ -91,7 +91,10 @@ export class Tasks {
       void this.#services
         .surely(() => worker.restart())
         .catch((error: unknown) =>
-          this.#runtime.log.error({ err: error, agent: worker.agent }, "tasks are not fetched any more"),
+          this.#runtime.log.error(
+            { err: error, agent: worker.agent },
+            "tasks are not fetched any more",
+          ),
         );
     }
   }

@@ -103,9 +103,12 @@ export class JetStream {
         deadlineMs: nowMs() + TIMEOUT_MS,
         bytes: data.length,
         answer: (answer) => {
-          const text = Buffer.from(answer.buffer, answer.byteOffset, answer.length).toString("latin1");
+          const text = Buffer.from(answer.buffer, answer.byteOffset, answer.length).toString(
+            "latin1",
+          );
           const at = text.indexOf('"seq":');
-          if (at > 0 && !text.includes('"error":')) resolve(Number.parseInt(text.slice(at + 6), 10));
+          if (at > 0 && !text.includes('"error":'))
+            resolve(Number.parseInt(text.slice(at + 6), 10));
           else reject(apiError(subject, text));
         },
         fail: reject,
@@ -212,7 +215,10 @@ function unknownFate(why: string): MeshError {
 
 function apiError(what: string, text: string): MeshError {
   if (text === "") {
-    return new MeshError("NOT_CONNECTED", `${what}: no stream takes it, or JetStream is not ready.`);
+    return new MeshError(
+      "NOT_CONNECTED",
+      `${what}: no stream takes it, or JetStream is not ready.`,
+    );
   }
   let error: { err_code?: number; description?: string } = {};
   try {
