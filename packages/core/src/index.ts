@@ -1,7 +1,15 @@
 export { agent, describeAgent } from "./contract.ts";
 export type { Agent, AgentDescription, Capability, CapabilityDescription } from "./contract.ts";
-export { topic, topicPattern, topicSubject } from "./topic.ts";
-export type { Topic } from "./topic.ts";
+export {
+  parameterPattern,
+  partitionSubject,
+  topic,
+  topicPartition,
+  topicPattern,
+  topicSubject,
+} from "./topic.ts";
+export type { Topic, TopicSpec } from "./topic.ts";
+export type { DurableTopic, ResolvedDurableTopic } from "./durable-topic.ts";
 export { ERROR_CODES, MeshError, fromWireError, isMeshError, toMeshError } from "./errors.ts";
 export type { ErrorCode, MeshErrorOptions, WireError } from "./errors.ts";
 export { toMs } from "./duration.ts";

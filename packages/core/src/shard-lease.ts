@@ -86,3 +86,8 @@ export function recordAfter(effect: LeaseEffect, owner: string, revision: number
     }
   }
 }
+
+/** Whose a partition is by its record: who holds its lease, or is to acquire it next. */
+export function holderOf(record: ShardLease | undefined): string | undefined {
+  return record?.state === "held" ? record.owner : record?.heir;
+}

@@ -1,5 +1,5 @@
 import { createAssigner, type Assignment } from "./assignment.ts";
-import { recordAfter, type ShardLease, type WriteOutcome } from "./shard-lease.ts";
+import { holderOf, recordAfter, type ShardLease, type WriteOutcome } from "./shard-lease.ts";
 import {
   NO_CLAIM,
   claimedEpoch,
@@ -185,7 +185,7 @@ export class ShardMachine {
     for (let partition = 0; partition < this.#views.length; partition++) {
       const { since } = this.#views[partition]!;
       if (this.#watched - since < patience) continue;
-      const named = recordedHolder(this.#views[partition]!);
+      const named = holderOf(this.#views[partition]!.record);
       const target = this.#targets?.[partition];
       if (named !== undefined && this.#members.trusts(named)) {
         this.#members.blame(named, this.#now);
@@ -243,7 +243,7 @@ export class ShardMachine {
     if (record?.state === "released" && record.heir === self) return TAKE;
     if (target === undefined) return HOLD;
     if (target !== self) return this.#mayGive(partition) ? { kind: "give", heir: target } : HOLD;
-    const holder = recordedHolder(this.#views[partition]!);
+    const holder = holderOf(this.#views[partition]!.record);
     const free =
       holder === undefined ||
       holder === self ||
@@ -283,7 +283,7 @@ export class ShardMachine {
   /** Notes who has a partition. What the assignment foresaw does not change it. */
   #hold(partition: number): void {
     const own = this.#claims[partition]!.kind !== "none";
-    const holder = own ? this.#config.self.id : recordedHolder(this.#views[partition]!);
+    const holder = own ? this.#config.self.id : holderOf(this.#views[partition]!.record);
     if (holder === this.#holders[partition]) return;
     this.#holders[partition] = holder;
     if (this.#targets?.[partition] !== holder) this.#outdated = true;
@@ -299,7 +299,3 @@ const isOver = (claim: Claim, now: number): boolean =>
   claim.kind === "none" && now >= claim.retryAt;
 
 const stayed = (claim: Claim): Step => ({ claim, effects: [] });
-
-function recordedHolder({ record }: View): string | undefined {
-  return record?.state === "held" ? record.owner : record?.heir;
-}

@@ -10,6 +10,8 @@ export interface Subjects {
   rpcInstance(agent: string, capability: string, instance: string): string;
   /** Publish–subscribe; `topic` may hold several tokens or wildcards. */
   event(topic: string): string;
+  /** Notes on the events of a durable topic that a named subscription has given up; `topic` is one token. */
+  skipped(topic: string, subscription: string): string;
   /** Control messages to one instance: cancel, credit, drain, describe, ping. */
   control(instance: string): string;
   /** Prefix of the reply subjects of one client. */
@@ -17,7 +19,7 @@ export interface Subjects {
   /** A task that waits or is worked on; `priority` is `retry` for one that is due later. */
   task(agent: string, capability: string, priority: string, tenant: string, id: string): string;
   /** The recorded result of a task. */
-  done(client: string, task: string): string;
+  done(task: string): string;
   /** A dead letter. */
   dead(agent: string, capability: string, task: string): string;
   /** The recorded value of one effect of a task. */
@@ -50,11 +52,12 @@ export function createSubjects(name: string): Subjects {
     rpcInstance: (agent, capability, instance) =>
       `${mesh}.rpc.${agent}.${capability}.i.${instance}`,
     event: (topic) => `${mesh}.evt.${topic}`,
+    skipped: (topic, subscription) => `${mesh}.skip.${topic}.${subscription}`,
     control: (instance) => `${mesh}.ctl.${instance}`,
     inbox: (client) => `_INBOX.${mesh}.${client}`,
     task: (agent, capability, priority, tenant, id) =>
       `${mesh}.task.${agent}.${capability}.${priority}.${tenant}.${id}`,
-    done: (client, task) => `${mesh}.done.${client}.${task}`,
+    done: (task) => `${mesh}.done.${task}`,
     dead: (agent, capability, task) => `${mesh}.dead.${agent}.${capability}.${task}`,
     effect: (task, name) => `${mesh}.effect.${task}.${name}`,
     taskEvents: (client) => `${mesh}.ctl.tasks.${client}`,

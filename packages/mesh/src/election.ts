@@ -30,7 +30,7 @@ export interface Election extends AsyncDisposable {
   readonly leading: boolean;
   /** Calls `listener` whenever `leader` changes. Returns the function that ends it. */
   watch(listener: (leader: Leader | undefined) => void): () => void;
-  /** Gives leadership up and does not stand again. Resolves when `onElected` has ended, or after the ttl. */
+  /** Gives leadership up and does not stand again. Resolves when `onElected` has ended, or after the ttl, at most 30 s. */
   resign(): Promise<void>;
 }
 
@@ -40,6 +40,7 @@ export interface ElectionHome {
   obtain(name: string, ttlMs: number, ended: AbortController): Promise<HeldLease>;
 }
 
+const MAX_PATIENCE_MS = 30_000; // with a function that does not end; a host that drains waits for as long
 const PAUSE_MS = 1_000; // after a failure that waiting does not mend, such as a missing permission
 
 /** Campaigns for a lease again and again, and runs a function while it is held. */
@@ -130,7 +131,7 @@ export class Candidacy implements Election {
     };
     const resigned = (): void => {
       term.abort(this.#resigning.signal.reason);
-      timer = setTimeout(() => overdue.resolve(false), this.#ttlMs);
+      timer = setTimeout(() => overdue.resolve(false), Math.min(this.#ttlMs, MAX_PATIENCE_MS));
     };
     lease.signal.addEventListener("abort", lost, { once: true });
     this.#resigning.signal.addEventListener("abort", resigned, { once: true });

@@ -291,9 +291,7 @@ export class TaskClient {
     try {
       await this.#services.surely(
         () =>
-          js.publish(subjects.done(sender, id), bytes, {
-            expect: { sequence: 0, subject: subjects.done("*", id) },
-          }),
+          js.publish(subjects.done(id), bytes, { expect: { sequence: 0 } }),
         nowMs() + SUBMIT_TIMEOUT_MS,
       );
     } catch (error) {

@@ -141,9 +141,21 @@ export class Handle implements TaskHandle {
       queue.push(event);
       wake?.();
     };
+    let started = 0;
+    const began = ({ seq, sender }: Envelope): void => {
+      if (seq > started) add({ type: "started", attempt: seq, instance: sender });
+      started = Math.max(started, seq);
+    };
     const stop = this.#follow(options, {
-      news: (envelope) => add(newsEvent(envelope)),
-      ended: (result) => add(endEvent(result)),
+      news: (envelope) => {
+        began(envelope);
+        if (envelope.name !== "started") add(newsEvent(envelope));
+      },
+      ended: (result) => {
+        const state = finalState(result);
+        if (state === "completed" || state === "failed") began(result);
+        add(endEvent(result, state));
+      },
       unknown: add,
     });
     try {
@@ -221,8 +233,7 @@ function newsEvent(envelope: Envelope): TaskEvent {
   return { type: envelope.name as TaskNews, ...about, ...details } as TaskEvent;
 }
 
-function endEvent(result: Envelope): TaskEvent {
-  const state = finalState(result);
+function endEvent(result: Envelope, state: TaskState): TaskEvent {
   const error = result.kind === KINDS.error ? fromWireError(result.value).toJSON() : undefined;
   return {
     type: "finished",

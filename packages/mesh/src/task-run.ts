@@ -76,11 +76,14 @@ export class TaskRun implements Execution {
   #delivered: Delivered;
   readonly #address: Address;
   readonly #startedAt = Date.now();
-  readonly #startedMs = nowMs();
+  /** Monotonic ms. */
+  readonly startedMs = nowMs();
   #attempt = 1;
   #client = "";
   #scope: TaskScope | undefined;
   #released = false;
+  #began = false;
+  #announced = false;
   #fraction: number | undefined;
   #note: string | undefined;
   #toldMs = -Infinity;
@@ -127,6 +130,13 @@ export class TaskRun implements Execution {
     }
   }
 
+  /** Tells that it has begun, once. Most tasks are over before; then their end says it. */
+  announce(): void {
+    if (this.#announced || !this.#began || this.#released) return;
+    this.#announced = true;
+    this.#tell("started", null);
+  }
+
   /** Tells the broker that it is still being worked on. */
   beat(): void {
     if (!this.#released) this.#owner.services.runtime.link.publish(this.#delivered.ack, WORKING);
@@ -153,6 +163,7 @@ export class TaskRun implements Execution {
     const now = nowMs();
     if (now - this.#toldMs < PROGRESS_MS && fraction < 1) return;
     this.#toldMs = now;
+    this.announce();
     this.#tell("progress", { fraction, ...(note === undefined ? {} : { note }) });
   }
 
@@ -201,7 +212,7 @@ export class TaskRun implements Execution {
       await this.#giveUp(new MeshError("INVALID_INPUT", explain(input.error)));
       return;
     }
-    this.#tell("started", null);
+    this.#began = true;
     const outcome = await this.#execute(served, envelope, input.data);
     if (this.#released) return;
     await this.#conclude(outcome, envelope, durability.retry);
@@ -294,6 +305,7 @@ export class TaskRun implements Execution {
     };
     await services.surely(() => js.publish(subject, next, { headers }));
     runtime.metrics.taskRetries.with({ agent, capability }).value++;
+    this.announce();
     this.#tell("retried", { delayMs: Math.round(delayMs), error: error.toJSON() });
     this.#let(ACK);
   }
@@ -335,8 +347,8 @@ export class TaskRun implements Execution {
     }
     const bytes = envelopeBytes(fields);
     const { payload } = readEnvelope(bytes); // the encoder's own bytes do not outlast the wait
-    const subject = runtime.subjects.done(client, id);
-    const expect = { sequence: 0, subject: runtime.subjects.done("*", id) };
+    const subject = runtime.subjects.done(id);
+    const expect = { sequence: 0 };
     try {
       await services.surely(() => js.publish(subject, bytes, { expect }));
     } catch (error) {
@@ -356,7 +368,7 @@ export class TaskRun implements Execution {
     runtime.metrics.tasks.with({ agent, capability, outcome: state }).value++;
     runtime.metrics.taskDuration
       .with({ agent, capability })
-      .observe((nowMs() - this.#startedMs) / 1_000);
+      .observe((nowMs() - this.startedMs) / 1_000);
     if (runtime.link.connected) {
       runtime.outbox.add(runtime.subjects.taskEvents(client), { ...fields, payload });
     }

@@ -1,4 +1,5 @@
 import { MeshError, PRIORITIES, resolveDurability, type Agent, type Priority } from "@plexus/core";
+import { nowMs } from "./clock.ts";
 import { Puller, type Delivered, type Source } from "./nats/puller.ts";
 import type { Served } from "./served-call.ts";
 import { TaskRun, taskId, type RunOwner } from "./task-run.ts";
@@ -13,6 +14,7 @@ export interface TaskHost {
   readonly drainTimeoutMs: number;
 }
 
+const ANNOUNCE_MS = 10; // tasks that take longer are told to have started
 const HAND_BACK_MS = 500; // for handlers that were canceled to come to an end
 
 /** Executes the tasks of one hosted agent: as many at a time as it has slots, and no more than that are fetched. */
@@ -26,6 +28,7 @@ export class TaskWorker implements RunOwner {
   readonly #beatMs: number;
   #puller: Puller | undefined;
   #beats: NodeJS.Timeout | undefined;
+  #announcing: NodeJS.Timeout | undefined;
   #idle: (() => void) | undefined;
 
   constructor(services: TaskServices, host: TaskHost) {
@@ -103,6 +106,7 @@ export class TaskWorker implements RunOwner {
     for (const run of left) run.handBack(reason);
     if (left.length > 0) await this.#settled(HAND_BACK_MS);
     clearInterval(this.#beats);
+    clearTimeout(this.#announcing);
   }
 
   #take(delivered: Delivered): void {
@@ -116,6 +120,16 @@ export class TaskWorker implements RunOwner {
     const run = new TaskRun(this, delivered);
     this.runs.set(run.id, run);
     void run.start();
+    this.#announceLater();
+  }
+
+  #announceLater(): void {
+    this.#announcing ??= setTimeout(() => {
+      this.#announcing = undefined;
+      const before = nowMs() - ANNOUNCE_MS;
+      for (const run of this.runs.values()) if (run.startedMs <= before) run.announce();
+      if (this.runs.size > 0) this.#announceLater();
+    }, ANNOUNCE_MS);
   }
 
   /** Resolves when nothing runs, or after a while. */

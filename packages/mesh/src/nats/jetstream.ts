@@ -10,6 +10,13 @@ export interface Expectation {
   readonly subject?: string;
 }
 
+/** One message of a batch. */
+export interface Outgoing {
+  readonly subject: string;
+  readonly data: Uint8Array;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
 /** A message as a stream holds it. */
 export interface StoredMessage {
   readonly subject: string;
@@ -94,26 +101,30 @@ export class JetStream {
         `${data.length} bytes for ${subject} do not fit the broker's limit of ${this.#link.maxPayload}. Send a reference, or raise max_payload.`,
       );
     }
-    while (this.#waiting.size >= MAX_IN_FLIGHT || this.#bytes >= MAX_BYTES_IN_FLIGHT) {
-      // oxlint-disable-next-line no-await-in-loop -- until there is room
-      await new Promise<void>((resolve) => this.#room.push(resolve));
+    await this.#roomFor();
+    return this.#confirmed(subject, data, headers, data.length);
+  }
+
+  /**
+   * Stores all of these messages, for one stream that allows it, one behind the other, or none of them (ADR-50 of NATS).
+   * Rejects like {@link publish}, and with `INCOMPATIBLE_BROKER` when the broker refuses the batch as such: because one of
+   * the messages is stored already, for example.
+   * @param id of this attempt: of 64 characters at most, and never used again
+   */
+  async publishBatch(id: string, messages: readonly Outgoing[]): Promise<void> {
+    await this.#roomFor();
+    const last = messages.length - 1;
+    let bytes = 0;
+    for (const [i, { subject, data, headers }] of messages.entries()) {
+      bytes += data.length;
+      const numbered = { ...headers, "Nats-Batch-Id": id, "Nats-Batch-Sequence": String(i + 1) };
+      if (i === last) {
+        // oxlint-disable-next-line no-await-in-loop -- it is the last one
+        await this.#confirmed(subject, data, { ...numbered, "Nats-Batch-Commit": "1" }, bytes);
+      } else if (!this.#link.publish(subject, data, undefined, numbered)) {
+        throw new MeshError("NOT_CONNECTED", `${subject}: not sent, there is no broker.`);
+      }
     }
-    return new Promise((resolve, reject) => {
-      this.#send(subject, data, headers, {
-        deadlineMs: nowMs() + TIMEOUT_MS,
-        bytes: data.length,
-        answer: (answer) => {
-          const text = Buffer.from(answer.buffer, answer.byteOffset, answer.length).toString(
-            "latin1",
-          );
-          const at = text.indexOf('"seq":');
-          if (at > 0 && !text.includes('"error":'))
-            resolve(Number.parseInt(text.slice(at + 6), 10));
-          else reject(apiError(subject, text));
-        },
-        fail: reject,
-      });
-    });
   }
 
   /** Asks the JetStream API, `name` being what follows `$JS.API.`. */
@@ -156,6 +167,34 @@ export class JetStream {
   close(): void {
     this.#failAll("this connection to the mesh is closed");
     this.#subscription.unsubscribe();
+  }
+
+  async #roomFor(): Promise<void> {
+    while (this.#waiting.size >= MAX_IN_FLIGHT || this.#bytes >= MAX_BYTES_IN_FLIGHT) {
+      // oxlint-disable-next-line no-await-in-loop -- until there is room
+      await new Promise<void>((resolve) => this.#room.push(resolve));
+    }
+  }
+
+  #confirmed(
+    subject: string,
+    data: Uint8Array,
+    headers: Readonly<Record<string, string>> | undefined,
+    bytes: number,
+  ): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#send(subject, data, headers, {
+        deadlineMs: nowMs() + TIMEOUT_MS,
+        bytes,
+        answer: (answer) => {
+          const text = Buffer.from(answer.buffer, answer.byteOffset, answer.length).toString("latin1");
+          const at = text.indexOf('"seq":');
+          if (at > 0 && !text.includes('"error":')) resolve(Number.parseInt(text.slice(at + 6), 10));
+          else reject(apiError(subject, text));
+        },
+        fail: reject,
+      });
+    });
   }
 
   async #get(stream: string, query: object): Promise<StoredMessage | undefined> {

@@ -1,0 +1,66 @@
+import { MeshError, isMeshError } from "@plexus/core";
+import { nowMs } from "./clock.ts";
+import type { Runtime } from "./runtime.ts";
+
+const PAUSE_MS = 100;
+const MAX_PAUSE_MS = 2_000;
+
+/** When {@link surely} ends, and what it does between two attempts. */
+export interface Persistence {
+  /** Monotonic. Default: never. */
+  readonly untilMs?: number;
+  closed(): boolean;
+  /** Makes what the broker may have lost. */
+  reopen(): Promise<void>;
+}
+
+/**
+ * Repeats a write until the broker has taken or refused it, through disconnections. The write must be safe to repeat.
+ * Rejects with what refused it, `CONFLICT` above all, or with the last failure once its time has passed.
+ */
+export async function surely<T>(
+  runtime: Runtime,
+  write: () => Promise<T>,
+  { untilMs = Infinity, closed, reopen }: Persistence,
+): Promise<T> {
+  for (let pause = PAUSE_MS; ; pause = Math.min(pause * 2, MAX_PAUSE_MS)) {
+    try {
+      // oxlint-disable-next-line no-await-in-loop -- again only after a failure
+      return await write();
+    } catch (error) {
+      if (!isPassing(error) || closed() || nowMs() + pause >= untilMs) throw error;
+      // oxlint-disable-next-line no-await-in-loop
+      await untilConnected(runtime, pause);
+      if (closed()) {
+        throw new MeshError("NOT_CONNECTED", "This connection to the mesh is closed.");
+      }
+      // oxlint-disable-next-line no-await-in-loop
+      await reopen().catch(() => undefined);
+    }
+  }
+}
+
+/** True if the same write may succeed later. */
+export function isPassing(error: unknown): error is MeshError {
+  return (
+    isMeshError(error, "TIMEOUT") ||
+    isMeshError(error, "NOT_CONNECTED") ||
+    isMeshError(error, "OVERLOADED")
+  );
+}
+
+/** Waits for `ms`, but without a connection not longer than until it is back. */
+export function untilConnected(runtime: Runtime, ms: number): Promise<void> {
+  return new Promise<void>((resolve) => {
+    const timer = setTimeout(() => {
+      forget?.();
+      resolve();
+    }, ms);
+    const forget = runtime.link.connected
+      ? undefined
+      : runtime.whenConnected(() => {
+          clearTimeout(timer);
+          resolve();
+        });
+  });
+}
