@@ -25,3 +25,13 @@ export const Numbers = topic("numbers", { schema: z.number() });
 export const Blocks = topic("blocks", {
   schema: z.object({ n: z.number(), bytes: z.instanceof(Uint8Array) }),
 });
+
+/** The agent of the tests with durable tasks. Each handler writes `began <task>`. */
+export const Porter = agent("porter", {
+  capabilities: {
+    /** Gives the id of its process after so many ms. */
+    carry: { input: z.number(), output: z.number(), durable: { ackWait: 600 } },
+    /** Ends its process. */
+    poison: { input: z.number(), output: z.number(), durable: { ackWait: 400, deliveries: 2 } },
+  },
+});

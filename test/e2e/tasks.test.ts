@@ -1,0 +1,111 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { connect } from "@plexus/mesh";
+import { startCluster, type NodeProcess } from "@plexus/testing";
+import { expect, test } from "vitest";
+import { meshName, silent, upTo, useMeshes } from "../support/mesh.ts";
+import { startAgent } from "../support/workers.ts";
+import { Porter } from "./agents/contracts.ts";
+
+const meshes = useMeshes();
+
+/** A porter process, and the address of its metrics. */
+async function startPorter(): Promise<NodeProcess & { http: string }> {
+  const porter = startAgent(meshes, "porter");
+  const ready = await porter.waitForLine(/^ready /, 30_000);
+  return Object.assign(porter, { http: ready.slice("ready ".length) });
+}
+
+test("a task whose host is killed is executed by another as soon as its silence is noticed", async () => {
+  await using victim = await startPorter();
+  const mesh = await meshes.join();
+  const task = await mesh.submit(Porter, "carry", 1_500);
+  await victim.waitForLine(`began ${task.id}`);
+  await using survivor = await startPorter();
+  const killed = performance.now();
+  await victim.kill();
+  await survivor.waitForLine(`began ${task.id}`);
+  expect(performance.now() - killed).toBeLessThan(600 + 1_000); // ackWait, and what it takes to notice
+  expect(await task.result()).toBe(survivor.pid);
+  expect(await task.status()).toMatchObject({ state: "completed", attempt: 1 });
+});
+
+test("a host that hangs loses its task; when it goes on, its result comes too late and is counted", async () => {
+  await using hung = await startPorter();
+  const mesh = await meshes.join();
+  const task = await mesh.submit(Porter, "carry", 700);
+  await hung.waitForLine(`began ${task.id}`);
+  await hung.pause();
+  await using other = await startPorter();
+  expect(await task.result()).toBe(other.pid);
+  hung.resume();
+  const surplus = async (): Promise<string> => (await fetch(`${hung.http}/metrics`)).text();
+  await expect
+    .poll(surplus, { timeout: 10_000 })
+    .toMatch(/plexus_task_surplus_executions_total\{.*capability="carry".*\} 1/);
+  expect(await task.result()).toBe(other.pid);
+  expect(await mesh.task(task.id).result()).toBe(other.pid);
+});
+
+test("a task that kills every host is given up, with the reason", async () => {
+  const mesh = await meshes.join();
+  const task = await mesh.submit(Porter, "poison", 1);
+  const settled = task.result().catch((error: unknown) => error);
+  for (const deadly of [true, true, false]) {
+    // oxlint-disable no-await-in-loop -- one host after the other falls for it
+    await using porter = await startPorter();
+    if (deadly) await porter.exited;
+    else expect(await settled).toMatchObject({ code: "AGENT_LOST" });
+    // oxlint-enable no-await-in-loop
+  }
+  expect(await task.status()).toMatchObject({ state: "failed" });
+});
+
+test.each(["SIGKILL", "SIGTERM"] as const)(
+  "queued, delayed, running and keyed tasks outlive a broker that ends by %s",
+  async (signal) => {
+    await using porter = await startPorter();
+    const mesh = await meshes.join();
+    const done = await mesh.submit(Porter, "carry", 0, { key: "done" });
+    await done.result();
+    const running = await mesh.submit(Porter, "carry", 1_500);
+    await porter.waitForLine(`began ${running.id}`);
+    const delayed = await mesh.submit(Porter, "carry", 0, { delay: "2s" });
+    const queued = await Promise.all(upTo(50).map(() => mesh.submit(Porter, "carry", 20)));
+    const results = Promise.all([running, delayed, ...queued].map((task) => task.result()));
+    const restarted = meshes.broker.restart({ signal, downMs: 300 });
+    const during = mesh.submit(Porter, "carry", 0); // waits for the broker
+    await restarted;
+    expect(await results).toEqual(upTo(52).map(() => porter.pid));
+    expect(await (await during).result()).toBe(porter.pid);
+    const again = await mesh.submit(Porter, "carry", 0, { key: "done" });
+    expect(again.id).toBe(done.id);
+    expect(await again.result()).toBe(porter.pid);
+    const executions = (await fetch(`${porter.http}/metrics`)).text();
+    expect(await executions).toMatch(/plexus_tasks_total\{.*outcome="ok"\} 54/);
+  },
+  30_000,
+);
+
+test("tasks outlive each broker of a cluster", async () => {
+  await using cluster = await startCluster();
+  await using stack = new AsyncDisposableStack();
+  const mesh = meshName();
+  const join = async () =>
+    stack.use(await connect({ servers: cluster.urls, mesh, http: false, log: silent }));
+  const [host, client] = [await join(), await join()];
+  const handlers = {
+    carry: async (ms: number) => (await sleep(ms), ms),
+    poison: () => 0,
+  };
+  await host.host(Porter, handlers, { taskConcurrency: 16 });
+  const submitted = async () => {
+    const task = await client.submit(Porter, "carry", 5, { timeout: "60s" });
+    return task.result({ timeout: "60s" });
+  };
+  await Promise.all(upTo(20).map(submitted));
+  const leader = await cluster.ready();
+  const under = Promise.all(upTo(200).map(submitted));
+  await leader.kill();
+  expect(await under).toEqual(upTo(200).map(() => 5));
+  await leader.restart();
+}, 120_000);
