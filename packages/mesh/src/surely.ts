@@ -34,6 +34,9 @@ export async function surely<T>(
       if (closed()) {
         throw new MeshError("NOT_CONNECTED", "This connection to the mesh is closed.");
       }
+      // With a connection and still nobody to take it, the broker may have lost the stream. (Without one, asking it only
+      // waits for a timeout.)
+      if (!runtime.link.connected || !isMeshError(error, "NOT_CONNECTED")) continue;
       // oxlint-disable-next-line no-await-in-loop
       await reopen().catch(() => undefined);
     }
