@@ -17,6 +17,9 @@ export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 const EXIT_OF: Record<ErrorCode, ExitCode> = {
   NO_AGENT: EXIT.notFound,
   NO_CAPABILITY: EXIT.notFound,
+  NO_TOPIC: EXIT.notFound,
+  NO_TASK: EXIT.notFound,
+  NO_TOPIC: EXIT.notFound,
   NOT_CONNECTED: EXIT.unavailable,
   UNAUTHORIZED: EXIT.unavailable,
   INCOMPATIBLE_BROKER: EXIT.unavailable,
