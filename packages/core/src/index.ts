@@ -16,7 +16,7 @@ export { toMs } from "./duration.ts";
 export type { Duration } from "./duration.ts";
 export type { Clock, Random } from "./clock.ts";
 export { createUlid, hexToUlid, ulidToHex } from "./ulid.ts";
-export { PRIORITIES, resolveDurability, resolveRetry } from "./task.ts";
+export { DEFAULT_TENANT, PRIORITIES, resolveDurability, resolveRetry } from "./task.ts";
 export type {
   Durability,
   Priority,

@@ -3,8 +3,7 @@ import { MeshError } from "./errors.ts";
 import type { Backoff } from "./retry.ts";
 
 /** Where a task stands, in the words of A2A 1.0. The last four are final. */
-export type TaskState =
-  "submitted" | "working" | "completed" | "failed" | "canceled" | "rejected";
+export type TaskState = "submitted" | "working" | "completed" | "failed" | "canceled" | "rejected";
 
 /** The priorities, each with its share of the slots while all of them have work: none starves. */
 export const PRIORITIES = { high: 8, normal: 4, low: 1 } as const;
@@ -28,6 +27,8 @@ export interface Durability {
   readonly retry?: RetryPolicy;
   /** How long the broker waits for a sign of life before it gives the task to another instance. Default 3 s. */
   readonly ackWait?: Duration;
+  /** Tasks of one tenant that are worked on at a time, of each priority and in the whole mesh. Default: as many as there are slots. */
+  readonly tenantConcurrency?: number;
   /** Deliveries after which a task is given up that keeps losing its instance. Default 10. */
   readonly deliveries?: number;
 }
@@ -43,7 +44,12 @@ export interface ResolvedDurability {
   readonly retry: ResolvedRetry;
   readonly ackWaitMs: number;
   readonly deliveries: number;
+  /** Infinity: no bound. */
+  readonly tenantConcurrency: number;
 }
+
+/** Whose a task is that names no tenant. */
+export const DEFAULT_TENANT = "default";
 
 const MIN_ACK_WAIT_MS = 300;
 
@@ -58,11 +64,17 @@ export function resolveRetry(policy: RetryPolicy = {}): ResolvedRetry {
 
 /** Fills in the defaults. Throws `INVALID_CONTRACT` for what is out of range. */
 export function resolveDurability(durable: true | Durability): ResolvedDurability {
-  const { retry, ackWait = "3s", deliveries = 10 } = durable === true ? {} : durable;
+  const options = durable === true ? {} : durable;
+  const { retry, ackWait = "3s", deliveries = 10, tenantConcurrency = Infinity } = options;
   const ackWaitMs = toMs(ackWait);
   demand(ackWaitMs >= MIN_ACK_WAIT_MS, `ackWait must be at least ${MIN_ACK_WAIT_MS} ms`);
   demand(Number.isInteger(deliveries) && deliveries >= 1, "deliveries must be 1 or more");
-  return { retry: resolveRetry(retry), ackWaitMs, deliveries };
+  demand(
+    tenantConcurrency === Infinity ||
+      (Number.isInteger(tenantConcurrency) && tenantConcurrency >= 1),
+    "tenantConcurrency must be 1 or more",
+  );
+  return { retry: resolveRetry(retry), ackWaitMs, deliveries, tenantConcurrency };
 }
 
 function demand(condition: boolean, text: string): void {

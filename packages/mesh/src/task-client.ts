@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import {
+  DEFAULT_TENANT,
   KINDS,
   MeshError,
   PRIORITIES,
@@ -8,6 +9,7 @@ import {
   hexToUlid,
   isMeshError,
   readFrame,
+  resolveDurability,
   resolveRetry,
   toMs,
   type Agent,
@@ -19,9 +21,11 @@ import {
 } from "@plexus/core";
 import { nowMs, nowUs } from "./clock.ts";
 import { currentScope } from "./context.ts";
+import { controlFields } from "./control.ts";
 import { explain } from "./exchange.ts";
 import type { LinkSubscription } from "./nats/link.ts";
 import type { StoredMessage } from "./nats/jetstream.ts";
+import type { TaskLane } from "./nats/task-store.ts";
 import { newId, noteBadMessage } from "./runtime.ts";
 import { Handle, type HandleOwner, type TaskListener, type TaskStatus } from "./task-handle.ts";
 import { RECHECK, RETRY, envelopeBytes, finalState, readEnvelope } from "./task-message.ts";
@@ -110,7 +114,7 @@ export class TaskClient {
         details: parsed.error.issues,
       });
     }
-    const { key, priority = "normal", tenant = "default" } = options;
+    const { key, priority = "normal", tenant = DEFAULT_TENANT } = options;
     if (!Object.hasOwn(PRIORITIES, priority)) {
       throw new MeshError(
         "INVALID_INPUT",
@@ -127,6 +131,10 @@ export class TaskClient {
     }
     const due = dueAt(options);
     const own = escapeKey(tenant);
+    if (tenant !== DEFAULT_TENANT) {
+      const lane = { agent: contract.name, capability: name, priority, tenant: own };
+      await services.surely(() => this.#openLane(lane, capability), untilMs);
+    }
     const target = subjects.task(contract.name, name, priority, own, id);
     const subject =
       due === undefined ? target : subjects.task(contract.name, name, "retry", own, id);
@@ -188,6 +196,16 @@ export class TaskClient {
       for (const listener of [...listeners]) listener.unknown(error);
     }
     for (const { subscription } of this.#feeds.values()) subscription.unsubscribe();
+  }
+
+  /** A tenant has a queue of its own, so that nobody waits behind another's tasks. */
+  async #openLane(lane: TaskLane, { durable }: Capability): Promise<void> {
+    const { runtime, store } = this.#services;
+    if (!(await store.openLane(lane, resolveDurability(durable ?? true)))) return;
+    runtime.outbox.add(runtime.subjects.taskControl("lane"), {
+      ...controlFields(runtime, "lane", newId()),
+      payload: encodePayload(lane.agent),
+    });
   }
 
   #taskBytes(
@@ -290,8 +308,7 @@ export class TaskClient {
     const { subjects } = runtime;
     try {
       await this.#services.surely(
-        () =>
-          js.publish(subjects.done(id), bytes, { expect: { sequence: 0 } }),
+        () => js.publish(subjects.done(id), bytes, { expect: { sequence: 0 } }),
         nowMs() + SUBMIT_TIMEOUT_MS,
       );
     } catch (error) {

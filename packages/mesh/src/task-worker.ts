@@ -1,6 +1,14 @@
-import { MeshError, PRIORITIES, resolveDurability, type Agent, type Priority } from "@plexus/core";
+import {
+  DEFAULT_TENANT,
+  MeshError,
+  PRIORITIES,
+  resolveDurability,
+  type Agent,
+  type Priority,
+} from "@plexus/core";
 import { nowMs } from "./clock.ts";
-import { Puller, type Delivered, type Source } from "./nats/puller.ts";
+import { Puller, type Delivered } from "./nats/puller.ts";
+import { laneName } from "./nats/task-store.ts";
 import type { Served } from "./served-call.ts";
 import { TaskRun, taskId, type RunOwner } from "./task-run.ts";
 import type { TaskServices } from "./task-services.ts";
@@ -15,6 +23,7 @@ export interface TaskHost {
 }
 
 const ANNOUNCE_MS = 10; // tasks that take longer are told to have started
+const REFRESH_MS = 10_000; // lanes are announced when they are opened; this is for who has missed it
 const HAND_BACK_MS = 500; // for handlers that were canceled to come to an end
 
 /** Executes the tasks of one hosted agent: as many at a time as it has slots, and no more than that are fetched. */
@@ -26,8 +35,10 @@ export class TaskWorker implements RunOwner {
   readonly #host: TaskHost;
   readonly #durable = new Map<string, NonNullable<ReturnType<RunOwner["served"]>>>();
   readonly #beatMs: number;
+  readonly #lanes = new Set<string>();
   #puller: Puller | undefined;
   #beats: NodeJS.Timeout | undefined;
+  #refreshing: NodeJS.Timeout | undefined;
   #announcing: NodeJS.Timeout | undefined;
   #idle: (() => void) | undefined;
 
@@ -56,22 +67,32 @@ export class TaskWorker implements RunOwner {
   async open(): Promise<void> {
     const { store, runtime } = this.services;
     await store.open();
-    const sources = await Promise.all(
-      [...this.#durable].flatMap(([name, { durability }]) =>
-        Object.entries(PRIORITIES).map(async ([priority, weight]): Promise<Source> => {
-          const { ackWaitMs } = durability;
-          const consumer = await store.consumer(this.agent, name, priority as Priority, ackWaitMs);
-          return { stream: store.tasks, consumer, weight };
-        }),
-      ),
-    );
+    await this.#openLanes();
     const prefix = `${runtime.subjects.inbox(runtime.client)}.work.${this.instance}`;
-    this.#puller = new Puller(runtime.link, prefix, sources, this.#host.slots, (delivered) =>
-      this.#take(delivered),
+    this.#puller = new Puller(
+      runtime.link,
+      prefix,
+      this.#host.slots,
+      (delivered) => this.#take(delivered),
+      () => this.#reopen(),
     );
+    await this.refresh();
     this.#beats = setInterval(() => {
       for (const run of this.runs.values()) run.beat();
     }, this.#beatMs);
+    this.#refreshing = setInterval(() => void this.refresh().catch(() => undefined), REFRESH_MS);
+    this.#refreshing.unref();
+  }
+
+  /** Looks for lanes that somebody else has opened: those of tenants. */
+  async refresh(): Promise<void> {
+    const { store } = this.services;
+    for (const lane of await store.lanes(this.agent)) {
+      const consumer = laneName(lane);
+      if (this.#lanes.has(consumer) || !this.#durable.has(lane.capability)) continue;
+      this.#lanes.add(consumer);
+      this.#puller?.add({ stream: store.tasks, consumer, weight: PRIORITIES[lane.priority] });
+    }
   }
 
   served(capability: string): ReturnType<RunOwner["served"]> {
@@ -86,14 +107,9 @@ export class TaskWorker implements RunOwner {
 
   /** The connection is back: what the broker has lost is made again, then fetching goes on. */
   async restart(): Promise<void> {
-    const { store } = this.services;
-    await store.open();
-    for (const [name, { durability }] of this.#durable) {
-      for (const priority of Object.keys(PRIORITIES) as Priority[]) {
-        // oxlint-disable-next-line no-await-in-loop -- few, and the broker has just come back
-        await store.consumer(this.agent, name, priority, durability.ackWaitMs);
-      }
-    }
+    await this.services.store.open();
+    await this.#openLanes();
+    await this.refresh();
     this.#puller?.restart();
   }
 
@@ -106,7 +122,35 @@ export class TaskWorker implements RunOwner {
     for (const run of left) run.handBack(reason);
     if (left.length > 0) await this.#settled(HAND_BACK_MS);
     clearInterval(this.#beats);
+    clearInterval(this.#refreshing);
     clearTimeout(this.#announcing);
+  }
+
+  /** A consumer is gone: somebody deleted it, or the broker has lost it. */
+  #reopen(): void {
+    const { store, runtime } = this.services;
+    if (!runtime.link.connected) return;
+    store.forget();
+    void store
+      .open()
+      .then(() => this.#openLanes())
+      .catch((error: unknown) => runtime.log.warn({ err: error }, "tasks cannot be fetched"));
+  }
+
+  async #openLanes(): Promise<void> {
+    const { agent } = this;
+    const tenant = DEFAULT_TENANT;
+    for (const [capability, { durability }] of this.#durable) {
+      const own = { ...durability, tenantConcurrency: Infinity }; // nobody's tasks in particular
+      const lanes = Object.keys(PRIORITIES).map((priority) =>
+        this.services.store.openLane(
+          { agent, capability, priority: priority as Priority, tenant },
+          own,
+        ),
+      );
+      // oxlint-disable-next-line no-await-in-loop -- three at a time
+      await Promise.all(lanes);
+    }
   }
 
   #take(delivered: Delivered): void {

@@ -1,4 +1,5 @@
 import { MeshError, agent } from "@plexus/core";
+import { jetstreamManager } from "@nats-io/jetstream";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { fired, gate, metric, upTo, useMeshes } from "../../../test/support/mesh.ts";
@@ -359,6 +360,71 @@ describe("progress and effects", () => {
     };
     await host.host(Desk, handlers(run));
     expect(await client.get(Desk).run({ n: 1 })).toBe(12);
+  });
+});
+
+describe("tenants", () => {
+  const Shared = agent("shared", {
+    capabilities: {
+      run: { input: Count, output: z.number(), durable: { tenantConcurrency: 3 } },
+      free: { input: Count, output: z.number(), durable: true },
+    },
+  });
+  const nap = () => new Promise((resolve) => setTimeout(resolve, 2));
+
+  test("the many tasks of one do not delay the few of another", async () => {
+    const [host, client] = [await meshes.join(), await meshes.join()];
+    const order: string[] = [];
+    const work = async ({ n }: { n: number }) => {
+      order.push(n < 0 ? "quiet" : "noisy");
+      await nap();
+      return n;
+    };
+    await host.host(Shared, { run: work, free: work }, { taskConcurrency: 8 });
+    const noisy = await Promise.all(
+      upTo(1_000).map((n) => client.submit(Shared, "free", { n }, { tenant: "noisy one" })),
+    );
+    const ahead = order.length;
+    const quiet = await Promise.all(
+      upTo(10).map((n) => client.submit(Shared, "free", { n: -n - 1 }, { tenant: "quiet" })),
+    );
+    await Promise.all(quiet.map((task) => task.result()));
+    const last = order.lastIndexOf("quiet");
+    expect(order.slice(ahead, last).filter((who) => who === "noisy").length).toBeLessThan(300);
+    await Promise.all(noisy.map((task) => task.result()));
+  });
+
+  test("no more than a tenant's share is worked on at a time, in the whole mesh", async () => {
+    const [one, two, client] = [await meshes.join(), await meshes.join(), await meshes.join()];
+    let running = 0;
+    let most = 0;
+    const work = async ({ n }: { n: number }) => {
+      most = Math.max(most, ++running);
+      await nap();
+      running--;
+      return n;
+    };
+    await one.host(Shared, { run: work, free: work }, { taskConcurrency: 10 });
+    await two.host(Shared, { run: work, free: work }, { taskConcurrency: 10 });
+    const tasks = await Promise.all(
+      upTo(60).map((n) => client.submit(Shared, "run", { n }, { tenant: "acme" })),
+    );
+    expect(await Promise.all(tasks.map((task) => task.result()))).toEqual(upTo(60));
+    expect(most).toBe(3);
+  });
+
+  test("a consumer that somebody deleted is made again", async () => {
+    const [host, client, nats] = [await meshes.join(), await meshes.join(), await meshes.nats()];
+    await host.host(
+      Desk,
+      handlers(({ n }) => n),
+    );
+    expect(await (await client.submit(Desk, "run", { n: 1 })).result()).toBe(1);
+    const manager = await jetstreamManager(nats);
+    for await (const { name } of manager.consumers.list(`${meshes.name}-tasks`)) {
+      await manager.consumers.delete(`${meshes.name}-tasks`, name);
+    }
+    expect(await (await client.submit(Desk, "run", { n: 2 })).result()).toBe(2);
   });
 });
 

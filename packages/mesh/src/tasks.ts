@@ -10,13 +10,15 @@ import {
 } from "@plexus/core";
 import { nowMs, nowUs } from "./clock.ts";
 import { controlFields } from "./control.ts";
+import { DeadLetters } from "./dead-letters.ts";
 import type { Pending } from "./inbox.ts";
 import { JetStream } from "./nats/jetstream.ts";
 import type { LinkSubscription } from "./nats/link.ts";
 import { TaskStore } from "./nats/task-store.ts";
 import { newId, noteBadMessage, type Runtime } from "./runtime.ts";
 import { TaskClient, type SubmitOptions } from "./task-client.ts";
-import type { Handle } from "./task-handle.ts";
+import type { Handle, TaskStatus } from "./task-handle.ts";
+import { TaskList, type ListTasksOptions, type Survey } from "./task-list.ts";
 import type { RunReport } from "./task-run.ts";
 import { TaskServices } from "./task-services.ts";
 import { TaskWorker, type TaskHost } from "./task-worker.ts";
@@ -33,10 +35,12 @@ const FIND_MS = 250; // whoever works on it answers at once; silence means that 
 
 /** Durable work in one process: submitting, executing, and being asked about it. */
 export class Tasks {
+  readonly deadLetters: DeadLetters;
   readonly #runtime: Runtime;
   readonly #js: JetStream;
   readonly #services: TaskServices;
   readonly #client: TaskClient;
+  readonly #list: TaskList;
   readonly #workers = new Set<TaskWorker>();
   #control: LinkSubscription | undefined;
 
@@ -50,6 +54,8 @@ export class Tasks {
     });
     this.#services = new TaskServices(runtime, this.#js, store);
     this.#client = new TaskClient(this.#services, (id) => this.#find(id));
+    this.#list = new TaskList(this.#services);
+    this.deadLetters = new DeadLetters(this.#services, (id) => this.open(id));
   }
 
   /** Tasks being worked on, by agent. */
@@ -63,6 +69,10 @@ export class Tasks {
 
   open(id: string): Handle {
     return this.#client.open(id);
+  }
+
+  list(options: ListTasksOptions): Promise<TaskStatus[]> {
+    return this.#list.list(options);
   }
 
   /** Begins to execute the tasks of a hosted agent. Returns the function that drains them. */
@@ -149,19 +159,27 @@ export class Tasks {
       for (const worker of this.#workers) worker.runs.get(envelope.id)?.cancel(reason);
       return;
     }
+    if (envelope.name === "lane") {
+      for (const worker of this.#workers) {
+        if (worker.agent === envelope.value) void worker.refresh().catch(() => undefined);
+      }
+      return;
+    }
     if (envelope.name !== "find" || reply === undefined) return;
-    const id = envelope.value as string;
+    const id = envelope.value as string | null; // null: about all of them
     for (const worker of this.#workers) {
-      const run = worker.runs.get(id);
-      if (run === undefined) continue;
-      this.#runtime.outbox.add(reply, {
-        kind: KINDS.response,
-        id: envelope.id,
-        sender: worker.instance,
-        name: "find",
-        sentAt: nowUs(),
-        payload: encodePayload(run.report),
-      });
+      for (const run of id === null ? worker.runs.values() : [worker.runs.get(id)]) {
+        if (run === undefined) continue;
+        const report: Survey = { ...run.report, task: run.id, agent: worker.agent };
+        this.#runtime.outbox.add(reply, {
+          kind: KINDS.response,
+          id: envelope.id,
+          sender: worker.instance,
+          name: "find",
+          sentAt: nowUs(),
+          payload: encodePayload(report),
+        });
+      }
     }
   }
 }

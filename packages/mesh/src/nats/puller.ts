@@ -23,9 +23,16 @@ const POLL_MS = 30_000;
 const POLL = Buffer.from(JSON.stringify({ batch: 1, expires: POLL_MS * 1e6 }));
 const WAIT_MS = 500; // a request for many messages stays open for that long
 const MANY = 8;
+const HOLD_MS = 1_000; // before a consumer that cannot serve is asked again
 const LOOK_AGAIN_MS = 50; // at consumers that had nothing when the slots ran out
 const ALARM_MS = 2_000; // an answer that is so late does not come any more
 const NAK = Buffer.from("-NAK");
+
+interface FeedEvents {
+  take(delivered: Delivered): void;
+  answered(): void;
+  lost(): void;
+}
 
 /** One consumer and what was asked of it. */
 class Feed {
@@ -33,12 +40,13 @@ class Feed {
   readonly #link: Link;
   readonly #next: string;
   readonly #prefix: string;
-  readonly #on: { take(delivered: Delivered): void; answered(): void };
+  readonly #on: FeedEvents;
   readonly #requests: LinkSubscription;
   #poll: LinkSubscription | undefined;
   #polls = 0;
   #pollEndsMs = 0;
   #askedMs = 0;
+  #holdUntilMs = -Infinity;
   #refillAt = 0;
   /** Something came since the last request that ended. */
   #fruitful = false;
@@ -49,12 +57,7 @@ class Feed {
   /** For the smooth weighted round robin. */
   credit = 0;
 
-  constructor(
-    link: Link,
-    prefix: string,
-    { stream, consumer, weight }: Source,
-    on: { take(delivered: Delivered): void; answered(): void },
-  ) {
+  constructor(link: Link, prefix: string, { stream, consumer, weight }: Source, on: FeedEvents) {
     this.#link = link;
     this.#next = `$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`;
     this.#prefix = prefix;
@@ -91,13 +94,15 @@ class Feed {
 
   /** Has the broker send the next message that comes, one. */
   poll(): void {
-    if (this.#poll && nowMs() < this.#pollEndsMs) return;
+    const now = nowMs();
+    if (now < this.#holdUntilMs || (this.#poll && now < this.#pollEndsMs)) return;
     this.withdraw();
     const reply = `${this.#prefix}.p${this.#polls++}`;
-    this.#pollEndsMs = nowMs() + POLL_MS + ALARM_MS;
+    this.#pollEndsMs = now + POLL_MS + ALARM_MS;
     this.#poll = this.#link.subscribe(reply, (data, subject, ack, headers) => {
       this.withdraw();
       if (this.#deliver(data, subject, ack, headers)) this.warm = true;
+      else this.#look(headers);
       this.#on.answered();
     });
     this.#link.publish(this.#next, POLL, reply);
@@ -131,7 +136,15 @@ class Feed {
     if (this.asked > 0) return;
     this.#refillAt = 0;
     this.warm = this.#fruitful && headers?.code === 408; // it was not in vain, so there may be more
+    this.#look(headers);
     this.#fruitful = false;
+  }
+
+  /** Anything but "nothing there" and "time is over" says that the consumer cannot serve, or is gone. */
+  #look(headers: Headers | undefined): void {
+    if (headers?.code === 404 || headers?.code === 408) return;
+    this.#holdUntilMs = nowMs() + HOLD_MS;
+    this.#on.lost();
   }
 
   #deliver(
@@ -154,7 +167,9 @@ class Feed {
  */
 export class Puller {
   readonly #link: Link;
-  readonly #feeds: readonly Feed[];
+  readonly #prefix: string;
+  readonly #feeds: Feed[] = [];
+  readonly #on: FeedEvents;
   readonly #slots: number;
   readonly #timer: NodeJS.Timeout;
   #used = 0;
@@ -162,17 +177,21 @@ export class Puller {
   #scheduled = false;
   #stopped = false;
 
-  /** @param prefix of the reply subjects, within the client's inbox */
+  /**
+   * @param prefix of the reply subjects, within the client's inbox
+   * @param lost is called, again and again, while a consumer cannot serve or is gone
+   */
   constructor(
     link: Link,
     prefix: string,
-    sources: readonly Source[],
     slots: number,
     take: (delivered: Delivered) => void,
+    lost: () => void,
   ) {
     this.#link = link;
+    this.#prefix = prefix;
     this.#slots = slots;
-    const on = {
+    this.#on = {
       take: (delivered: Delivered): void => {
         if (this.#stopped || this.#used >= slots) {
           link.publish(delivered.ack, NAK);
@@ -182,14 +201,20 @@ export class Puller {
         take(delivered);
       },
       answered: (): void => this.#schedule(),
+      lost,
     };
-    this.#feeds = sources.map((source, i) => new Feed(link, `${prefix}.${i}`, source, on));
     this.#timer = setInterval(() => {
       const now = nowMs();
       for (const feed of this.#feeds) feed.check(now);
       this.#schedule();
     }, ALARM_MS / 2);
     this.#timer.unref();
+  }
+
+  /** Pulls from one more consumer. */
+  add(source: Source): void {
+    const prefix = `${this.#prefix}.${this.#feeds.length}`;
+    this.#feeds.push(new Feed(this.#link, prefix, source, this.#on));
     this.#schedule();
   }
 

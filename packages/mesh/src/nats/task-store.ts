@@ -1,15 +1,25 @@
-import {
-  AckPolicy,
-  DiscardPolicy,
-  RetentionPolicy,
-  type ConsumerConfig,
-} from "@nats-io/jetstream";
-import type { Priority, Subjects } from "@plexus/core";
+import { AckPolicy, DiscardPolicy, RetentionPolicy, type ConsumerConfig } from "@nats-io/jetstream";
+import { PRIORITIES, type Priority, type ResolvedDurability, type Subjects } from "@plexus/core";
 import type { JetStream, StoredMessage } from "./jetstream.ts";
 import type { Link } from "./link.ts";
 import { Streams } from "./streams.ts";
 
 const NS_PER_MS = 1_000_000;
+const SEPARATOR = "~"; // occurs in no token
+
+/** One queue among those of a capability: its tasks are taken in their order, and share its host's slots with the others. */
+export interface TaskLane {
+  readonly agent: string;
+  readonly capability: string;
+  readonly priority: Priority;
+  /** As a token: escaped. */
+  readonly tenant: string;
+}
+
+/** The name of a lane's consumer. */
+export function laneName({ agent, capability, priority, tenant }: TaskLane): string {
+  return [agent, capability, priority, tenant].join(SEPARATOR);
+}
 
 /** How long what is recorded of a task is kept. */
 export interface Retention {
@@ -51,30 +61,46 @@ export class TaskStore {
     return this.#opened;
   }
 
-  /** Makes sure that the shared consumer of one capability and priority exists, and gives its name. */
-  async consumer(
-    agent: string,
-    capability: string,
-    priority: Priority,
-    ackWaitMs: number,
-  ): Promise<string> {
-    const name = `${agent}-${capability}-${priority}`;
-    let made = this.#consumers.get(name);
-    if (made === undefined) {
-      made = this.#makeConsumer({
-        durable_name: name,
-        filter_subject: this.#subjects.task(agent, capability, priority, "*", "*"),
-        ack_policy: AckPolicy.Explicit,
-        ack_wait: ackWaitMs * NS_PER_MS,
-        max_deliver: -1, // counted by who takes it: then the reason can be told
-        max_ack_pending: -1, // bounded by the slots of the hosts
-        max_waiting: 65_536,
-      });
-      this.#consumers.set(name, made);
-      made.catch(() => this.#consumers.delete(name));
+  /** Makes sure that the shared consumer of a lane exists. False: this process knows that it does. */
+  async openLane(lane: TaskLane, durability: ResolvedDurability): Promise<boolean> {
+    const name = laneName(lane);
+    const known = this.#consumers.get(name);
+    if (known !== undefined) {
+      await known;
+      return false;
     }
+    const { agent, capability, priority, tenant } = lane;
+    const { ackWaitMs, tenantConcurrency } = durability;
+    const made = this.#makeConsumer({
+      durable_name: name,
+      filter_subject: this.#subjects.task(agent, capability, priority, tenant, "*"),
+      ack_policy: AckPolicy.Explicit,
+      ack_wait: ackWaitMs * NS_PER_MS,
+      max_deliver: -1, // counted by who takes it: then the reason can be told
+      max_ack_pending: Number.isFinite(tenantConcurrency) ? tenantConcurrency : -1,
+      max_waiting: 65_536,
+    });
+    this.#consumers.set(name, made);
+    made.catch(() => this.#consumers.delete(name));
     await made;
-    return name;
+    return true;
+  }
+
+  /** The lanes of an agent that exist, whoever made them. */
+  async lanes(agent: string): Promise<TaskLane[]> {
+    const found: TaskLane[] = [];
+    for (let offset = 0; ;) {
+      // oxlint-disable-next-line no-await-in-loop -- page by page
+      const page = await this.#js.api(`CONSUMER.NAMES.${this.tasks}`, { offset });
+      const names = (page["consumers"] ?? []) as string[];
+      for (const name of names) {
+        const [owner = "", capability = "", priority = "", tenant = ""] = name.split(SEPARATOR);
+        if (owner !== agent || !Object.hasOwn(PRIORITIES, priority)) continue;
+        found.push({ agent, capability, priority: priority as Priority, tenant });
+      }
+      offset += names.length;
+      if (names.length === 0 || offset >= (page["total"] as number)) return found;
+    }
   }
 
   /** Everything has to be made sure of again: the broker may have lost it. */
@@ -133,8 +159,11 @@ export class TaskStore {
   }
 
   async #makeConsumer(config: Partial<ConsumerConfig> & { durable_name: string }): Promise<void> {
-    const { durable_name: name, ack_wait: ackWait } = config;
+    const { durable_name: name, ack_wait, max_ack_pending } = config;
     if (await this.#streams.addConsumer(this.tasks, config)) return;
-    await this.#streams.updateConsumer(this.tasks, name, { ack_wait: ackWait! });
+    await this.#streams.updateConsumer(this.tasks, name, {
+      ack_wait: ack_wait!,
+      max_ack_pending: max_ack_pending!,
+    });
   }
 }
