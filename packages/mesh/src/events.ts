@@ -10,6 +10,7 @@ import {
   token,
   type Duration,
   type Envelope,
+  type EnvelopeFields,
   type Topic,
 } from "@plexus/core";
 import type { z } from "zod";
@@ -20,6 +21,19 @@ import { Gate, type Waiting } from "./gate.ts";
 import type { Cell, HistogramCell } from "./histogram.ts";
 import type { LinkSubscription } from "./nats/link.ts";
 import { newId, noteBadMessage, type Runtime } from "./runtime.ts";
+
+/** Options of a publication; all but `timeout` make sense for durable topics only. */
+export interface PublishOptions {
+  /**
+   * Identifies what is published: an event of the same id is stored once within the topic's `dedupe`. 1 to 255 printable
+   * ASCII characters without spaces. Default: an id of the event's own, so that a write that is repeated counts once.
+   */
+  readonly id?: string;
+  /** Decides the partition instead of the contract's `key`. */
+  readonly key?: string;
+  /** How long to try to have it stored. Default 10 s. */
+  readonly timeout?: Duration;
+}
 
 /** What a subscriber is told about an event beside its value. */
 export interface EventContext extends Context {
@@ -47,6 +61,8 @@ export interface SubscribeOptions<Parameter extends string = string> {
 
 /** A running subscription; disposing it handles what has arrived and ends it. */
 export interface Subscription extends AsyncDisposable {
+  /** Resolves when all is handled that a replay found stored when it began; at once for other subscriptions. */
+  readonly caughtUp: Promise<void>;
   /** Events handled so far. */
   readonly received: number;
   /** Events known to be lost: missing from a publisher's numbers, or dropped since the handler was slow or the end came. */
@@ -71,19 +87,11 @@ export class Publisher {
     this.#published = runtime.metrics.published.with({ topic: topic.name });
   }
 
-  publish(value: unknown): Promise<void> {
+  publish(value: unknown, options?: PublishOptions): Promise<void> {
     try {
       const { link, outbox } = this.#runtime;
-      const parsed = this.#topic.schema.safeParse(value);
-      if (!parsed.success) {
-        throw new MeshError(
-          "INVALID_INPUT",
-          `Topic ${this.#topic.name}: ${explain(parsed.error)}`,
-          {
-            details: parsed.error.issues,
-          },
-        );
-      }
+      if (options !== undefined) refuseOptions(this.#topic, options);
+      checkEvent(this.#topic, value);
       if (!link.connected) {
         this.#runtime.metrics.lost.with({ topic: this.#topic.name, reason: "not_connected" })
           .value++;
@@ -93,19 +101,9 @@ export class Publisher {
         );
       }
       const pressure = outbox.pressure();
-      const scope = currentScope();
       outbox.add(
         this.#subject(value),
-        {
-          kind: KINDS.event,
-          id: newId(),
-          sender: this.#runtime.client,
-          name: this.#topic.name,
-          sentAt: nowUs(),
-          parents: scope ? [scope.id] : undefined,
-          trace: scope?.traceparent,
-          payload: encodePayload(value),
-        },
+        eventFields(this.#runtime, this.#topic, value),
         undefined,
         true,
       );
@@ -126,6 +124,45 @@ export class Publisher {
     }
     return subject;
   }
+}
+
+/** Throws `INVALID_INPUT` for what is no event of this topic. */
+export function checkEvent(topic: Topic, value: unknown): void {
+  const parsed = topic.schema.safeParse(value);
+  if (parsed.success) return;
+  throw new MeshError("INVALID_INPUT", `Topic ${topic.name}: ${explain(parsed.error)}`, {
+    details: parsed.error.issues,
+  });
+}
+
+/** The envelope of an event that is published now. */
+export function eventFields(runtime: Runtime, topic: Topic, value: unknown): EnvelopeFields {
+  const scope = currentScope();
+  return {
+    kind: KINDS.event,
+    id: newId(),
+    sender: runtime.client,
+    name: topic.name,
+    sentAt: nowUs(),
+    parents: scope ? [scope.id] : undefined,
+    trace: scope?.traceparent,
+    payload: encodePayload(value),
+  };
+}
+
+/** The value of an event that has arrived. Throws `INVALID_INPUT`. */
+export function eventValue(topic: Topic, envelope: Envelope): unknown {
+  const parsed = topic.schema.safeParse(envelope.value);
+  if (parsed.success) return parsed.data;
+  throw new MeshError("INVALID_INPUT", `Topic ${topic.name}: ${explain(parsed.error)}`);
+}
+
+function refuseOptions({ name }: Topic, { id, key }: PublishOptions): void {
+  if (id === undefined && key === undefined) return;
+  throw new MeshError(
+    "INVALID_CONTRACT",
+    `Topic ${name} is not declared durable: nobody remembers an id, and there are no partitions.`,
+  );
 }
 
 /** An event on its way to a handler: also the context that the handler sees. */
@@ -160,11 +197,14 @@ export class Subscriber implements Subscription {
   readonly #grouped: boolean;
   readonly #prefix: number;
   readonly #numbers = new Map<string, Map<string, number>>();
+  /** Of durable topics: the last event of each publisher, as what had to be published again passes twice. */
+  readonly #latest = new Map<string, string>();
   readonly #receivedCell: Cell;
   readonly #latency: HistogramCell;
   readonly #drainTimeoutMs: number;
   readonly #onEnd: () => void;
   readonly #running = new Set<Delivery>();
+  readonly caughtUp = READY;
   #received = 0;
   #lost = 0;
   #ended: Promise<void> | undefined;
@@ -227,7 +267,7 @@ export class Subscriber implements Subscription {
   handle(delivery: Delivery): void {
     let value: unknown;
     try {
-      value = this.#parse(delivery.envelope);
+      value = eventValue(this.#topic, delivery.envelope);
     } catch (error) {
       noteBadMessage(this.#runtime, error, delivery.subject);
       this.#gate.release();
@@ -249,12 +289,6 @@ export class Subscriber implements Subscription {
     }
   }
 
-  #parse(envelope: Envelope): unknown {
-    const parsed = this.#topic.schema.safeParse(envelope.value);
-    if (parsed.success) return parsed.data;
-    throw new MeshError("INVALID_INPUT", `Topic ${this.#topic.name}: ${explain(parsed.error)}`);
-  }
-
   #done(delivery: Delivery): void {
     this.#running.delete(delivery);
     this.#gate.release();
@@ -273,10 +307,20 @@ export class Subscriber implements Subscription {
       return;
     }
     this.#latency.observe(Math.max(0, nowUs() - envelope.sentAt) / 1e6);
+    if (this.#topic.durable && this.#isRepeated(envelope)) return;
     if (!this.#grouped && envelope.seq > 0) this.#checkNumber(envelope.sender, envelope.seq);
     const subject = this.#subject.slice(this.#prefix);
     const delivery = new Delivery(this, this.#runtime, envelope, subject);
     if (!this.#gate.admit(delivery)) this.#lose(1, "slow_consumer");
+  }
+
+  /** Ids of one publisher rise, and it has one write under way at a time: what does not rise was there before. */
+  #isRepeated({ sender, id }: Envelope): boolean {
+    const latest = this.#latest.get(sender);
+    if (latest !== undefined && id <= latest) return true;
+    if (this.#latest.size > 10_000) this.#latest.clear();
+    this.#latest.set(sender, id);
+    return false;
   }
 
   /** Members of a group see a share of the numbers, so only a lone subscriber can tell what is missing. */

@@ -11,7 +11,20 @@ export type { SubmitOptions } from "./task-client.ts";
 export type { TaskEvent, TaskHandle, TaskStatus, WaitOptions } from "./task-handle.ts";
 export type { TaskOptions } from "./tasks.ts";
 export type { Handler, Handlers, HostOptions, InstanceReport } from "./host.ts";
-export type { EventContext, EventHandler, SubscribeOptions, Subscription } from "./events.ts";
+export type {
+  EventContext,
+  EventHandler,
+  PublishOptions,
+  SubscribeOptions,
+  Subscription,
+} from "./events.ts";
+export type {
+  NamedSubscribeOptions,
+  ReplayOptions,
+  StoredEventContext,
+  StoredEventHandler,
+} from "./stored-event.ts";
+export type { From, TopicInfo, TopicLag } from "./nats/topic-store.ts";
 export type { Lease, LeaseOptions } from "./lease.ts";
 export type { Leader } from "./lease-record.ts";
 export type { ElectOptions, Election, Leadership } from "./election.ts";

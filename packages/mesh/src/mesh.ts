@@ -28,6 +28,7 @@ import {
   type EventHandler,
   type SubscribeOptions,
   type Subscription,
+  type PublishOptions,
 } from "./events.ts";
 import {
   HostedAgent,
@@ -48,10 +49,12 @@ import { Link } from "./nats/link.ts";
 import { RegistryStore } from "./nats/registry-store.ts";
 import { ObservabilityServer, type HttpOptions } from "./observability.ts";
 import { Outbox } from "./outbox.ts";
+import type { TopicInfo, TopicLag } from "./nats/topic-store.ts";
 import { Registry } from "./registry.ts";
 import { noteBadMessage, type Runtime } from "./runtime.ts";
 import type { MeshStream, StreamOptions } from "./stream-call.ts";
 import { Onlookers, tap, type TappedMessage } from "./tap.ts";
+import type { NamedSubscribeOptions, ReplayOptions, StoredEventHandler } from "./stored-event.ts";
 import type { SubmitOptions } from "./task-client.ts";
 import type { TaskHandle } from "./task-handle.ts";
 import { TaskWorker } from "./task-worker.ts";
@@ -59,6 +62,8 @@ import { Tasks, type TaskOptions } from "./tasks.ts";
 import { callOnce } from "./unary-call.ts";
 import { Watchdog } from "./watchdog.ts";
 
+import type { DurablePublisher } from "./topic-publisher.ts";
+import { Topics } from "./topics.ts";
 /** Options of {@link connect}; each falls back to the environment variable named. */
 export interface ConnectOptions {
   /** NATS URLs. PLEXUS_SERVERS (comma separated), else nats://127.0.0.1:4222. */
@@ -112,8 +117,8 @@ export class Mesh implements AsyncDisposable {
   readonly #metrics: Metrics;
   readonly #directory = new Directory(nowMs);
   readonly #hosts = new Set<HostedAgent>();
-  readonly #subscribers = new Set<Subscriber>();
-  readonly #publishers = new WeakMap<Topic, Publisher>();
+  readonly #subscribers = new Set<Subscription>();
+  readonly #publishers = new WeakMap<Topic, Publisher | DurablePublisher>();
   readonly #clients = new WeakMap<Agent, Record<string, unknown>>();
   readonly #routes = new Map<string, Route>();
   readonly #http: HttpOptions | false;
@@ -130,6 +135,7 @@ export class Mesh implements AsyncDisposable {
   #hosted = 0;
   #closing: Promise<void> | undefined;
   #closed = false;
+  #topics: Topics | undefined;
 
   /** Use {@link connect}. */
   constructor(options: ConnectOptions) {
@@ -309,22 +315,46 @@ export class Mesh implements AsyncDisposable {
 
   /**
    * Publishes an event, at most once. Await it: it resolves at once while there is room, and waits for the broker when
-   * there is not. Rejects with `INVALID_INPUT`, `MESSAGE_TOO_LARGE`, `NOT_CONNECTED` or `OVERLOADED`.
+   * there is not. On a durable topic it resolves when the event is stored. Rejects with `INVALID_INPUT`,
+   * `MESSAGE_TOO_LARGE`, `NOT_CONNECTED` or `OVERLOADED`; on a durable topic also with `TIMEOUT`: it may be stored.
    */
-  publish<T extends Topic>(topic: T, value: z.input<T["schema"]>): Promise<void> {
+  publish<T extends Topic>(
+    topic: T,
+    value: z.input<T["schema"]>,
+    options?: PublishOptions,
+  ): Promise<void> {
     let publisher = this.#publishers.get(topic);
     if (publisher === undefined) {
-      publisher = new Publisher(this.#open(), topic);
+      const runtime = this.#open();
+      publisher =
+        topic.durable === undefined
+          ? new Publisher(runtime, topic)
+          : this.#storing(runtime).publisher(topic);
       this.#publishers.set(topic, publisher);
     }
-    return publisher.publish(value);
+    return publisher.publish(value, options);
   }
 
-  /** Subscribes to a topic. Resolves when the broker knows of it: everything published afterwards arrives. */
-  async subscribe<T extends Topic>(
+  /**
+   * Subscribes to a topic. Resolves when the broker knows of it: everything published afterwards arrives. With a `name`, on a
+   * durable topic, it goes on where the subscription of that name stopped; with `from` alone it reads what is stored.
+   */
+  subscribe<T extends Topic>(
+    topic: T,
+    handler: StoredEventHandler<T>,
+    options:
+      | NamedSubscribeOptions<T["parameters"][number]>
+      | ReplayOptions<T["parameters"][number]>,
+  ): Promise<Subscription>;
+  subscribe<T extends Topic>(
     topic: T,
     handler: EventHandler<T>,
-    options: SubscribeOptions<T["parameters"][number]> = {},
+    options?: SubscribeOptions<T["parameters"][number]>,
+  ): Promise<Subscription>;
+  async subscribe(
+    topic: Topic,
+    handler: StoredEventHandler<Topic> | EventHandler<Topic>,
+    options: NamedSubscribeOptions | ReplayOptions | SubscribeOptions = {},
   ): Promise<Subscription> {
     const runtime = this.#staying();
     const subscriber = new Subscriber(
@@ -352,6 +382,16 @@ export class Mesh implements AsyncDisposable {
     this.#open();
     return this.#leases!.acquire(name, options);
   }
+    if ("name" in options || "from" in options) {
+      const stored = await this.#storing(runtime).subscribe(
+        topic,
+        handler as StoredEventHandler<Topic>,
+        options,
+        (ended) => this.#subscribers.delete(ended),
+      );
+      this.#subscribers.add(stored);
+      return stored;
+    }
 
   /** Stands for election: of all processes of the mesh that do, for one name, one runs `onElected` at a time. */
   elect(name: string, options: ElectOptions): Election {
@@ -369,6 +409,21 @@ export class Mesh implements AsyncDisposable {
 
   /** Calls `listener` whenever an instance joins, changes or leaves. Returns the function that ends it. */
   watch(listener: (change: MembershipChange) => void): () => void {
+  /** The durable topics of the mesh: what is stored, and for how long. */
+  topics(): Promise<TopicInfo[]> {
+    return this.#storing(this.#open()).list();
+  }
+
+  /** The durable topic of a name, for who does not have its contract: any value is one of its events. Rejects with `NO_TOPIC`. */
+  topic(name: string): Promise<Topic> {
+    return this.#storing(this.#open()).find(name);
+  }
+
+  /** How far each named subscription of a durable topic is. Rejects with `NO_TOPIC`. */
+  async topicLag(topic: Topic | string): Promise<TopicLag[]> {
+    return this.#storing(this.#open()).lag(typeof topic === "string" ? topic : topic.name);
+  }
+
     return this.#directory.watch((change) => {
       try {
         listener(change);
@@ -466,9 +521,11 @@ export class Mesh implements AsyncDisposable {
     }
     return this.#runtime;
   }
+    await this.#topics?.settled();
 
   /** What hosts and subscribers need: a connection that is not about to close. */
   #staying(): Runtime {
+    this.#topics?.close();
     if (this.#closing) {
       throw new MeshError("NOT_CONNECTED", `This connection to mesh ${this.mesh} is closing.`);
     }
@@ -504,6 +561,10 @@ export class Mesh implements AsyncDisposable {
   #connectionLost(server: string): void {
     this.log.warn({ server }, "connection to the broker lost, reconnecting");
     this.#metrics.connected.value = 0;
+  #storing(runtime: Runtime): Topics {
+    return (this.#topics ??= new Topics(runtime));
+  }
+
     this.#runtime?.inbox.connectionLost();
     this.#tasks?.connectionLost();
   }
@@ -531,6 +592,7 @@ export class Mesh implements AsyncDisposable {
     const isEvent = subject.startsWith(runtime.subjects.event(""));
     const cell = this.#metrics.lost.with({ topic: isEvent ? "*" : "-", reason: "disconnected" });
     cell.value += envelopes;
+    this.#topics?.connectionLost();
     this.log.warn({ subject, envelopes }, "messages dropped: the broker is away");
   }
 
@@ -543,6 +605,7 @@ export class Mesh implements AsyncDisposable {
     }
     for (const cell of metrics.tasksRunning.cells) cell.cell.value = 0;
     for (const [agent, count] of this.#tasks?.running() ?? []) {
+    this.#topics?.connectionRestored();
       metrics.tasksRunning.with({ agent }).value += count;
     }
     for (const cell of metrics.instances.cells) cell.cell.value = 0;

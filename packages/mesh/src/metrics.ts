@@ -30,6 +30,8 @@ export class Metrics {
   readonly received: CellFamily;
   readonly lost: CellFamily;
   readonly handlerErrors: CellFamily;
+  readonly redelivered: CellFamily;
+  readonly givenUp: CellFamily;
   readonly retries: CellFamily;
   readonly tasks: CellFamily;
   readonly taskDuration: HistogramFamily;
@@ -134,6 +136,16 @@ export class Metrics {
     this.handlerErrors = counter("plexus_event_handler_errors_total", "Subscribers that threw", [
       "topic",
     ]);
+    this.redelivered = counter(
+      "plexus_events_redelivered_total",
+      "Stored events that were delivered here, and not for the first time",
+      ["topic", "subscription"],
+    );
+    this.givenUp = counter(
+      "plexus_events_given_up_total",
+      "Stored events that a named subscription has moved past, as they failed too often",
+      ["topic", "subscription"],
+    );
     this.retries = counter("plexus_retries_total", "Calls tried at another instance, by why", [
       "agent",
       "reason",

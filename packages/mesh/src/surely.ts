@@ -52,6 +52,16 @@ export function isPassing(error: unknown): error is MeshError {
   );
 }
 
+/** The outcome of a request, or `NOT_CONNECTED` once the connection has broken and is back: then no answer comes any more. */
+export function unlessCut<T>(runtime: Runtime, request: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const forget = runtime.whenConnected(() =>
+      reject(new MeshError("NOT_CONNECTED", "The connection broke before the broker answered.")),
+    );
+    request.finally(forget).then(resolve, reject);
+  });
+}
+
 /** Waits for `ms`, but without a connection not longer than until it is back. */
 export function untilConnected(runtime: Runtime, ms: number): Promise<void> {
   return new Promise<void>((resolve) => {

@@ -42,7 +42,7 @@ export class StandingPull {
 
   /**
    * @param inbox subject for the answers, of this pull alone
-   * @param on `failed` is told once that the consumer does not answer (any more); then {@link restart} is waited for
+   * @param on `failed` is told once that the consumer does not answer (any more); then {@link resume} is waited for
    */
   constructor(
     link: Link,
@@ -71,11 +71,16 @@ export class StandingPull {
 
   /** A message that was taken is done with. */
   release(): void {
-    this.#held--;
+    this.#held = Math.max(0, this.#held - 1);
     this.#ask();
   }
 
-  /** Asks anew: whatever was asked for has no answer. */
+  /** The consumer is there again. */
+  resume(): void {
+    if (this.#failed) this.restart();
+  }
+
+  /** After a reconnection: whatever was asked for has no answer. */
   restart(): void {
     this.#asked = 0;
     this.#failed = false;

@@ -73,7 +73,10 @@ export class Streams {
   async info(name: string, subjects?: string): Promise<StreamInfo | undefined> {
     const manager = await this.#managing();
     try {
-      return await manager.streams.info(name, subjects === undefined ? {} : { subjects_filter: subjects });
+      return await manager.streams.info(
+        name,
+        subjects === undefined ? {} : { subjects_filter: subjects },
+      );
     } catch (cause) {
       if (codeOf(cause) === STREAM_NOT_FOUND) return undefined;
       throw this.refused(`stream ${name}`, cause);

@@ -47,6 +47,7 @@ export interface TopicInfo {
   readonly firstAt: number | undefined;
   readonly lastAt: number | undefined;
   readonly keepMs: number;
+  readonly maxBytes: number | undefined;
   readonly dedupeMs: number;
   /** Consumers, those of named subscriptions and of replays that are under way. */
   readonly consumers: number;
@@ -164,13 +165,16 @@ export class TopicStore {
     return all.map((info) => ({ stream, consumer: info.name }));
   }
 
-  /** Makes a consumer that lives as long as it is read, and tells how many events it has before it. */
+  /**
+   * Makes a consumer that lives as long as it is read; tells where it begins, "new" being decided now, and how many events
+   * it has before it.
+   */
   async replay(
     topic: Topic,
     id: string,
     from: From,
     where: Readonly<Record<string, string | number | undefined>>,
-  ): Promise<ConsumerAddress & { readonly pending: number }> {
+  ): Promise<ConsumerAddress & { readonly from: From; readonly pending: number }> {
     const stream = this.stream(topic.name);
     const made = await this.#streams.addConsumer(stream, {
       name: id,
@@ -183,7 +187,9 @@ export class TopicStore {
       ...(await this.#start(stream, from)),
     });
     if (made === undefined) throw new MeshError("CONFLICT", `Replay ${id} exists.`);
-    return { stream, consumer: made.name, pending: made.num_pending };
+    const { opt_start_seq: sequence } = made.config;
+    const begins = sequence === undefined ? from : { sequence };
+    return { stream, consumer: made.name, from: begins, pending: made.num_pending };
   }
 
   async endReplay({ stream, consumer }: ConsumerAddress): Promise<void> {
@@ -269,7 +275,10 @@ export class TopicStore {
     this.#streams.demandJetStream();
     const info = await this.#streams.info(this.stream(topic), this.skipped(topic, "*"));
     if (info) return info;
-    throw new MeshError("NO_TOPIC", `There is no durable topic ${topic} in mesh ${this.#subjects.mesh}.`);
+    throw new MeshError(
+      "NO_TOPIC",
+      `There is no durable topic ${topic} in mesh ${this.#subjects.mesh}.`,
+    );
   }
 
   /** Consumers of several partitions cannot all begin with what is new, one being made after the other: a number can. */
@@ -279,7 +288,8 @@ export class TopicStore {
       return { deliver_policy: DeliverPolicy.StartTime, opt_start_time };
     }
     let opt_start_seq = 1;
-    if (from === "new") opt_start_seq = ((await this.#streams.info(stream))?.state.last_seq ?? 0) + 1;
+    if (from === "new")
+      opt_start_seq = ((await this.#streams.info(stream))?.state.last_seq ?? 0) + 1;
     else if (from !== "all") opt_start_seq = from.sequence;
     return { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq };
   }
@@ -292,7 +302,10 @@ function oneToken(topic: string): string {
 
 function demandDurable({ name, durable }: Topic): ResolvedDurableTopic {
   if (durable) return durable;
-  throw new MeshError("INVALID_CONTRACT", `Topic ${name} is not declared durable: nothing is stored.`);
+  throw new MeshError(
+    "INVALID_CONTRACT",
+    `Topic ${name} is not declared durable: nothing is stored.`,
+  );
 }
 
 function topicOf({ metadata }: { metadata?: Record<string, string> }): string | undefined {
@@ -312,6 +325,7 @@ function describeTopic({ config, state }: StreamInfo): TopicInfo {
     firstAt: events > 0 ? Date.parse(state.first_ts) : undefined,
     lastAt: events > 0 ? Date.parse(state.last_ts) : undefined,
     keepMs: config.max_age / NS_PER_MS,
+    maxBytes: config.max_bytes > 0 ? config.max_bytes : undefined,
     dedupeMs: config.duplicate_window / NS_PER_MS,
     consumers: state.consumer_count,
   };

@@ -1,0 +1,98 @@
+import { MeshError, topic, type Topic } from "@plexus/core";
+import { z } from "zod";
+import type { Subscription } from "./events.ts";
+import { JetStream } from "./nats/jetstream.ts";
+import { TopicStore, type TopicInfo, type TopicLag } from "./nats/topic-store.ts";
+import { NamedSubscriber } from "./named-subscriber.ts";
+import { Replay } from "./replay.ts";
+import type { Runtime } from "./runtime.ts";
+import type { NamedSubscribeOptions, ReplayOptions, StoredEventContext } from "./stored-event.ts";
+import { DurablePublisher } from "./topic-publisher.ts";
+import { TopicServices } from "./topic-services.ts";
+
+/** Durable topics in one process: publishing, subscribing, and being asked about them. */
+export class Topics {
+  readonly #services: TopicServices;
+  readonly #publishers = new Set<DurablePublisher>();
+  readonly #subscribers = new Set<NamedSubscriber | Replay>();
+
+  constructor(runtime: Runtime) {
+    const { link, subjects, client } = runtime;
+    const js = new JetStream(link, `${subjects.inbox(client)}.evtjs`);
+    this.#services = new TopicServices(runtime, js, new TopicStore(link, subjects));
+  }
+
+  publisher(contract: Topic): DurablePublisher {
+    const { runtime, js, store } = this.#services;
+    const publisher = new DurablePublisher(runtime, js, store, contract);
+    this.#publishers.add(publisher);
+    return publisher;
+  }
+
+  async subscribe(
+    contract: Topic,
+    handler: (value: unknown, context: StoredEventContext) => unknown,
+    options: NamedSubscribeOptions | ReplayOptions,
+    onEnd: (subscription: Subscription) => void,
+  ): Promise<Subscription> {
+    if (contract.durable === undefined) {
+      throw new MeshError(
+        "INVALID_CONTRACT",
+        `Topic ${contract.name} is not declared durable: a subscription can have no "name" and no "from".`,
+      );
+    }
+    const ended = (): void => {
+      this.#subscribers.delete(subscriber);
+      onEnd(subscriber);
+    };
+    const subscriber =
+      "name" in options
+        ? new NamedSubscriber(this.#services, contract, handler, options, ended)
+        : new Replay(this.#services, contract, handler, options, ended);
+    await subscriber.open();
+    this.#subscribers.add(subscriber);
+    return subscriber;
+  }
+
+  list(): Promise<TopicInfo[]> {
+    return this.#services.store.topics();
+  }
+
+  /** A durable topic whose contract this process does not have, as the broker describes it. */
+  async find(name: string): Promise<Topic> {
+    const { partitions, keepMs, maxBytes, dedupeMs } = await this.#services.store.topic(name);
+    return topic(name as "any", {
+      schema: z.any(),
+      durable: {
+        partitions,
+        keep: keepMs,
+        dedupe: dedupeMs,
+        ...(maxBytes === undefined ? {} : { maxBytes }),
+      },
+    });
+  }
+
+  lag(name: string): Promise<TopicLag[]> {
+    return this.#services.store.lag(name);
+  }
+
+  connectionLost(): void {
+    this.#services.js.connectionLost();
+  }
+
+  connectionRestored(): void {
+    this.#services.store.forget();
+    for (const subscriber of this.#subscribers) subscriber.restored();
+  }
+
+  /** Resolves when everything that was published is stored, or out of time. */
+  async settled(): Promise<void> {
+    await Promise.all([...this.#publishers].map((publisher) => publisher.settled()));
+  }
+
+  close(): void {
+    this.#services.close();
+    for (const publisher of this.#publishers) publisher.close();
+    this.#services.js.close();
+  }
+}
