@@ -21,7 +21,14 @@ if (values.help || ![seed, tasks, hosts].every((n) => Number.isInteger(n) && n >
   process.exitCode = values.help ? 0 : 2;
 } else {
   console.error(`chaos: seed ${seed}`);
-  const campaign = { seed, tasks, hosts, killEveryMs: 2_000, restartBroker: true };
+  const campaign = {
+    seed,
+    tasks,
+    hosts,
+    workMs: 400,
+    killEveryMs: 2_000,
+    restartBroker: true,
+  };
   const report = await runTaskCampaign(campaign, (line) => console.error(`chaos: ${line}`));
   const { lost, wrong, recorded, executions, kills, seconds, longestGapMs } = report;
   const ok = lost === 0 && wrong === 0 && recorded === tasks;

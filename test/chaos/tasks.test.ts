@@ -2,7 +2,14 @@ import { expect, test } from "vitest";
 import { runTaskCampaign } from "./tasks.ts";
 
 test("tasks survive hosts that are killed and a broker that is: none lost, none recorded twice", async () => {
-  const campaign = { seed: 1, tasks: 3_000, hosts: 3, killEveryMs: 600, restartBroker: true };
+  const campaign = {
+    seed: 1,
+    tasks: 3_000,
+    hosts: 3,
+    workMs: 20,
+    killEveryMs: 600,
+    restartBroker: true,
+  };
   const failures: string[] = [];
   const report = await runTaskCampaign(campaign, (line) => failures.push(line));
   expect(report, failures.join("\n")).toMatchObject({

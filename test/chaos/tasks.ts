@@ -19,6 +19,8 @@ export interface TaskCampaign {
   readonly seed: number;
   readonly tasks: number;
   readonly hosts: number;
+  /** A task takes up to this long. */
+  readonly workMs: number;
   /** A host is killed, and another started, at about this distance. */
   readonly killEveryMs: number;
   /** The broker is killed once, in the middle. */
@@ -125,7 +127,11 @@ async function submitAll(
   const one = async (): Promise<void> => {
     while (next < campaign.tasks) {
       const a = next++;
-      const input = { a, b: Math.floor(random() * 1_000), ms: Math.floor(random() * 20) };
+      const input = {
+        a,
+        b: Math.floor(random() * 1_000),
+        ms: Math.floor(random() * campaign.workMs),
+      };
       try {
         // oxlint-disable no-await-in-loop -- one of many that run side by side
         const task = await mesh.submit(Clerk, "add", input, { timeout: RESULT_TIMEOUT });
