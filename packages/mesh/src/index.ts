@@ -10,6 +10,11 @@ export type { Context, TaskContext } from "./context.ts";
 export type { SubmitOptions } from "./task-client.ts";
 export type { TaskEvent, TaskHandle, TaskStatus, WaitOptions } from "./task-handle.ts";
 export type { TaskOptions } from "./tasks.ts";
+export type { ListTasksOptions } from "./task-list.ts";
+export type { DeadLetters } from "./dead-letters.ts";
+export type { DeadLetter, DeadLetterReport } from "./dead-letter.ts";
+export type { ListOptions } from "./list-options.ts";
+export type { FailedAttempt } from "./task-message.ts";
 export type { Handler, Handlers, HostOptions, InstanceReport } from "./host.ts";
 export type {
   EventContext,

@@ -20,6 +20,7 @@ import {
   type ClientOptions,
 } from "./client.ts";
 import { nowMs } from "./clock.ts";
+import type { DeadLetters } from "./dead-letters.ts";
 import { Directory, type InstanceInfo, type MembershipChange } from "./directory.ts";
 import type { CallOptions, Route } from "./exchange.ts";
 import {
@@ -56,7 +57,8 @@ import type { MeshStream, StreamOptions } from "./stream-call.ts";
 import { Onlookers, tap, type TappedMessage } from "./tap.ts";
 import type { NamedSubscribeOptions, ReplayOptions, StoredEventHandler } from "./stored-event.ts";
 import type { SubmitOptions } from "./task-client.ts";
-import type { TaskHandle } from "./task-handle.ts";
+import type { TaskHandle, TaskStatus } from "./task-handle.ts";
+import type { ListTasksOptions } from "./task-list.ts";
 import { TaskWorker } from "./task-worker.ts";
 import { Tasks, type TaskOptions } from "./tasks.ts";
 import { callOnce } from "./unary-call.ts";
@@ -291,6 +293,29 @@ export class Mesh implements AsyncDisposable {
   /** A task by its id, submitted by whomever. */
   task(id: string): TaskHandle {
     return this.#working(this.#open()).open(id);
+  }
+
+  /**
+   * Submits a task by name, without its contract: whoever executes it checks the input, and nobody the result. A `tenant` must
+   * have submitted before.
+   */
+  async submitByName(
+    agent: string,
+    capability: string,
+    input: unknown,
+    options: SubmitOptions = {},
+  ): Promise<TaskHandle> {
+    return this.#working(this.#open()).submitByName(agent, capability, input, options);
+  }
+
+  /** The newest tasks: queued, worked on, and ended as far as their results are kept. Those that changed last come last. */
+  async listTasks(options: ListTasksOptions = {}): Promise<TaskStatus[]> {
+    return this.#working(this.#open()).list(options);
+  }
+
+  /** The tasks that have failed for good. */
+  get deadLetters(): DeadLetters {
+    return this.#working(this.#open()).deadLetters;
   }
 
   /** Calls a capability by name, without its contract: the host checks the input, and nobody the output. */

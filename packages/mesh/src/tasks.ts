@@ -1,13 +1,17 @@
 import {
   KINDS,
+  DEFAULT_TENANT,
   MeshError,
+  agent as makeContract,
   encodePayload,
+  escapeKey,
   readFrame,
   toMs,
   type Agent,
   type Duration,
   type Envelope,
 } from "@plexus/core";
+import { z } from "zod";
 import { nowMs, nowUs } from "./clock.ts";
 import { controlFields } from "./control.ts";
 import { DeadLetters } from "./dead-letters.ts";
@@ -64,6 +68,29 @@ export class Tasks {
   }
 
   submit(contract: Agent, name: string, input: unknown, options: SubmitOptions): Promise<Handle> {
+    return this.#client.submit(contract, name, input, options);
+  }
+
+  /** Submits without the contract. Only the contract tells how a tenant's lane is to be made, so that must exist. */
+  async submitByName(
+    agent: string,
+    name: string,
+    input: unknown,
+    options: SubmitOptions,
+  ): Promise<Handle> {
+    const spec = { input: z.unknown(), output: z.unknown(), durable: true } as const;
+    const contract = makeContract(agent, { capabilities: { [name]: spec } });
+    const { tenant = DEFAULT_TENANT, priority = "normal" } = options;
+    if (tenant !== DEFAULT_TENANT) {
+      const lane = { agent, capability: name, priority, tenant: escapeKey(tenant) };
+      await this.#services.store.open();
+      if (!(await this.#services.store.adoptLane(lane))) {
+        throw new MeshError(
+          "INVALID_INPUT",
+          `Tenant ${tenant} has no ${priority} queue for ${agent}.${name} yet: let its first task be submitted with the contract.`,
+        );
+      }
+    }
     return this.#client.submit(contract, name, input, options);
   }
 

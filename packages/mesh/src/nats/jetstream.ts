@@ -30,6 +30,8 @@ export interface StoredMessage {
 interface Waiting {
   readonly deadlineMs: number;
   readonly bytes: number;
+  /** Takes one of several answers. False: it is the last one, for {@link answer}. */
+  part?(data: Uint8Array, headers: Headers | undefined): boolean;
   answer(data: Uint8Array, headers: Headers | undefined): void;
   fail(error: MeshError): void;
 }
@@ -48,6 +50,7 @@ const MAX_IN_FLIGHT = 4_096;
 const MAX_BYTES_IN_FLIGHT = 32 * 1024 * 1024;
 const NO_MESSAGE = 10_037;
 const STREAM_NOT_FOUND = 10_059;
+const BATCH_ENDS = new Set([204, 404]); // that was all; there is nothing
 const CONFLICTS = new Set([10_071, 10_164]); // wrong last sequence, of the stream or of a subject
 const FULL = new Set([10_047, 10_077]); // no resources left; the stream's limits are reached
 
@@ -70,8 +73,9 @@ export class JetStream {
     this.#link = link;
     this.#prefix = prefix;
     this.#subscription = link.subscribe(`${prefix}.*`, (data, subject, _reply, headers) => {
-      const waiting = this.#take(subject.slice(prefix.length + 1));
-      if (waiting) waiting.answer(data, headers);
+      const id = subject.slice(prefix.length + 1);
+      if (this.#waiting.get(id)?.part?.(data, headers)) return;
+      this.#take(id)?.answer(data, headers);
     });
   }
 
@@ -153,9 +157,36 @@ export class JetStream {
     return this.#get(stream, { seq: from, next_by_subj: subject });
   }
 
-  /** Deletes what is stored on a subject, which may hold wildcards. Returns how many messages that were. */
-  async purge(stream: string, subject: string): Promise<number> {
-    const { purged } = await this.api(`STREAM.PURGE.${stream}`, { filter: subject });
+  /** Up to `count` messages on a subject, wildcards allowed, from a sequence on, as one of the stream's replicas knows them. */
+  batch(stream: string, subject: string, from: number, count: number): Promise<StoredMessage[]> {
+    const messages: StoredMessage[] = [];
+    const query = { seq: from, next_by_subj: subject, batch: count };
+    const name = `DIRECT.GET.${stream}`;
+    return new Promise((resolve, reject) => {
+      this.#send(`$JS.API.${name}`, Buffer.from(JSON.stringify(query)), undefined, {
+        deadlineMs: nowMs() + TIMEOUT_MS,
+        bytes: 0,
+        part: (data, headers) => {
+          if (headers === undefined || headers.code !== 0) return false;
+          messages.push(direct(data, headers));
+          return true;
+        },
+        answer: (_data, headers) => {
+          if (headers && BATCH_ENDS.has(headers.code)) resolve(messages);
+          else reject(apiError(name, ""));
+        },
+        fail: reject,
+      });
+    });
+  }
+
+  /**
+   * Deletes what is stored on a subject, which may hold wildcards, up to a sequence if one is given. Returns how many
+   * messages that were.
+   */
+  async purge(stream: string, subject: string, upTo?: number): Promise<number> {
+    const range = upTo === undefined ? {} : { seq: upTo + 1 };
+    const { purged } = await this.api(`STREAM.PURGE.${stream}`, { filter: subject, ...range });
     return purged as number;
   }
 
@@ -187,9 +218,12 @@ export class JetStream {
         deadlineMs: nowMs() + TIMEOUT_MS,
         bytes,
         answer: (answer) => {
-          const text = Buffer.from(answer.buffer, answer.byteOffset, answer.length).toString("latin1");
+          const text = Buffer.from(answer.buffer, answer.byteOffset, answer.length).toString(
+            "latin1",
+          );
           const at = text.indexOf('"seq":');
-          if (at > 0 && !text.includes('"error":')) resolve(Number.parseInt(text.slice(at + 6), 10));
+          if (at > 0 && !text.includes('"error":'))
+            resolve(Number.parseInt(text.slice(at + 6), 10));
           else reject(apiError(subject, text));
         },
         fail: reject,
@@ -248,6 +282,11 @@ export class JetStream {
   }
 }
 
+/** True if a request failed because there is no such stream, so nothing was ever stored in it. */
+export function isNoStream(error: unknown): boolean {
+  return error instanceof MeshError && error.details === STREAM_NOT_FOUND;
+}
+
 function unknownFate(why: string): MeshError {
   return new MeshError("TIMEOUT", `It may or may not be stored: ${why}.`);
 }
@@ -286,5 +325,15 @@ function stored({ subject, seq, hdrs, data, time }: ApiMessage): StoredMessage {
       const line = lines.find((one) => one.startsWith(`${name}:`));
       return line?.slice(name.length + 1).trim();
     },
+  };
+}
+
+function direct(data: Uint8Array, headers: Headers): StoredMessage {
+  return {
+    subject: headers.get("Nats-Subject"),
+    sequence: Number(headers.get("Nats-Sequence")),
+    data,
+    storedAt: Date.parse(headers.get("Nats-Time-Stamp")),
+    header: (name) => headers.get(name) || undefined,
   };
 }

@@ -86,6 +86,15 @@ export class TaskStore {
     return true;
   }
 
+  /** Takes a lane as it is, for who does not know what its capability demands of it. False: it does not exist. */
+  async adoptLane(lane: TaskLane): Promise<boolean> {
+    const name = laneName(lane);
+    const existing = this.#consumers.has(name) ? [lane] : await this.lanes(lane.agent);
+    if (!existing.some((one) => laneName(one) === name)) return false;
+    this.#consumers.set(name, this.#consumers.get(name) ?? Promise.resolve());
+    return true;
+  }
+
   /** The lanes of an agent that exist, whoever made them. */
   async lanes(agent: string): Promise<TaskLane[]> {
     const found: TaskLane[] = [];
