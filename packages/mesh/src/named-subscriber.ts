@@ -112,7 +112,7 @@ export class NamedSubscriber implements Subscription, LaneOwner {
   /** Begins: from then on, everything that is published arrives. */
   async open(): Promise<void> {
     const { link } = this.#runtime;
-    const addresses = await this.#make();
+    const addresses = await this.#services.atFirst(this.#topic, () => this.#make());
     const inbox = this.#services.nextInbox();
     this.#lanes = addresses.map((address, partition) => {
       const lane = new Lane(this, partition);

@@ -76,7 +76,7 @@ export class Replay implements Subscription {
   }
 
   async open(): Promise<void> {
-    await this.#begin();
+    await this.#services.atFirst(this.#topic, () => this.#begin());
     this.#timer = setInterval(() => this.#pull?.check(), 1_000);
   }
 

@@ -26,6 +26,8 @@ export class Lane {
   /** The event that has its turn, and any that came although it has not ended. */
   readonly #events: StoredEvent[] = [];
   #lastDone = 0;
+  /** Up to here all is done, whatever a broker that comes back knows of it: it may have lost the last acknowledgements. */
+  #knownDone = 0;
   /** An acknowledgement that could not be sent. */
   #unsent: string | undefined;
   #stopped = false;
@@ -44,7 +46,12 @@ export class Lane {
       return;
     }
     const running = this.#events.find((event) => event.sequence === sequence);
-    if (running || (deliveries > 1 && sequence === this.#lastDone)) {
+    if (sequence > this.#knownDone) this.#knownDone = 0; // what an operator has delivered again from now on counts
+    if (
+      running ||
+      sequence <= this.#knownDone ||
+      (deliveries > 1 && sequence === this.#lastDone)
+    ) {
       // This process was cut off, or silent for too long: it has the event already, or is done with it.
       if (running) running.adopt(delivery);
       else this.#owner.answer(ack, ACK);
@@ -92,6 +99,7 @@ export class Lane {
   restored(): void {
     if (this.#unsent !== undefined && this.#owner.answer(this.#unsent, ACK))
       this.#unsent = undefined;
+    this.#knownDone = this.#lastDone;
     this.pull?.restart();
   }
 

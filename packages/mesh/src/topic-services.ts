@@ -1,9 +1,11 @@
 import { MeshError, type Topic } from "@plexus/core";
+import { nowMs } from "./clock.ts";
 import type { JetStream } from "./nats/jetstream.ts";
 import type { TopicStore } from "./nats/topic-store.ts";
 import type { Runtime } from "./runtime.ts";
 import { surely, unlessCut, untilConnected } from "./surely.ts";
 
+const PATIENCE_MS = 10_000; // with a broker that is away when somebody subscribes
 const PAUSE_MS = 250; // before asking again a broker that has just failed
 
 /** What publishing on and subscribing to durable topics share. */
@@ -44,21 +46,35 @@ export class TopicServices {
     });
   }
 
-  /** Runs `make` until it succeeds, or is refused. Throws `CANCELED` when nobody needs it any more. */
+  /** Runs `make` until it succeeds or is refused, for 10 s at most. */
+  atFirst<T>(topic: Topic, make: () => Promise<T>): Promise<T> {
+    return surely(this.runtime, () => this.#ask(make), {
+      untilMs: nowMs() + PATIENCE_MS,
+      closed: () => this.#closed,
+      reopen: () => this.#reopen(topic),
+    });
+  }
+
+  /** The same after a failure, for as long as it takes. Throws `CANCELED` when nobody needs it any more. */
   async afterFailure<T>(topic: Topic, make: () => Promise<T>, unneeded: () => boolean): Promise<T> {
     await untilConnected(this.runtime, PAUSE_MS);
     this.store.forget(topic.name);
     const closed = (): boolean => this.#closed || unneeded();
     const attempt = async (): Promise<T> => {
       if (closed()) throw new MeshError("CANCELED", "The subscription has ended.");
-      if (this.runtime.link.connected) return unlessCut(this.runtime, make());
-      throw new MeshError("NOT_CONNECTED", "There is no broker.");
+      return this.#ask(make);
     };
     return surely(this.runtime, attempt, { closed, reopen: () => this.#reopen(topic) });
   }
 
   close(): void {
     this.#closed = true;
+  }
+
+  /** Without a connection, asking would only wait for a timeout. */
+  async #ask<T>(make: () => Promise<T>): Promise<T> {
+    if (this.runtime.link.connected) return unlessCut(this.runtime, make());
+    throw new MeshError("NOT_CONNECTED", "There is no broker.");
   }
 
   #reopen(topic: Topic): Promise<void> {
