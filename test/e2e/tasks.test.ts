@@ -46,6 +46,23 @@ test("a host that hangs loses its task; when it goes on, its result comes too la
   expect(await mesh.task(task.id).result()).toBe(other.pid);
 });
 
+test("tasks placed on an instance that is killed are taken by the others within three seconds", async () => {
+  await using victim = await startPorter();
+  const mesh = await meshes.join();
+  await mesh.waitFor(Porter);
+  const options = { placement: "leastOutstanding" } as const;
+  const tasks = await Promise.all(upTo(24).map(() => mesh.submit(Porter, "carry", 1_000, options)));
+  await victim.waitForLine(`began ${tasks[0]!.id}`);
+  await using survivor = await startPorter(); // may take so long that some have ended by then
+  await victim.kill();
+  const killed = performance.now();
+  await survivor.waitForLine(/^began /);
+  expect(performance.now() - killed).toBeLessThan(3_000);
+  const pids = await Promise.all(tasks.map((task) => task.result()));
+  expect(pids).toEqual(pids.map((pid) => (pid === victim.pid ? pid : survivor.pid)));
+  expect(pids.at(-1)).toBe(survivor.pid);
+}, 60_000);
+
 test("a task that kills every host is given up, with the reason", async () => {
   const mesh = await meshes.join();
   const task = await mesh.submit(Porter, "poison", 1);

@@ -26,7 +26,7 @@ export function sendControl(
 /** The envelope of a control message. */
 export function controlFields(
   runtime: Runtime,
-  verb: ControlVerb | "heartbeat" | "find" | "lane",
+  verb: ControlVerb | "heartbeat" | "find" | "lane" | "lost",
   id: string,
   seq = 0,
 ): EnvelopeFields {

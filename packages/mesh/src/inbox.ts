@@ -29,6 +29,7 @@ const ANSWERS = new Set<Kind>([KINDS.response, KINDS.error, KINDS.chunk, KINDS.c
 export class Inbox {
   readonly prefix: string;
   readonly #pending = new Map<string, Pending>();
+  readonly #heeded = new Map<string, number>();
   readonly #probes = new Map<string, () => void>();
   readonly #subscription: LinkSubscription;
   readonly #onBadMessage: (error: unknown) => void;
@@ -98,9 +99,20 @@ export class Inbox {
     for (const pending of this.#snapshot()) if (pending.frame === reply) pending.notDelivered();
   }
 
+  /** Somebody has left something with the instance, and wants to know if it vanishes. */
+  heed(instance: string): void {
+    this.#heeded.set(instance, (this.#heeded.get(instance) ?? 0) + 1);
+  }
+
+  unheed(instance: string): void {
+    const left = (this.#heeded.get(instance) ?? 0) - 1;
+    if (left > 0) this.#heeded.set(instance, left);
+    else this.#heeded.delete(instance);
+  }
+
   /** The instances that somebody waits for. */
   targets(): Set<string> {
-    const targets = new Set<string>();
+    const targets = new Set<string>(this.#heeded.keys());
     for (const { target } of this.#pending.values()) if (target !== undefined) targets.add(target);
     return targets;
   }

@@ -16,6 +16,7 @@ import {
   type Capability,
   type Duration,
   type Envelope,
+  type PlacementSpec,
   type Priority,
   type RetryPolicy,
 } from "@plexus/core";
@@ -29,6 +30,8 @@ import type { TaskLane } from "./nats/task-store.ts";
 import { newId, noteBadMessage } from "./runtime.ts";
 import { Handle, type HandleOwner, type TaskListener, type TaskStatus } from "./task-handle.ts";
 import { RECHECK, RETRY, envelopeBytes, finalState, readEnvelope } from "./task-message.ts";
+import type { Peer } from "./directory.ts";
+import { OWN_LANE, TaskPlacement } from "./task-placement.ts";
 import type { RunReport } from "./task-run.ts";
 import type { TaskServices } from "./task-services.ts";
 
@@ -48,6 +51,11 @@ export interface SubmitOptions {
   readonly retry?: RetryPolicy;
   /** On whose behalf; default `default`. */
   readonly tenant?: string;
+  /**
+   * Who executes it. Default `pull`: whichever instance has a free slot first. Any other chooses an instance now, by
+   * what this process knows of their load (`consistentHash`: by `key`); if it vanishes, the others take its tasks.
+   */
+  readonly placement?: "pull" | PlacementSpec;
   /** How long to try to reach the broker. Default 30 s. */
   readonly timeout?: Duration;
 }
@@ -79,6 +87,7 @@ export class TaskClient {
   readonly #services: TaskServices;
   /** Asks all processes which of them works on a task. */
   readonly #find: (id: string) => Promise<RunReport | undefined>;
+  readonly #placement: TaskPlacement;
   readonly #watched = new Map<string, Watched>();
   readonly #early = new Map<string, Envelope | undefined>();
   readonly #feeds = new Map<string, Feed>();
@@ -88,6 +97,7 @@ export class TaskClient {
   constructor(services: TaskServices, find: (id: string) => Promise<RunReport | undefined>) {
     this.#services = services;
     this.#find = find;
+    this.#placement = new TaskPlacement(services.runtime);
     this.#follow(services.runtime.client);
   }
 
@@ -130,8 +140,9 @@ export class TaskClient {
       return handle(false);
     }
     const due = dueAt(options);
-    const own = escapeKey(tenant);
-    if (tenant !== DEFAULT_TENANT) {
+    const peer = this.#place(contract, name, due, options);
+    const own = peer === undefined ? escapeKey(tenant) : `${OWN_LANE}${peer.id}`;
+    if (peer !== undefined || tenant !== DEFAULT_TENANT) {
       const lane = { agent: contract.name, capability: name, priority, tenant: own };
       await services.surely(() => this.#openLane(lane, capability), untilMs);
     }
@@ -148,6 +159,7 @@ export class TaskClient {
       headers[RETRY] = JSON.stringify(options.retry);
     }
     this.#expectEarly(id);
+    if (peer) this.#placement.add(id, peer);
     let again = key !== undefined;
     try {
       await services.surely(() => {
@@ -166,6 +178,7 @@ export class TaskClient {
             );
       }, untilMs);
     } catch (error) {
+      this.#placement.remove(id);
       if (!isMeshError(error, "CONFLICT")) throw error;
       return handle(key === undefined); // it is there already
     }
@@ -187,6 +200,7 @@ export class TaskClient {
   }
 
   close(): void {
+    this.#placement.close();
     clearInterval(this.#timer);
     const error = new MeshError(
       "CANCELED",
@@ -196,6 +210,20 @@ export class TaskClient {
       for (const listener of [...listeners]) listener.unknown(error);
     }
     for (const { subscription } of this.#feeds.values()) subscription.unsubscribe();
+  }
+
+  /** The instance to leave the task with; undefined: with all of them. What is due later is placed by who is free then. */
+  #place(
+    contract: Agent,
+    name: string,
+    due: number | undefined,
+    { placement = "pull", tenant, key }: SubmitOptions,
+  ): Peer | undefined {
+    if (placement === "pull" || due !== undefined) return undefined;
+    if (tenant !== undefined) {
+      throw new MeshError("INVALID_INPUT", "Tenants share by pulling: give tenant or placement.");
+    }
+    return this.#placement.pick(contract, name, placement, key);
   }
 
   /** A tenant has a queue of its own, so that nobody waits behind another's tasks. */
@@ -398,6 +426,7 @@ export class TaskClient {
       return;
     }
     if (kind !== KINDS.response && kind !== KINDS.error) return;
+    this.#placement.remove(id, envelope);
     if (watched) this.#end(id, watched, envelope);
     else if (this.#early.has(id)) {
       if (envelope.payload.length <= MAX_EARLY_BYTES) this.#early.set(id, envelope);

@@ -1,4 +1,5 @@
 import {
+  DEFAULT_TENANT,
   KINDS,
   MeshError,
   backoffMs,
@@ -29,12 +30,14 @@ import {
   type FailedAttempt,
   type TaskNews,
 } from "./task-message.ts";
+import { OWN_LANE } from "./task-placement.ts";
 import { TaskScope, type Execution } from "./task-scope.ts";
 import type { TaskServices } from "./task-services.ts";
 
 /** The parts of the subject that a task lies on. */
 interface Address {
   readonly capability: string;
+  readonly priority: string;
   readonly tenant: string;
   readonly id: string;
 }
@@ -44,6 +47,7 @@ export interface RunOwner {
   readonly services: TaskServices;
   readonly agent: string;
   readonly instance: string;
+  readonly runs: ReadonlyMap<string, TaskRun>;
   served(capability: string): { served: Served; durability: ResolvedDurability } | undefined;
   /** The run has let go of its task. */
   ended(run: TaskRun): void;
@@ -92,9 +96,9 @@ export class TaskRun implements Execution {
     this.#owner = owner;
     this.#delivered = delivered;
     this.instance = owner.instance;
-    const [, , , capability = "", , tenant = ""] = delivered.subject.split(".");
+    const [, , , capability = "", priority = "", tenant = ""] = delivered.subject.split(".");
     const id = taskId(delivered);
-    this.#address = { capability, tenant, id };
+    this.#address = { capability, priority, tenant, id };
     this.id = id;
     this.#recheck = delivered.deliveries > 1 || (delivered.headers?.get(RECHECK) ?? "") !== "";
   }
@@ -296,10 +300,14 @@ export class TaskRun implements Execution {
       seq: this.#attempt + 1,
     });
     const subject = runtime.subjects.task(agent, capability, "retry", tenant, id);
+    // The instance whose lane it was on may be gone by then.
+    const target = tenant.startsWith(OWN_LANE)
+      ? runtime.subjects.task(agent, capability, this.#address.priority, DEFAULT_TENANT, id)
+      : this.#delivered.subject;
     const own = this.#delivered.headers?.get(RETRY);
     const headers = {
       "Nats-Schedule": `@at ${new Date(Date.now() + delayMs).toISOString()}`,
-      "Nats-Schedule-Target": this.#delivered.subject,
+      "Nats-Schedule-Target": target,
       [HISTORY]: JSON.stringify(this.#history(error)),
       ...(own ? { [RETRY]: own } : {}),
     };
@@ -370,7 +378,11 @@ export class TaskRun implements Execution {
       .with({ agent, capability })
       .observe((nowMs() - this.startedMs) / 1_000);
     if (runtime.link.connected) {
-      runtime.outbox.add(runtime.subjects.taskEvents(client), { ...fields, payload });
+      runtime.outbox.add(runtime.subjects.taskEvents(client), {
+        ...fields,
+        payload,
+        load: this.#owner.runs.size,
+      });
     }
     this.#let(ACK);
   }

@@ -8,8 +8,9 @@ import {
 } from "@plexus/core";
 import { nowMs } from "./clock.ts";
 import { Puller, type Delivered } from "./nats/puller.ts";
-import { laneName } from "./nats/task-store.ts";
+import { laneName, type TaskLane } from "./nats/task-store.ts";
 import type { Served } from "./served-call.ts";
+import { OWN_LANE } from "./task-placement.ts";
 import { TaskRun, taskId, type RunOwner } from "./task-run.ts";
 import type { TaskServices } from "./task-services.ts";
 
@@ -24,6 +25,7 @@ export interface TaskHost {
 
 const ANNOUNCE_MS = 10; // tasks that take longer are told to have started
 const REFRESH_MS = 10_000; // lanes are announced when they are opened; this is for who has missed it
+const CLEAR_AFTER_MS = 600_000; // a submitter knows within seconds that an instance is gone
 const HAND_BACK_MS = 500; // for handlers that were canceled to come to an end
 
 /** Executes the tasks of one hosted agent: as many at a time as it has slots, and no more than that are fetched. */
@@ -36,6 +38,8 @@ export class TaskWorker implements RunOwner {
   readonly #durable = new Map<string, NonNullable<ReturnType<RunOwner["served"]>>>();
   readonly #beatMs: number;
   readonly #lanes = new Set<string>();
+  readonly #goneSince = new Map<string, number>();
+  #unwatch: (() => void) | undefined;
   #puller: Puller | undefined;
   #beats: NodeJS.Timeout | undefined;
   #refreshing: NodeJS.Timeout | undefined;
@@ -82,16 +86,46 @@ export class TaskWorker implements RunOwner {
     }, this.#beatMs);
     this.#refreshing = setInterval(() => void this.refresh().catch(() => undefined), REFRESH_MS);
     this.#refreshing.unref();
+    this.#unwatch = runtime.directory.watch(({ type, instance }) => {
+      if (type === "left" && instance.agent === this.agent) {
+        void this.refresh().catch(() => undefined);
+      }
+    });
   }
 
-  /** Looks for lanes that somebody else has opened: those of tenants. */
+  /** Looks for lanes that somebody else has opened: those of tenants, its own, and of instances that are gone. */
   async refresh(): Promise<void> {
     const { store } = this.services;
-    for (const lane of await store.lanes(this.agent)) {
+    const lanes = (await store.lanes(this.agent)).filter((lane) => this.#concerned(lane));
+    for (const lane of lanes) {
       const consumer = laneName(lane);
-      if (this.#lanes.has(consumer) || !this.#durable.has(lane.capability)) continue;
+      if (this.#lanes.has(consumer)) continue;
       this.#lanes.add(consumer);
       this.#puller?.add({ stream: store.tasks, consumer, weight: PRIORITIES[lane.priority] });
+    }
+    await this.#clearAway(lanes);
+  }
+
+  #concerned({ capability, tenant }: TaskLane): boolean {
+    if (!this.#durable.has(capability)) return false;
+    if (!tenant.startsWith(OWN_LANE)) return true;
+    const instance = tenant.slice(OWN_LANE.length);
+    return instance === this.instance || !this.services.runtime.directory.get(instance);
+  }
+
+  /** A lane whose instance has long been gone is removed once it is empty; by now nobody places anything on it. */
+  async #clearAway(lanes: readonly TaskLane[]): Promise<void> {
+    const now = nowMs();
+    for (const lane of lanes) {
+      if (!lane.tenant.startsWith(OWN_LANE) || lane.tenant === OWN_LANE + this.instance) continue;
+      const since = this.#goneSince.get(lane.tenant) ?? now;
+      this.#goneSince.set(lane.tenant, since);
+      if (now - since < CLEAR_AFTER_MS) continue;
+      const consumer = laneName(lane);
+      // oxlint-disable-next-line no-await-in-loop -- one by one, and seldom
+      if (!(await this.services.store.removeEmpty(consumer))) continue;
+      this.#puller?.remove(consumer);
+      this.#lanes.delete(consumer);
     }
   }
 
@@ -123,6 +157,7 @@ export class TaskWorker implements RunOwner {
     if (left.length > 0) await this.#settled(HAND_BACK_MS);
     clearInterval(this.#beats);
     clearInterval(this.#refreshing);
+    this.#unwatch?.();
     clearTimeout(this.#announcing);
   }
 

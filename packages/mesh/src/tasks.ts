@@ -186,6 +186,14 @@ export class Tasks {
       for (const worker of this.#workers) worker.runs.get(envelope.id)?.cancel(reason);
       return;
     }
+    if (envelope.name === "lost") {
+      const { instance } = envelope.value as { instance: string };
+      const own = [...this.#workers].some((worker) => worker.instance === instance);
+      // If it is alive after all, its next renewal brings it back.
+      if (!own) this.#runtime.directory.remove(instance);
+      for (const worker of this.#workers) void worker.refresh().catch(() => undefined);
+      return;
+    }
     if (envelope.name === "lane") {
       for (const worker of this.#workers) {
         if (worker.agent === envelope.value) void worker.refresh().catch(() => undefined);

@@ -36,6 +36,7 @@ interface FeedEvents {
 
 /** One consumer and what was asked of it. */
 class Feed {
+  readonly consumer: string;
   readonly weight: number;
   readonly #link: Link;
   readonly #next: string;
@@ -61,6 +62,7 @@ class Feed {
     this.#link = link;
     this.#next = `$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`;
     this.#prefix = prefix;
+    this.consumer = consumer;
     this.weight = weight;
     this.#on = on;
     this.#requests = link.subscribe(`${prefix}.r`, (data, subject, ack, headers) => {
@@ -173,6 +175,7 @@ export class Puller {
   readonly #slots: number;
   readonly #timer: NodeJS.Timeout;
   #used = 0;
+  #added = 0;
   #lookAgain: NodeJS.Timeout | undefined;
   #scheduled = false;
   #stopped = false;
@@ -213,9 +216,16 @@ export class Puller {
 
   /** Pulls from one more consumer. */
   add(source: Source): void {
-    const prefix = `${this.#prefix}.${this.#feeds.length}`;
+    const prefix = `${this.#prefix}.${this.#added++}`;
     this.#feeds.push(new Feed(this.#link, prefix, source, this.#on));
     this.#schedule();
+  }
+
+  /** Pulls no more from a consumer. */
+  remove(consumer: string): void {
+    const index = this.#feeds.findIndex((feed) => feed.consumer === consumer);
+    const [feed] = index < 0 ? [] : this.#feeds.splice(index, 1);
+    void feed?.stop();
   }
 
   /** Slots in use. */

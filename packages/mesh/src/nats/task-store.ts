@@ -112,6 +112,15 @@ export class TaskStore {
     }
   }
 
+  /** Removes a lane's consumer if nothing waits on it and nobody works on anything of it. */
+  async removeEmpty(consumer: string): Promise<boolean> {
+    const info = await this.#js.api(`CONSUMER.INFO.${this.tasks}.${consumer}`, {});
+    if (info["num_pending"] !== 0 || info["num_ack_pending"] !== 0) return false;
+    await this.#js.api(`CONSUMER.DELETE.${this.tasks}.${consumer}`, {});
+    this.#consumers.delete(consumer);
+    return true;
+  }
+
   /** Everything has to be made sure of again: the broker may have lost it. */
   forget(): void {
     this.#opened = undefined;

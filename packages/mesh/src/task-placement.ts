@@ -1,0 +1,100 @@
+import {
+  KINDS,
+  createPlacement,
+  encodePayload,
+  type Agent,
+  type Envelope,
+  type Placement,
+  type PlacementSpec,
+} from "@plexus/core";
+import { nowMs } from "./clock.ts";
+import { controlFields } from "./control.ts";
+import type { Peer } from "./directory.ts";
+import { newId, type Runtime } from "./runtime.ts";
+
+interface Placed {
+  readonly peer: Peer;
+  readonly sentMs: number;
+}
+
+const MAX_PLACED = 65_536; // beyond, the oldest counts as done
+
+/** What an instance's own lane is called in the place of a tenant; no escaped tenant contains an `@`. */
+export const OWN_LANE = "@";
+
+/**
+ * Places tasks on instances, for who does not leave it to them to pull: keeps count of what each has and how fast it
+ * answers. When one is gone, its hosts are told, who then take what lies on its lane.
+ */
+export class TaskPlacement {
+  readonly #runtime: Runtime;
+  readonly #placements = new Map<string, Placement>();
+  readonly #placed = new Map<string, Placed>();
+  readonly #stop: () => void;
+
+  constructor(runtime: Runtime) {
+    this.#runtime = runtime;
+    this.#stop = runtime.directory.watch(({ type, instance }) => {
+      if (type === "left") this.#gone(instance.agent, instance.instance);
+    });
+  }
+
+  /** Chooses an instance; undefined: there is none, so the task goes where any of them pulls. */
+  pick(
+    contract: Agent,
+    capability: string,
+    spec: PlacementSpec,
+    key: string | undefined,
+  ): Peer | undefined {
+    const candidates = this.#runtime.directory.candidates(contract.name, capability);
+    if (candidates.length === 0) return undefined;
+    const name = `${contract.name}.${capability}.${JSON.stringify(spec)}`;
+    let placement = this.#placements.get(name);
+    if (placement === undefined) {
+      placement = createPlacement(spec);
+      this.#placements.set(name, placement);
+    }
+    return placement.pick(candidates, key, Math.random) as Peer;
+  }
+
+  /** The task lies on the instance's lane. */
+  add(id: string, peer: Peer): void {
+    if (this.#placed.size >= MAX_PLACED) {
+      const [oldest] = this.#placed.keys();
+      if (oldest !== undefined) this.remove(oldest);
+    }
+    this.#placed.set(id, { peer, sentMs: nowMs() });
+    peer.outstanding++;
+    this.#runtime.inbox.heed(peer.id);
+  }
+
+  /** The task has ended, or is not there. */
+  remove(id: string, result?: Envelope): void {
+    const placed = this.#placed.get(id);
+    if (placed === undefined) return;
+    this.#placed.delete(id);
+    const { peer, sentMs } = placed;
+    peer.outstanding--;
+    this.#runtime.inbox.unheed(peer.id);
+    const now = nowMs();
+    if (result) peer.observe(now - sentMs, Math.max(result.load, peer.outstanding), now);
+  }
+
+  close(): void {
+    this.#stop();
+    for (const id of [...this.#placed.keys()]) this.remove(id);
+  }
+
+  #gone(agent: string, instance: string): void {
+    const lost = [...this.#placed].filter(([, { peer }]) => peer.id === instance);
+    if (lost.length === 0) return;
+    for (const [id] of lost) this.remove(id);
+    const { outbox, subjects, link } = this.#runtime;
+    if (!link.connected) return;
+    outbox.add(subjects.taskControl("lost"), {
+      ...controlFields(this.#runtime, "lost", newId()),
+      kind: KINDS.control,
+      payload: encodePayload({ agent, instance }),
+    });
+  }
+}
