@@ -15,12 +15,14 @@ export async function takeSeat(mesh: Mesh, seat: Seat): Promise<AsyncDisposable>
   const station = new Station(mesh, seat, report);
   const open = await loadRole(seat.role);
   const part = open(station);
+  const { promise: hosting, resolve: isHosted } = Promise.withResolvers<void>();
   // Bars begin traces of their own: a feed does not run within the command that started it.
   const outside = AsyncLocalStorage.snapshot();
 
   async function obey(command: Command): Promise<void> {
     switch (command.kind) {
       case "prepare":
+        await hosting; // the desk may find this instance, and command it, before `host` has returned
         await part.prepare(command.plan);
         station.enter("ready");
         return;
@@ -41,6 +43,7 @@ export async function takeSeat(mesh: Mesh, seat: Seat): Promise<AsyncDisposable>
     obey(command).catch((error: unknown) => station.fail(error)),
   );
   const hosted = await part.host();
+  isHosted();
   const timer = setInterval(report, STATUS_EVERY_MS);
   report();
   return {
