@@ -55,3 +55,13 @@ test("a folder that goes away does no harm", async () => {
   write("a.ts");
   await vi.waitFor(() => expect(seen.flat()).toContain("a.ts"), 3_000);
 });
+
+test("a folder that goes away and comes back is watched again, with what is in it", async () => {
+  rmSync(join(folder, "deep"), { recursive: true });
+  await sleep(300);
+  mkdirSync(join(folder, "deep", "er"), { recursive: true });
+  await sleep(100);
+  seen.length = 0;
+  write("deep/er/b.ts");
+  await vi.waitFor(() => expect(seen.flat()).toContain("deep/er/b.ts"), 3_000);
+});

@@ -1,5 +1,5 @@
 import { readdirSync, statSync, watch, type FSWatcher } from "node:fs";
-import { extname, join } from "node:path";
+import { extname, join, sep } from "node:path";
 
 const QUIET_MS = 150;
 const SOURCES = new Set([".ts", ".mts", ".cts", ".js", ".mjs", ".cjs", ".json"]);
@@ -25,21 +25,25 @@ export function watchFolder(
   };
   const notice = (path: string): void => {
     if (isFolder(path)) follow(path);
+    else forget(path); // if it was one, a new folder of that name needs a new watcher
     if (!SOURCES.has(extname(path))) return;
     files.add(path);
     clearTimeout(quiet);
     quiet = setTimeout(tell, QUIET_MS);
+  };
+  const forget = (path: string): void => {
+    for (const [folder, watcher] of watchers) {
+      if (folder !== path && !folder.startsWith(path + sep)) continue;
+      watcher.close();
+      watchers.delete(folder);
+    }
   };
   const follow = (path: string): void => {
     if (watchers.has(path)) return;
     const watcher = watch(path, (_type, name) => {
       if (name !== null && isWatched(name)) notice(join(path, name));
     });
-    const end = (): void => {
-      watcher.close();
-      watchers.delete(path);
-    };
-    watcher.on("error", end); // the folder is gone
+    watcher.on("error", () => forget(path)); // the folder is gone
     watchers.set(path, watcher);
     for (const entry of readdirSync(path, { withFileTypes: true })) {
       if (entry.isDirectory() && isWatched(entry.name)) follow(join(path, entry.name));
