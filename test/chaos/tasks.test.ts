@@ -10,9 +10,8 @@ test("tasks survive hosts that are killed and a broker that is: none lost, none 
     killEveryMs: 600,
     restartBroker: true,
   };
-  const failures: string[] = [];
-  const report = await runTaskCampaign(campaign, (line) => failures.push(line));
-  expect(report, failures.join("\n")).toMatchObject({
+  const report = await runTaskCampaign(campaign, (line) => console.log(line));
+  expect(report).toMatchObject({
     submitted: 3_000,
     recorded: 3_000,
     lost: 0,

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { connect } from "@plexus/mesh";
 import { startCluster, type NodeProcess } from "@plexus/testing";
 import { expect, test } from "vitest";
-import { meshName, silent, upTo, useMeshes } from "../support/mesh.ts";
+import { inTurn, meshName, silent, upTo, useMeshes } from "../support/mesh.ts";
 import { startAgent } from "../support/workers.ts";
 import { Porter } from "./agents/contracts.ts";
 
@@ -66,14 +66,14 @@ test("tasks placed on an instance that is killed are taken by the others within 
 test("a task that kills every host is given up, with the reason", async () => {
   const mesh = await meshes.join();
   const task = await mesh.submit(Porter, "poison", 1);
-  const settled = task.result().catch((error: unknown) => error);
-  for (const deadly of [true, true, false]) {
-    // oxlint-disable no-await-in-loop -- one host after the other falls for it
-    await using porter = await startPorter();
-    if (deadly) await porter.exited;
-    else expect(await settled).toMatchObject({ code: "AGENT_LOST" });
-    // oxlint-enable no-await-in-loop
-  }
+  const failure = task.result().catch((error: unknown) => error);
+  await inTurn([1, 2], async () => {
+    await using victim = await startPorter();
+    await victim.exited;
+  });
+  await using survivor = await startPorter();
+  expect(await failure).toMatchObject({ code: "AGENT_LOST" });
+  expect(survivor.stderr()).toBe("");
   expect(await task.status()).toMatchObject({ state: "failed" });
 });
 

@@ -128,7 +128,7 @@ export class TaskClient {
     if (!Object.hasOwn(PRIORITIES, priority)) {
       throw new MeshError(
         "INVALID_INPUT",
-        `There is no priority ${String(priority)}; use high, normal or low.`,
+        `There is no priority ${priority as string}; use high, normal or low.`,
       );
     }
     const id = key === undefined ? newId() : keyedId(contract.name, name, key);
@@ -207,7 +207,7 @@ export class TaskClient {
       "This connection to the mesh is closing; the task goes on.",
     );
     for (const { listeners } of this.#watched.values()) {
-      for (const listener of [...listeners]) listener.unknown(error);
+      for (const listener of listeners) listener.unknown(error);
     }
     for (const { subscription } of this.#feeds.values()) subscription.unsubscribe();
   }
@@ -371,16 +371,10 @@ export class TaskClient {
     }
     watched.listeners.add(listener);
     this.#timer ??= setInterval(() => this.#sweep(), SWEEP_MS).unref();
-    let release = (): void => {};
-    if (!early) {
-      void this.#followOwner(id).then((done) => {
-        if (watched.listeners.has(listener)) release = done;
-        else done();
-      });
-    }
+    const following = early ? undefined : this.#followOwner(id);
     return () => {
       watched.listeners.delete(listener);
-      release();
+      void this.#unfollow(following);
       if (watched.listeners.size === 0 && this.#watched.get(id) === watched)
         this.#watched.delete(id);
     };
@@ -398,6 +392,11 @@ export class TaskClient {
       feed.subscription.unsubscribe();
       this.#feeds.delete(sender);
     };
+  }
+
+  async #unfollow(following: Promise<() => void> | undefined): Promise<void> {
+    const release = await following;
+    release?.();
   }
 
   #follow(client: string): Feed {
@@ -436,7 +435,7 @@ export class TaskClient {
 
   #end(id: string, watched: Watched, result: Envelope): void {
     this.#watched.delete(id);
-    for (const listener of [...watched.listeners]) listener.ended(result);
+    for (const listener of watched.listeners) listener.ended(result);
   }
 
   #expectEarly(id: string): void {
@@ -475,7 +474,7 @@ export class TaskClient {
       watched.misses = (await store.queued(id)) ? 0 : watched.misses + 1;
       if (watched.misses >= MAX_MISSES) {
         this.#watched.delete(id);
-        for (const listener of [...watched.listeners]) listener.unknown(noTask(id));
+        for (const listener of watched.listeners) listener.unknown(noTask(id));
         return;
       }
     } catch {

@@ -126,7 +126,7 @@ export class Handle implements TaskHandle {
             if (result.kind === KINDS.error) reject(fromWireError(result.value));
             else resolve(this.#owner.parse(result.value));
           } catch (error) {
-            reject(error as Error);
+            reject(error);
           }
         },
         unknown: reject,
@@ -212,7 +212,7 @@ export class Handle implements TaskHandle {
     const stop = this.#owner.listen(
       this.id,
       {
-        news: listener.news,
+        news: (envelope) => listener.news(envelope),
         ended: (result) => {
           end();
           listener.ended(result);
@@ -229,8 +229,8 @@ export class Handle implements TaskHandle {
 
 function newsEvent(envelope: Envelope): TaskEvent {
   const about = { attempt: envelope.seq, instance: envelope.sender };
-  const details = (envelope.value ?? {}) as object;
-  return { type: envelope.name as TaskNews, ...about, ...details } as TaskEvent;
+  const details: unknown = envelope.value ?? {};
+  return { type: envelope.name as TaskNews, ...about, ...(details as object) } as TaskEvent;
 }
 
 function endEvent(result: Envelope, state: TaskState): TaskEvent {

@@ -82,7 +82,7 @@ export class TaskPlacement {
 
   close(): void {
     this.#stop();
-    for (const id of [...this.#placed.keys()]) this.remove(id);
+    for (const id of this.#placed.keys()) this.remove(id);
   }
 
   #gone(agent: string, instance: string): void {

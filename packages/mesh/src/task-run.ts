@@ -330,11 +330,12 @@ export class TaskRun implements Execution {
       [ORIGIN]: this.#delivered.subject,
     };
     const subject = runtime.subjects.dead(agent, capability, id);
-    await services
-      .surely(() => js.publish(subject, this.#delivered.data, { headers, expect: { sequence: 0 } }))
-      .catch((failure: unknown) => {
-        if (!isMeshError(failure, "CONFLICT")) throw failure; // it is there already
-      });
+    const { data } = this.#delivered;
+    try {
+      await services.surely(() => js.publish(subject, data, { headers, expect: { sequence: 0 } }));
+    } catch (failure) {
+      if (!isMeshError(failure, "CONFLICT")) throw failure; // it is there already
+    }
     runtime.metrics.deadLetters.with({ agent, capability, reason: error.code }).value++;
     await this.#record({ error });
   }
@@ -439,21 +440,15 @@ export function taskId({ subject }: Delivered): string {
 }
 
 /** Ends with the result, or with the reason once the scope is canceled. */
-function orCanceled(scope: TaskScope, result: PromiseLike<unknown>): Promise<unknown> {
-  return new Promise((resolve, reject) => {
-    if (scope.canceled) reject(scope.canceled);
-    const stop = scope.onCancel(reject);
-    result.then(
-      (value) => {
-        stop();
-        resolve(value);
-      },
-      (error: unknown) => {
-        stop();
-        reject(error as Error);
-      },
-    );
-  });
+async function orCanceled(scope: TaskScope, result: PromiseLike<unknown>): Promise<unknown> {
+  const { promise: canceled, reject } = Promise.withResolvers<never>();
+  if (scope.canceled) reject(scope.canceled);
+  const stop = scope.onCancel(reject);
+  try {
+    return await Promise.race([result, canceled]);
+  } finally {
+    stop();
+  }
 }
 
 function oneLine(text: string): string {

@@ -26,6 +26,7 @@ const Desk = agent("desk", {
 type Run = (input: { n: number }, context: TaskContext) => number | Promise<number>;
 
 const handlers = (run: Run) => ({ run, hang: () => new Promise<number>(() => {}), call: () => 0 });
+const nap = () => new Promise((resolve) => setTimeout(resolve, 2));
 const failing = (retryable: boolean) => (): never => {
   throw new MeshError("CONFLICT", "no luck", { retryable });
 };
@@ -163,11 +164,10 @@ describe("a key", () => {
 describe("a failed attempt", () => {
   test("is repeated when its error is retryable, and its history told", async () => {
     const [host, client] = [await meshes.join(), await meshes.join()];
-    const run: Run = ({ n }, context) => {
-      if (context.attempt < 3) return failing(true)();
-      return n + context.attempt;
-    };
-    await host.host(Desk, handlers(run));
+    await host.host(
+      Desk,
+      handlers(({ n }, { attempt }) => (attempt < 3 ? failing(true)() : n + attempt)),
+    );
     const task = await client.submit(Desk, "run", { n: 10 });
     const seen: TaskEvent[] = [];
     for await (const event of task.events()) seen.push(event);
@@ -354,11 +354,13 @@ describe("progress and effects", () => {
 
   test("a direct call of a durable capability is a first and only attempt", async () => {
     const [host, client] = [await meshes.join(), await meshes.join()];
-    const run: Run = async ({ n }, context) => {
-      context.progress(0.5);
-      return n + context.attempt + (await context.effect("add", () => 10));
-    };
-    await host.host(Desk, handlers(run));
+    await host.host(
+      Desk,
+      handlers(async ({ n }, context) => {
+        context.progress(0.5);
+        return n + context.attempt + (await context.effect("add", () => 10));
+      }),
+    );
     expect(await client.get(Desk).run({ n: 1 })).toBe(12);
   });
 });
@@ -370,8 +372,6 @@ describe("tenants", () => {
       free: { input: Count, output: z.number(), durable: true },
     },
   });
-  const nap = () => new Promise((resolve) => setTimeout(resolve, 2));
-
   test("the many tasks of one do not delay the few of another", async () => {
     const [host, client] = [await meshes.join(), await meshes.join()];
     const order: string[] = [];

@@ -23,6 +23,8 @@ interface Bull {
   ) => { waitUntilReady(): Promise<unknown> };
 }
 
+const work = async ({ data }: Job): Promise<number> => data.seq;
+
 export async function open(place: QueuePlace): Promise<Queue> {
   if (place.redis === undefined) throw new Error("BullMQ needs a Redis");
   const require = createRequire(new URL("../peers/package.json", import.meta.url));
@@ -34,7 +36,6 @@ export async function open(place: QueuePlace): Promise<Queue> {
 
   return {
     async work(name) {
-      const work = async ({ data }: Job): Promise<number> => data.seq;
       await new bull.Worker(name, work, { ...options, concurrency: SLOTS }).waitUntilReady();
     },
 

@@ -278,7 +278,7 @@ export class JetStream {
   }
 
   #failAll(why: string): void {
-    for (const id of [...this.#waiting.keys()]) this.#take(id)?.fail(unknownFate(why));
+    for (const id of this.#waiting.keys()) this.#take(id)?.fail(unknownFate(why));
   }
 }
 
