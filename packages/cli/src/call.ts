@@ -1,10 +1,8 @@
-import { readFile } from "node:fs/promises";
-import { text } from "node:stream/consumers";
 import type { CallOptions, Mesh } from "@plexus/mesh";
 import type { Command } from "commander";
-import { UsageError } from "./exit-codes.ts";
 import { meshCommand, nameArgument, withMesh, type MeshOptions } from "./mesh-options.ts";
 import { print, printJson, toText } from "./output.ts";
+import { readInput } from "./read-input.ts";
 
 interface CallCommandOptions extends MeshOptions {
   readonly key?: string;
@@ -75,21 +73,4 @@ async function stream(
   // A handler that returns nothing answers with the chunks joined: these have been shown.
   if (result !== undefined && result !== null && result !== written)
     print(`result: ${toText(result)}`);
-}
-
-async function readInput(argument: string | undefined): Promise<unknown> {
-  if (argument === undefined) return undefined;
-  let json = argument;
-  if (argument === "-") json = await text(process.stdin);
-  else if (argument.startsWith("@")) {
-    json = await readFile(argument.slice(1), "utf8").catch((error: Error) => {
-      throw new UsageError(`The input file cannot be read: ${error.message}.`);
-    });
-  }
-  try {
-    return JSON.parse(json) as unknown;
-  } catch (error) {
-    const why = (error as Error).message;
-    throw new UsageError(`The input is no JSON (${why}). Text is JSON in double quotes: '"text"'.`);
-  }
 }

@@ -17,7 +17,6 @@ export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 const EXIT_OF: Record<ErrorCode, ExitCode> = {
   NO_AGENT: EXIT.notFound,
   NO_CAPABILITY: EXIT.notFound,
-  NO_TOPIC: EXIT.notFound,
   NO_TASK: EXIT.notFound,
   NO_TOPIC: EXIT.notFound,
   NOT_CONNECTED: EXIT.unavailable,

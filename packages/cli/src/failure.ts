@@ -5,6 +5,7 @@ import { note, printJson } from "./output.ts";
 const REMEDIES: Partial<Record<ErrorCode, string>> = {
   NO_AGENT: "`plexus agents ls` shows who is there.",
   NO_CAPABILITY: "`plexus agents inspect <agent>` shows what it offers.",
+  NO_TASK: "`plexus task ls` and `plexus dlq ls` show what there is.",
   NO_TOPIC: "`plexus topic ls` shows what there is.",
   INVALID_INPUT: "`plexus agents inspect <agent>` shows what it takes.",
   UNAUTHORIZED: "Put credentials into --server: nats://user:password@host:4222.",

@@ -39,7 +39,7 @@ export function meshCommand(name: string, description: string): Command {
 }
 
 /** The text of a duration option. */
-function durationArgument(text: string): Duration {
+export function durationArgument(text: string): Duration {
   const duration = (/^\d+$/.test(text) ? Number(text) : text) as Duration;
   try {
     toMs(duration);

@@ -11,6 +11,8 @@ const COMMANDS: Record<string, () => Promise<Command>> = {
   agents: async () => (await import("./agents.ts")).agentsCommand(),
   call: async () => (await import("./call.ts")).callCommand(),
   tail: async () => (await import("./tail.ts")).tailCommand(),
+  task: async () => (await import("./task.ts")).taskCommand(),
+  dlq: async () => (await import("./dlq.ts")).dlqCommand(),
   topic: async () => (await import("./topic.ts")).topicCommand(),
   doctor: async () => (await import("./doctor.ts")).doctorCommand(),
 };

@@ -1,4 +1,4 @@
-import { unescapeKey, type Envelope } from "@plexus/core";
+import { DEFAULT_TENANT, unescapeKey, type Envelope } from "@plexus/core";
 import type { StoredMessage } from "./nats/jetstream.ts";
 import {
   HISTORY,
@@ -11,6 +11,7 @@ import {
   readEnvelope,
   type FailedAttempt,
 } from "./task-message.ts";
+import { OWN_LANE } from "./task-placement.ts";
 
 /** A task that has failed for good. */
 export interface DeadLetter {
@@ -39,7 +40,7 @@ export interface DeadLetterReport extends DeadLetter {
   readonly client?: string;
   /** Milliseconds since the epoch. */
   readonly submittedAt?: number;
-  /** The subject it was queued on, and will be queued on again. */
+  /** The subject on which it will be queued again. */
   readonly subject: string;
   /** Its bytes, as they were queued. */
   readonly data: Uint8Array;
@@ -75,9 +76,11 @@ export function describeLetter(message: StoredMessage): DeadLetterReport {
   };
 }
 
-/** The subject that the task was queued on. */
+/** The subject that the task goes back to: the one it was queued on, unless that was the lane of one instance alone. */
 export function originOf(message: StoredMessage): string {
-  return message.header(ORIGIN) ?? "";
+  const parts = (message.header(ORIGIN) ?? "").split(".");
+  if (parts[5]?.startsWith(OWN_LANE)) parts[5] = DEFAULT_TENANT; // the instance may be gone, and its lane with it
+  return parts.join(".");
 }
 
 function contents(

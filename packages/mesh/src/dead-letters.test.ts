@@ -298,6 +298,21 @@ describe("a retry", () => {
     expect(await client.task(id).result()).toBe(5);
   });
 
+  test("of a task that was placed on an instance goes to all of them", async () => {
+    const [host, client] = [await meshes.join(), await meshes.join()];
+    const hosted = await host.host(Desk, handlers(failing));
+    await client.waitFor(Desk);
+    const { id } = await client.submit(Desk, "run", { n: 6 }, { placement: "leastOutstanding" });
+    await expect(client.task(id).result()).rejects.toMatchObject({ code: "CONFLICT" });
+    await hosted.drain();
+    expect(await client.deadLetters.get(id)).toMatchObject({ tenant: "default", input: { n: 6 } });
+    await host.host(
+      Desk,
+      handlers(({ n }) => n),
+    );
+    expect(await (await client.deadLetters.retry(id)).result({ timeout: "10s" })).toBe(6);
+  });
+
   test("ignores a deadline that has passed, and keeps the task's priority and tenant", async () => {
     const client = await meshes.join();
     const options = { deadline: 30, priority: "low", tenant: "a b" } as const;
