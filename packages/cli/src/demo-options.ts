@@ -8,8 +8,8 @@ export interface DemoOptions {
   readonly seconds?: number;
   readonly symbols?: number;
   readonly seed: number;
-  readonly replicas: Partial<Record<Role, number>>;
-  readonly json: boolean;
+  readonly replicas?: Partial<Record<Role, number>>;
+  readonly json?: true;
   /** A broker that runs already; otherwise the demo brings its own. */
   readonly server?: string;
 }
@@ -30,7 +30,7 @@ export function runPlan(options: DemoOptions, realBars: number): RunPlan {
     seed,
     rate,
     bars: symbols === 0 ? Math.min(bars, realBars) : bars,
-    replicas: options.replicas,
+    ...(options.replicas === undefined ? {} : { replicas: options.replicas }),
   });
 }
 

@@ -1,5 +1,4 @@
-import { connect } from "@plexus/mesh";
-import { Desk, feedSchedule, loadDataset } from "@plexus/trading";
+import { Desk, feedSchedule, loadDataset, Role } from "@plexus/trading";
 import { Command } from "commander";
 import { demoBroker } from "./demo-broker.ts";
 import {
@@ -15,6 +14,7 @@ import { reportJson, reportText } from "./demo-report.ts";
 import { demoView } from "./demo-view.ts";
 import { EXIT, type ExitCode } from "./exit-codes.ts";
 import { interruptible } from "./interrupt.ts";
+import { joinMesh } from "./mesh-options.ts";
 import { printJson } from "./output.ts";
 
 /** `plexus demo`. Exit code 1 when anything was lost or a process died. */
@@ -29,9 +29,14 @@ export function demoCommand(): Command {
       symbolCount,
     )
     .option("--seed <n>", "seed of the synthetic symbols", wholeNumber, 1)
-    .option("--replicas <role=n>", "processes of a role, repeatable", replicaCount, {})
+    .option(
+      "--replicas <role=n>",
+      "processes of a role, repeatable; default 1 of each",
+      replicaCount,
+    )
     .option("--server <url>", "a running NATS server; default: an embedded one")
-    .option("--json", "end with one line of JSON; progress goes to stderr", false)
+    .option("--json", "end with one line of JSON; progress goes to stderr")
+    .addHelpText("after", `\nRoles: ${Role.options.join(", ")}.`)
     .action(async (options: DemoOptions) => {
       process.exitCode = await interruptible((stop) => runDemo(options, stop));
     });
@@ -43,7 +48,7 @@ async function runDemo(options: DemoOptions, stop: AbortSignal): Promise<ExitCod
   const out = options.json ? process.stderr : process.stdout;
   const view = demoView(out, plan);
   await using broker = await demoBroker(options.server);
-  await using mesh = await connect({ servers: broker.url, mesh: broker.mesh, name: "desk" });
+  await using mesh = await joinMesh({ server: broker.url, mesh: broker.mesh });
   await using desk = await Desk.open(mesh, plan);
   view.say(
     `Plexus trading demo: ${desk.seatNames.length} agent processes, nats-server ${broker.version} at ${broker.url}, mesh ${broker.mesh}`,
@@ -58,7 +63,7 @@ async function runDemo(options: DemoOptions, stop: AbortSignal): Promise<ExitCod
     PLEXUS_MESH: broker.mesh,
   });
   const drawing = setInterval(() => view.show(desk.progress()), view.everyMs);
-  const outcome = await desk.run(stop, processes.died).finally(() => {
+  const outcome = await desk.run(stop, Promise.race([processes.died, broker.died])).finally(() => {
     clearInterval(drawing);
     view.close();
   });

@@ -32,10 +32,10 @@ export function watchFolder(
     quiet = setTimeout(tell, QUIET_MS);
   };
   const forget = (path: string): void => {
-    for (const [folder, watcher] of watchers) {
-      if (folder !== path && !folder.startsWith(path + sep)) continue;
+    for (const [watched, watcher] of watchers) {
+      if (watched !== path && !watched.startsWith(path + sep)) continue;
       watcher.close();
-      watchers.delete(folder);
+      watchers.delete(watched);
     }
   };
   const follow = (path: string): void => {
