@@ -3,7 +3,16 @@ import type { Command } from "commander";
 import { meshCommand, withMesh, type MeshOptions } from "./mesh-options.ts";
 import { paint, print, printJson, table, uptime } from "./output.ts";
 
-const HEADER = ["TOPIC", "PARTITIONS", "EVENTS", "SEQUENCES", "BYTES", "NEWEST", "KEPT", "CONSUMERS"];
+const HEADER = [
+  "TOPIC",
+  "PARTITIONS",
+  "EVENTS",
+  "SEQUENCES",
+  "BYTES",
+  "NEWEST",
+  "KEPT",
+  "CONSUMERS",
+];
 
 /** `plexus topic ls` */
 export function topicListCommand(): Command {

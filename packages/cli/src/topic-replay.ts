@@ -20,12 +20,19 @@ const DURATION = /^\d+(?:\.\d+)?(?:ms|s|m|h|d)$/;
 export function topicReplayCommand(): Command {
   return meshCommand("replay", "print the events that a durable topic has stored, oldest first")
     .argument("<topic>", "as it is declared: bars.{symbol}")
-    .option("--from <time>", 'stored since then: a time, or how long ago, such as "10m"', timeArgument)
+    .option(
+      "--from <time>",
+      'stored since then: a time, or how long ago, such as "10m"',
+      timeArgument,
+    )
     .option("--sequence <n>", "from this number on", countArgument)
     .option("--where <parameter=value...>", "only events with this value", whereArgument)
     .option("-n, --count <n>", "end after so many events", countArgument)
     .option("-f, --follow", "then show what is published, until Ctrl-C")
-    .addHelpText("after", "\nReads without taking anything from anybody. With --json: one line per event.")
+    .addHelpText(
+      "after",
+      "\nReads without taking anything from anybody. With --json: one line per event.",
+    )
     .action((topic: string, options: ReplayCommandOptions) =>
       withMesh(options, (mesh, signal) => replay(mesh, topic, options, signal)),
     );
@@ -85,7 +92,9 @@ function describe(value: unknown, { sequence, subject, storedAt }: StoredEventCo
 function timeArgument(text: string): Date {
   const time = DURATION.test(text) ? Date.now() - toMs(text as Duration) : Date.parse(text);
   if (Number.isNaN(time)) {
-    throw new InvalidArgumentError('Use a time such as "2026-01-31T09:30:00Z", or "10m" for ten minutes ago.');
+    throw new InvalidArgumentError(
+      'Use a time such as "2026-01-31T09:30:00Z", or "10m" for ten minutes ago.',
+    );
   }
   return new Date(time);
 }

@@ -29,11 +29,17 @@ const MIN_KEEP_MS = 1_000;
 const MIN_DEDUPE_MS = 100; // nats-server's own bound
 
 /** Fills in the defaults. Throws `INVALID_CONTRACT` for what is out of range. */
-export function resolveDurableTopic(name: string, durable: true | DurableTopic): ResolvedDurableTopic {
+export function resolveDurableTopic(
+  name: string,
+  durable: true | DurableTopic,
+): ResolvedDurableTopic {
   const demand = (condition: boolean, text: string): void => {
     if (!condition) throw new MeshError("INVALID_CONTRACT", `Topic ${name}: durable: ${text}.`);
   };
-  demand(durable === true || (typeof durable === "object" && durable !== null), "use true or options");
+  demand(
+    durable === true || (typeof durable === "object" && durable !== null),
+    "use true or options",
+  );
   const { partitions = 1, keep = "7d", maxBytes, dedupe } = durable === true ? {} : durable;
   const keepMs = toMs(keep);
   const dedupeMs = dedupe === undefined ? Math.min(toMs("2m"), keepMs) : toMs(dedupe);

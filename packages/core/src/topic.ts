@@ -131,7 +131,9 @@ export function topicPattern(
   where: Readonly<Record<string, string | number | undefined>> = {},
 ): string {
   const pattern = parameterPattern(contract, where);
-  return contract.durable !== undefined && contract.durable.partitions > 1 ? `${pattern}.*` : pattern;
+  return contract.durable !== undefined && contract.durable.partitions > 1
+    ? `${pattern}.*`
+    : pattern;
 }
 
 /** {@link topicPattern} without what stands for the partitions. */

@@ -29,7 +29,8 @@ export type {
   StoredEventContext,
   StoredEventHandler,
 } from "./stored-event.ts";
-export type { From, TopicInfo, TopicLag } from "./nats/topic-store.ts";
+export type { From } from "./nats/topic-store.ts";
+export type { TopicInfo, TopicLag } from "./nats/topic-status.ts";
 export type { Lease, LeaseOptions } from "./lease.ts";
 export type { Leader } from "./lease-record.ts";
 export type { ElectOptions, Election, Leadership } from "./election.ts";

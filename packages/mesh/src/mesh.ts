@@ -27,9 +27,9 @@ import {
   Publisher,
   Subscriber,
   type EventHandler,
+  type PublishOptions,
   type SubscribeOptions,
   type Subscription,
-  type PublishOptions,
 } from "./events.ts";
 import {
   HostedAgent,
@@ -48,24 +48,24 @@ import { MicroFace } from "./micro.ts";
 import { LeaseStore } from "./nats/lease-store.ts";
 import { Link } from "./nats/link.ts";
 import { RegistryStore } from "./nats/registry-store.ts";
+import type { TopicInfo, TopicLag } from "./nats/topic-status.ts";
 import { ObservabilityServer, type HttpOptions } from "./observability.ts";
 import { Outbox } from "./outbox.ts";
-import type { TopicInfo, TopicLag } from "./nats/topic-store.ts";
 import { Registry } from "./registry.ts";
 import { noteBadMessage, type Runtime } from "./runtime.ts";
+import type { NamedSubscribeOptions, ReplayOptions, StoredEventHandler } from "./stored-event.ts";
 import type { MeshStream, StreamOptions } from "./stream-call.ts";
 import { Onlookers, tap, type TappedMessage } from "./tap.ts";
-import type { NamedSubscribeOptions, ReplayOptions, StoredEventHandler } from "./stored-event.ts";
 import type { SubmitOptions } from "./task-client.ts";
 import type { TaskHandle, TaskStatus } from "./task-handle.ts";
 import type { ListTasksOptions } from "./task-list.ts";
 import { TaskWorker } from "./task-worker.ts";
 import { Tasks, type TaskOptions } from "./tasks.ts";
+import type { DurablePublisher } from "./topic-publisher.ts";
+import { Topics } from "./topics.ts";
 import { callOnce } from "./unary-call.ts";
 import { Watchdog } from "./watchdog.ts";
 
-import type { DurablePublisher } from "./topic-publisher.ts";
-import { Topics } from "./topics.ts";
 /** Options of {@link connect}; each falls back to the environment variable named. */
 export interface ConnectOptions {
   /** NATS URLs. PLEXUS_SERVERS (comma separated), else nats://127.0.0.1:4222. */
@@ -134,10 +134,10 @@ export class Mesh implements AsyncDisposable {
   #leases: Leases | undefined;
   #server: Promise<ObservabilityServer> | undefined;
   #tasks: Tasks | undefined;
+  #topics: Topics | undefined;
   #hosted = 0;
   #closing: Promise<void> | undefined;
   #closed = false;
-  #topics: Topics | undefined;
 
   /** Use {@link connect}. */
   constructor(options: ConnectOptions) {
@@ -382,6 +382,16 @@ export class Mesh implements AsyncDisposable {
     options: NamedSubscribeOptions | ReplayOptions | SubscribeOptions = {},
   ): Promise<Subscription> {
     const runtime = this.#staying();
+    if ("name" in options || "from" in options) {
+      const stored = await this.#storing(runtime).subscribe(
+        topic,
+        handler,
+        options,
+        (ended) => this.#subscribers.delete(ended),
+      );
+      this.#subscribers.add(stored);
+      return stored;
+    }
     const subscriber = new Subscriber(
       runtime,
       topic,
@@ -399,6 +409,21 @@ export class Mesh implements AsyncDisposable {
     return subscriber;
   }
 
+  /** The durable topics of the mesh: what is stored, and for how long. */
+  topics(): Promise<TopicInfo[]> {
+    return this.#storing(this.#open()).list();
+  }
+
+  /** The durable topic of a name, for who does not have its contract: any value is one of its events. Rejects with `NO_TOPIC`. */
+  topic(name: string): Promise<Topic> {
+    return this.#storing(this.#open()).find(name);
+  }
+
+  /** How far each named subscription of a durable topic is. Rejects with `NO_TOPIC`. */
+  async topicLag(topic: Topic | string): Promise<TopicLag[]> {
+    return this.#storing(this.#open()).lag(typeof topic === "string" ? topic : topic.name);
+  }
+
   /**
    * Acquires the lease of a name: one process of the mesh has it at a time. Rejects with `CONFLICT` (`wait: 0`) or `TIMEOUT` when
    * somebody else has it, `CANCELED`, `NOT_CONNECTED`. Not reentrant: who has it waits for itself.
@@ -407,16 +432,6 @@ export class Mesh implements AsyncDisposable {
     this.#open();
     return this.#leases!.acquire(name, options);
   }
-    if ("name" in options || "from" in options) {
-      const stored = await this.#storing(runtime).subscribe(
-        topic,
-        handler as StoredEventHandler<Topic>,
-        options,
-        (ended) => this.#subscribers.delete(ended),
-      );
-      this.#subscribers.add(stored);
-      return stored;
-    }
 
   /** Stands for election: of all processes of the mesh that do, for one name, one runs `onElected` at a time. */
   elect(name: string, options: ElectOptions): Election {
@@ -434,21 +449,6 @@ export class Mesh implements AsyncDisposable {
 
   /** Calls `listener` whenever an instance joins, changes or leaves. Returns the function that ends it. */
   watch(listener: (change: MembershipChange) => void): () => void {
-  /** The durable topics of the mesh: what is stored, and for how long. */
-  topics(): Promise<TopicInfo[]> {
-    return this.#storing(this.#open()).list();
-  }
-
-  /** The durable topic of a name, for who does not have its contract: any value is one of its events. Rejects with `NO_TOPIC`. */
-  topic(name: string): Promise<Topic> {
-    return this.#storing(this.#open()).find(name);
-  }
-
-  /** How far each named subscription of a durable topic is. Rejects with `NO_TOPIC`. */
-  async topicLag(topic: Topic | string): Promise<TopicLag[]> {
-    return this.#storing(this.#open()).lag(typeof topic === "string" ? topic : topic.name);
-  }
-
     return this.#directory.watch((change) => {
       try {
         listener(change);
@@ -521,9 +521,11 @@ export class Mesh implements AsyncDisposable {
   async #close(): Promise<void> {
     await Promise.all([...this.#hosts].map((host) => host.drain()));
     await Promise.all([...this.#subscribers].map((subscriber) => subscriber.unsubscribe()));
+    await this.#topics?.settled();
     await this.#leases?.close(); // only now: handlers that were finishing may have needed them
     this.#closed = true;
     this.#tasks?.close();
+    this.#topics?.close();
     this.#watchdog?.close();
     this.#registry?.close();
     const runtime = this.#runtime;
@@ -546,11 +548,9 @@ export class Mesh implements AsyncDisposable {
     }
     return this.#runtime;
   }
-    await this.#topics?.settled();
 
   /** What hosts and subscribers need: a connection that is not about to close. */
   #staying(): Runtime {
-    this.#topics?.close();
     if (this.#closing) {
       throw new MeshError("NOT_CONNECTED", `This connection to mesh ${this.mesh} is closing.`);
     }
@@ -559,6 +559,10 @@ export class Mesh implements AsyncDisposable {
 
   #working(runtime: Runtime): Tasks {
     return (this.#tasks ??= new Tasks(runtime, this.#taskOptions));
+  }
+
+  #storing(runtime: Runtime): Topics {
+    return (this.#topics ??= new Topics(runtime));
   }
 
   /** The route of a capability whose contract this process does not have. */
@@ -586,12 +590,9 @@ export class Mesh implements AsyncDisposable {
   #connectionLost(server: string): void {
     this.log.warn({ server }, "connection to the broker lost, reconnecting");
     this.#metrics.connected.value = 0;
-  #storing(runtime: Runtime): Topics {
-    return (this.#topics ??= new Topics(runtime));
-  }
-
     this.#runtime?.inbox.connectionLost();
     this.#tasks?.connectionLost();
+    this.#topics?.connectionLost();
   }
 
   #connectionRestored(server: string): void {
@@ -604,6 +605,7 @@ export class Mesh implements AsyncDisposable {
     for (const resume of waiting) resume();
     void this.#registry?.restore();
     this.#tasks?.connectionRestored();
+    this.#topics?.connectionRestored();
   }
 
   /** A frame that could not be sent: calls are moved, events are lost and counted. */
@@ -617,7 +619,6 @@ export class Mesh implements AsyncDisposable {
     const isEvent = subject.startsWith(runtime.subjects.event(""));
     const cell = this.#metrics.lost.with({ topic: isEvent ? "*" : "-", reason: "disconnected" });
     cell.value += envelopes;
-    this.#topics?.connectionLost();
     this.log.warn({ subject, envelopes }, "messages dropped: the broker is away");
   }
 
@@ -630,7 +631,6 @@ export class Mesh implements AsyncDisposable {
     }
     for (const cell of metrics.tasksRunning.cells) cell.cell.value = 0;
     for (const [agent, count] of this.#tasks?.running() ?? []) {
-    this.#topics?.connectionRestored();
       metrics.tasksRunning.with({ agent }).value += count;
     }
     for (const cell of metrics.instances.cells) cell.cell.value = 0;

@@ -1,14 +1,6 @@
-import {
-  MeshError,
-  backoffMs,
-  isMeshError,
-  toMeshError,
-  toMs,
-  token,
-  type Backoff,
-  type Topic,
-} from "@plexus/core";
+import { MeshError, isMeshError, toMeshError, toMs, token, type Topic } from "@plexus/core";
 import { isThenable, runInScope } from "./context.ts";
+import { EventFailures } from "./event-failures.ts";
 import { eventValue, type Subscription } from "./events.ts";
 import { Gate } from "./gate.ts";
 import type { Cell } from "./histogram.ts";
@@ -40,10 +32,9 @@ export class NamedSubscriber implements Subscription, LaneOwner {
   readonly #name: string;
   readonly #from: From;
   readonly #where: NamedSubscribeOptions["where"];
-  readonly #maxDeliveries: number;
+  readonly #failures: EventFailures;
   readonly #ackWaitMs: number;
   readonly #drainTimeoutMs: number;
-  readonly #backoff: Backoff;
   readonly #gate: Gate;
   readonly #prefix: number;
   readonly #onEnd: () => void;
@@ -52,8 +43,7 @@ export class NamedSubscriber implements Subscription, LaneOwner {
   #lanes: Lane[] = [];
   #beats: NodeJS.Timeout | undefined;
   #received = 0;
-  #lost = 0;
-  #recovering: Promise<void> | undefined;
+  #recovering = false;
   #ended: Promise<void> | undefined;
   #onIdle: (() => void) | undefined;
 
@@ -64,7 +54,7 @@ export class NamedSubscriber implements Subscription, LaneOwner {
     options: NamedSubscribeOptions,
     onEnd: () => void,
   ) {
-    const { name, from = "new", where, maxDeliveries = 10, ackWait = "5s", retry = {} } = options;
+    const { name, from = "new", where, ackWait = "5s" } = options;
     const { concurrency = topic.durable?.partitions ?? 1 } = options;
     const demand = (condition: boolean, text: string): void => {
       if (!condition) throw new MeshError("INVALID_CONTRACT", `Subscription ${name}: ${text}.`);
@@ -72,10 +62,6 @@ export class NamedSubscriber implements Subscription, LaneOwner {
     checkFrom(from);
     demand(!("group" in options), "members of a name are a group already");
     demand(Number.isInteger(concurrency) && concurrency >= 1, "concurrency must be 1 or more");
-    demand(
-      Number.isInteger(maxDeliveries) && maxDeliveries >= 1,
-      "maxDeliveries must be 1 or more",
-    );
     this.#ackWaitMs = toMs(ackWait);
     demand(this.#ackWaitMs >= MIN_ACK_WAIT_MS, `ackWait must be at least ${MIN_ACK_WAIT_MS} ms`);
     this.#services = services;
@@ -85,12 +71,7 @@ export class NamedSubscriber implements Subscription, LaneOwner {
     this.#name = token("Subscription", name);
     this.#from = from;
     this.#where = where;
-    this.#maxDeliveries = maxDeliveries;
-    this.#backoff = {
-      firstMs: toMs(retry.first ?? "100ms"),
-      maxMs: toMs(retry.max ?? "10s"),
-      factor: 2,
-    };
+    this.#failures = new EventFailures(services, topic, options);
     this.#drainTimeoutMs = toMs(options.drainTimeout ?? "30s");
     this.#gate = new Gate(concurrency, Infinity);
     this.#prefix = this.#runtime.subjects.event("").length;
@@ -106,7 +87,7 @@ export class NamedSubscriber implements Subscription, LaneOwner {
 
   /** Events given up by this member. */
   get lost(): number {
-    return this.#lost;
+    return this.#failures.givenUp;
   }
 
   /** Begins: from then on, everything that is published arrives. */
@@ -154,10 +135,7 @@ export class NamedSubscriber implements Subscription, LaneOwner {
 
   unreadable(delivery: StoredDelivery, lane: Lane, error: MeshError): void {
     noteBadMessage(this.#runtime, error, delivery.subject);
-    void this.#failed(delivery, error).then((answer) => {
-      lane.answer(delivery, answer);
-      lane.pull?.release();
-    });
+    void this.#concludeUnreadable(delivery, lane, error);
   }
 
   answer(ack: string, answer: Uint8Array): boolean {
@@ -166,7 +144,7 @@ export class NamedSubscriber implements Subscription, LaneOwner {
 
   /** Runs the handler for one event; it is its partition's turn, and there is a slot. */
   #start(event: StoredEvent): void {
-    if (event.deliveries > this.#maxDeliveries) {
+    if (event.deliveries > this.#failures.maxDeliveries) {
       const text = `It was delivered ${event.deliveries - 1} times, and its handler never ended.`;
       this.#concludeFailed(event, new MeshError("AGENT_LOST", text));
       return;
@@ -189,39 +167,26 @@ export class NamedSubscriber implements Subscription, LaneOwner {
   }
 
   #concludeFailed(event: StoredEvent, thrown: unknown): void {
-    void this.#failed(event, toMeshError(thrown)).then((answer) => this.#conclude(event, answer));
+    if (event.canceled) {
+      this.#conclude(event, NAK); // it was told to stop: no failure of its own
+      return;
+    }
+    void this.#concludeWith(event, this.#failures.answer(event, toMeshError(thrown)));
+  }
+
+  async #concludeWith(event: StoredEvent, answer: Promise<Uint8Array>): Promise<void> {
+    this.#conclude(event, await answer);
+  }
+
+  async #concludeUnreadable(delivery: StoredDelivery, lane: Lane, error: MeshError): Promise<void> {
+    lane.answer(delivery, await this.#failures.answer(delivery, error));
+    lane.pull?.release();
   }
 
   #conclude(event: StoredEvent, answer: Uint8Array): void {
     this.#lanes[event.partition]?.done(event, answer);
     this.#gate.release();
     if (this.#ended && this.#idle) this.#onIdle?.();
-  }
-
-  /** What to tell the broker about an event that could not be handled. */
-  async #failed(
-    event: { readonly sequence: number; readonly deliveries: number },
-    error: MeshError,
-  ): Promise<Uint8Array> {
-    const { sequence, deliveries } = event;
-    const about = { topic: this.#topic.name, subscription: this.#name, sequence, deliveries };
-    const { metrics, log } = this.#runtime;
-    metrics.handlerErrors.with({ topic: about.topic }).value++;
-    if (deliveries < this.#maxDeliveries) {
-      log.warn({ err: error, ...about }, "subscriber failed, the event will be delivered again");
-      const delay = Math.ceil(backoffMs(this.#backoff, deliveries, Math.random) * 1e6);
-      return Buffer.from(`-NAK {"delay":${delay}}`);
-    }
-    try {
-      await this.#services.noteSkipped(this.#topic, this.#name, { sequence, deliveries, error });
-    } catch (cause) {
-      log.warn({ err: cause, ...about }, "an event could not be given up yet");
-      return NAK;
-    }
-    this.#lost++;
-    metrics.givenUp.with({ topic: about.topic, subscription: this.#name }).value++;
-    log.error({ err: error, ...about }, "event given up: the subscription goes on behind it");
-    return ACK;
   }
 
   /** Makes the consumers, or finds them. */
@@ -239,10 +204,9 @@ export class NamedSubscriber implements Subscription, LaneOwner {
 
   /** A consumer does not answer: what is not there is made again, and asked again. */
   #recover(why: string): void {
-    if (this.#ended) return;
-    this.#recovering ??= this.#remake(why).finally(() => {
-      this.#recovering = undefined;
-    });
+    if (this.#ended || this.#recovering) return;
+    this.#recovering = true;
+    void this.#remake(why);
   }
 
   async #remake(why: string): Promise<void> {
@@ -259,6 +223,8 @@ export class NamedSubscriber implements Subscription, LaneOwner {
     } catch (error) {
       if (this.#ended || isMeshError(error, "CANCELED")) return;
       log.error({ err: error, ...about }, "a subscription gets no events any more");
+    } finally {
+      this.#recovering = false;
     }
   }
 

@@ -41,7 +41,7 @@ export class Replay implements Subscription {
   #address: ConsumerAddress | undefined;
   #pulls = 0;
   #timer: NodeJS.Timeout | undefined;
-  #recovering: Promise<void> | undefined;
+  #recovering = false;
   #ended: Promise<void> | undefined;
   #received = 0;
 
@@ -98,6 +98,10 @@ export class Replay implements Subscription {
     await store.open(this.#topic);
     const { where = {} } = this.#options;
     const made = await store.replay(this.#topic, `replay-${newId()}`, this.#from, where);
+    if (this.#ended) {
+      await store.endReplay(made); // meanwhile
+      return;
+    }
     this.#from = made.from;
     if (this.#left === Infinity) this.#left = made.pending;
     if (made.pending === 0) this.#left = 0;
@@ -183,10 +187,9 @@ export class Replay implements Subscription {
   }
 
   #again(why: string): void {
-    if (this.#ended) return;
-    this.#recovering ??= this.#restart(why).finally(() => {
-      this.#recovering = undefined;
-    });
+    if (this.#ended || this.#recovering) return;
+    this.#recovering = true;
+    void this.#restart(why);
   }
 
   async #restart(why: string): Promise<void> {
@@ -204,6 +207,8 @@ export class Replay implements Subscription {
     } catch (error) {
       if (this.#ended || isMeshError(error, "CANCELED")) return;
       log.error({ err: error, ...about }, "a replay gets no events any more");
+    } finally {
+      this.#recovering = false;
     }
   }
 

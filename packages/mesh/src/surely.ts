@@ -9,9 +9,9 @@ const MAX_PAUSE_MS = 2_000;
 export interface Persistence {
   /** Monotonic. Default: never. */
   readonly untilMs?: number;
-  closed(): boolean;
+  readonly closed: () => boolean;
   /** Makes what the broker may have lost. */
-  reopen(): Promise<void>;
+  readonly reopen: () => Promise<void>;
 }
 
 /**

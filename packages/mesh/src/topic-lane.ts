@@ -47,11 +47,7 @@ export class Lane {
     }
     const running = this.#events.find((event) => event.sequence === sequence);
     if (sequence > this.#knownDone) this.#knownDone = 0; // what an operator has delivered again from now on counts
-    if (
-      running ||
-      sequence <= this.#knownDone ||
-      (deliveries > 1 && sequence === this.#lastDone)
-    ) {
+    if (running || sequence <= this.#knownDone || (deliveries > 1 && sequence === this.#lastDone)) {
       // This process was cut off, or silent for too long: it has the event already, or is done with it.
       if (running) running.adopt(delivery);
       else this.#owner.answer(ack, ACK);

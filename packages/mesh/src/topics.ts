@@ -2,7 +2,8 @@ import { MeshError, topic, type Topic } from "@plexus/core";
 import { z } from "zod";
 import type { Subscription } from "./events.ts";
 import { JetStream } from "./nats/jetstream.ts";
-import { TopicStore, type TopicInfo, type TopicLag } from "./nats/topic-store.ts";
+import { TopicStatus, type TopicInfo, type TopicLag } from "./nats/topic-status.ts";
+import { TopicStore } from "./nats/topic-store.ts";
 import { NamedSubscriber } from "./named-subscriber.ts";
 import { Replay } from "./replay.ts";
 import type { Runtime } from "./runtime.ts";
@@ -13,13 +14,16 @@ import { TopicServices } from "./topic-services.ts";
 /** Durable topics in one process: publishing, subscribing, and being asked about them. */
 export class Topics {
   readonly #services: TopicServices;
+  readonly #status: TopicStatus;
   readonly #publishers = new Set<DurablePublisher>();
   readonly #subscribers = new Set<NamedSubscriber | Replay>();
 
   constructor(runtime: Runtime) {
     const { link, subjects, client } = runtime;
     const js = new JetStream(link, `${subjects.inbox(client)}.evtjs`);
-    this.#services = new TopicServices(runtime, js, new TopicStore(link, subjects));
+    const store = new TopicStore(link, subjects);
+    this.#services = new TopicServices(runtime, js, store);
+    this.#status = new TopicStatus(link, subjects, store);
   }
 
   publisher(contract: Topic): DurablePublisher {
@@ -55,12 +59,12 @@ export class Topics {
   }
 
   list(): Promise<TopicInfo[]> {
-    return this.#services.store.topics();
+    return this.#status.topics();
   }
 
   /** A durable topic whose contract this process does not have, as the broker describes it. */
   async find(name: string): Promise<Topic> {
-    const { partitions, keepMs, maxBytes, dedupeMs } = await this.#services.store.topic(name);
+    const { partitions, keepMs, maxBytes, dedupeMs } = await this.#status.topic(name);
     return topic(name as "any", {
       schema: z.any(),
       durable: {
@@ -73,7 +77,7 @@ export class Topics {
   }
 
   lag(name: string): Promise<TopicLag[]> {
-    return this.#services.store.lag(name);
+    return this.#status.lag(name);
   }
 
   connectionLost(): void {

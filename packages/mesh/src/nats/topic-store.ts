@@ -5,7 +5,6 @@ import {
   RetentionPolicy,
   type ConsumerConfig,
   type ConsumerInfo,
-  type StreamInfo,
 } from "@nats-io/jetstream";
 import {
   MeshError,
@@ -34,47 +33,14 @@ export interface ConsumerAddress {
   readonly consumer: string;
 }
 
-/** A durable topic as the broker describes it. */
-export interface TopicInfo {
-  readonly topic: string;
-  readonly partitions: number;
-  /** Events that are stored now, and their bytes. */
-  readonly events: number;
-  readonly bytes: number;
-  readonly firstSequence: number;
-  readonly lastSequence: number;
-  /** When the oldest and the newest were stored: milliseconds since the epoch. Undefined: there is none. */
-  readonly firstAt: number | undefined;
-  readonly lastAt: number | undefined;
-  readonly keepMs: number;
-  readonly maxBytes: number | undefined;
-  readonly dedupeMs: number;
-  /** Consumers, those of named subscriptions and of replays that are under way. */
-  readonly consumers: number;
-}
-
-/** How far a named subscription is. */
-export interface TopicLag {
-  readonly topic: string;
-  readonly subscription: string;
-  readonly partitions: number;
-  /** Events that nobody has been given yet. */
-  readonly pending: number;
-  /** Events being handled, or waiting to be delivered again. */
-  readonly ackPending: number;
-  /** Of these, how many have been delivered more than once. */
-  readonly redelivered: number;
-  /** Events that were moved past since they failed too often; as long as the topic keeps events. */
-  readonly givenUp: number;
-  /** When an event was last delivered or acknowledged: milliseconds since the epoch. */
-  readonly lastActive: number | undefined;
-}
-
 const NS_PER_MS = 1_000_000;
 const OVERLAP = 10_065;
-const TOPIC = "plexus-topic"; // metadata of a stream, and of a consumer
-const PARTITIONS = "plexus-partitions";
-const SUBSCRIPTION = "plexus-subscription";
+/** Metadata of a topic's stream and of its consumers. */
+export const TOPIC = "plexus-topic";
+/** Metadata of a topic's stream. */
+export const PARTITIONS = "plexus-partitions";
+/** Metadata of the consumers of a named subscription. */
+export const SUBSCRIPTION = "plexus-subscription";
 const REPLAY_KEPT_MS = 60_000; // a replay that has not been asked for that long is forgotten
 const MAX_WAITING = 8_192; // members of a subscription, in effect
 
@@ -196,42 +162,6 @@ export class TopicStore {
     await this.#streams.deleteConsumer(stream, consumer);
   }
 
-  /** The durable topics of the mesh, by name. */
-  async topics(): Promise<TopicInfo[]> {
-    this.#streams.demandJetStream();
-    const found = await this.#streams.list(this.#subjects.event(">"));
-    const own = found.filter(({ config }) => config.name === this.stream(topicOf(config) ?? ""));
-    const topics = await Promise.all(own.map(({ config }) => this.topic(topicOf(config)!)));
-    return topics.toSorted((a, b) => (a.topic < b.topic ? -1 : 1));
-  }
-
-  /** One durable topic. Throws `NO_TOPIC`. */
-  async topic(name: string): Promise<TopicInfo> {
-    return describeTopic(await this.#info(name));
-  }
-
-  /** How far each named subscription of a topic is. Throws `NO_TOPIC`. */
-  async lag(name: string): Promise<TopicLag[]> {
-    const info = await this.#info(name);
-    const bySubscription = Map.groupBy(
-      await this.#streams.consumers(info.config.name),
-      ({ config }) => config.metadata?.[SUBSCRIPTION],
-    );
-    return [...bySubscription]
-      .filter((entry): entry is [string, ConsumerInfo[]] => entry[0] !== undefined)
-      .map(([subscription, consumers]) => ({
-        topic: name,
-        subscription,
-        partitions: consumers.length,
-        pending: sum(consumers, (consumer) => consumer.num_pending),
-        ackPending: sum(consumers, (consumer) => consumer.num_ack_pending),
-        redelivered: sum(consumers, (consumer) => consumer.num_redelivered),
-        givenUp: info.state.subjects?.[this.skipped(name, subscription)] ?? 0,
-        lastActive: lastActive(consumers),
-      }))
-      .toSorted((a, b) => (a.subscription < b.subscription ? -1 : 1));
-  }
-
   async #open(topic: Topic, durable: ResolvedDurableTopic): Promise<void> {
     this.#streams.demandJetStream();
     const { name } = topic;
@@ -271,16 +201,6 @@ export class TopicStore {
     await this.#streams.update(stream, limits); // who declares it last decides how long it is kept
   }
 
-  async #info(topic: string): Promise<StreamInfo> {
-    this.#streams.demandJetStream();
-    const info = await this.#streams.info(this.stream(topic), this.skipped(topic, "*"));
-    if (info) return info;
-    throw new MeshError(
-      "NO_TOPIC",
-      `There is no durable topic ${topic} in mesh ${this.#subjects.mesh}.`,
-    );
-  }
-
   /** Consumers of several partitions cannot all begin with what is new, one being made after the other: a number can. */
   async #start(stream: string, from: From): Promise<Partial<ConsumerConfig>> {
     if (typeof from === "object" && "time" in from) {
@@ -306,38 +226,4 @@ function demandDurable({ name, durable }: Topic): ResolvedDurableTopic {
     "INVALID_CONTRACT",
     `Topic ${name} is not declared durable: nothing is stored.`,
   );
-}
-
-function topicOf({ metadata }: { metadata?: Record<string, string> }): string | undefined {
-  return metadata?.[TOPIC];
-}
-
-function describeTopic({ config, state }: StreamInfo): TopicInfo {
-  const skipped = sum(Object.values(state.subjects ?? {}), (count) => count);
-  const events = state.messages - skipped;
-  return {
-    topic: topicOf(config) ?? "",
-    partitions: Number(config.metadata?.[PARTITIONS] ?? 1),
-    events,
-    bytes: state.bytes,
-    firstSequence: state.first_seq,
-    lastSequence: state.last_seq,
-    firstAt: events > 0 ? Date.parse(state.first_ts) : undefined,
-    lastAt: events > 0 ? Date.parse(state.last_ts) : undefined,
-    keepMs: config.max_age / NS_PER_MS,
-    maxBytes: config.max_bytes > 0 ? config.max_bytes : undefined,
-    dedupeMs: config.duplicate_window / NS_PER_MS,
-    consumers: state.consumer_count,
-  };
-}
-
-function lastActive(consumers: readonly ConsumerInfo[]): number | undefined {
-  const times = consumers
-    .flatMap(({ delivered, ack_floor: floor }) => [delivered.last_active, floor.last_active])
-    .flatMap((time) => (time === undefined ? [] : [Date.parse(String(time))]));
-  return times.length === 0 ? undefined : Math.max(...times);
-}
-
-function sum<T>(items: readonly T[], number: (item: T) => number): number {
-  return items.reduce((total, item) => total + number(item), 0);
 }
