@@ -12,6 +12,7 @@ const COMMANDS: Record<string, () => Promise<Command>> = {
   call: async () => (await import("./call.ts")).callCommand(),
   tail: async () => (await import("./tail.ts")).tailCommand(),
   task: async () => (await import("./task.ts")).taskCommand(),
+  balancer: async () => (await import("./balancer.ts")).balancerCommand(),
   dlq: async () => (await import("./dlq.ts")).dlqCommand(),
   topic: async () => (await import("./topic.ts")).topicCommand(),
   doctor: async () => (await import("./doctor.ts")).doctorCommand(),

@@ -61,6 +61,8 @@ export interface InstanceReport extends InstanceInfo {
   readonly description: ReturnType<typeof describeAgent>;
   readonly running: number;
   readonly queued: number;
+  /** Undefined for an agent that takes no tasks. */
+  readonly tasks: { readonly running: number; readonly slots: number } | undefined;
   readonly draining: boolean;
   readonly requests: Readonly<Record<string, { readonly ok: number; readonly meanMs: number }>>;
 }
@@ -79,8 +81,8 @@ export class HostedAgent implements AsyncDisposable, CallOwner {
   readonly running = new Map<string, ServedCall>();
   readonly runtime: Runtime;
   readonly latency: HistogramCell;
-  /** Ends the execution of tasks; set while there is any. */
-  drainTasks: (() => Promise<void>) | undefined;
+  /** Executes the agent's tasks, if it takes any. */
+  tasks: { readonly load: { running: number; slots: number }; drain(): Promise<void> } | undefined;
   readonly drainTimeoutMs: number;
   readonly #leave: () => Promise<void>;
   readonly #bySubject = new Map<string, Served>();
@@ -162,6 +164,7 @@ export class HostedAgent implements AsyncDisposable, CallOwner {
       description: describeAgent(this.contract),
       running: this.gate.running,
       queued: this.gate.queued,
+      tasks: this.tasks?.load,
       draining: this.draining,
       requests,
     };
@@ -206,7 +209,7 @@ export class HostedAgent implements AsyncDisposable, CallOwner {
   async #drain(): Promise<void> {
     const { log } = this.runtime;
     await this.#leave();
-    const tasksDrained = this.drainTasks?.();
+    const tasksDrained = this.tasks?.drain();
     // A request that its broker sends to ours after we have unsubscribed, before it has heard of that, is lost without
     // a word. So nobody may be sending any more.
     if (this.runtime.link.clustered) await sleep(CLUSTER_LINGER_MS);

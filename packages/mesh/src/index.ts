@@ -7,6 +7,7 @@ export type { Call, Client, ClientOptions } from "./client.ts";
 export type { CallOptions } from "./exchange.ts";
 export type { MeshStream, StreamOptions } from "./stream-call.ts";
 export type { Context, TaskContext } from "./context.ts";
+export type { Balance, InstanceLoad, LaneLoad } from "./balance.ts";
 export type { SubmitOptions } from "./task-client.ts";
 export type { TaskEvent, TaskHandle, TaskStatus, WaitOptions } from "./task-handle.ts";
 export type { TaskOptions } from "./tasks.ts";

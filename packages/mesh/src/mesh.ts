@@ -12,6 +12,7 @@ import {
 import type { Registry as MetricsRegistry } from "prom-client";
 import { z } from "zod";
 import { ask } from "./ask.ts";
+import type { Balance } from "./balance.ts";
 import {
   createClient,
   createRoute,
@@ -255,7 +256,7 @@ export class Mesh implements AsyncDisposable {
       const { served, drainTimeoutMs } = host;
       const slots = options.taskConcurrency ?? info.concurrency;
       const work = { contract, instance: info.instance, served, slots, drainTimeoutMs };
-      if (TaskWorker.needed(work)) host.drainTasks = await this.#working(runtime).work(work);
+      if (TaskWorker.needed(work)) host.tasks = await this.#working(runtime).work(work);
     } catch (error) {
       await drain();
       throw error;
@@ -383,11 +384,8 @@ export class Mesh implements AsyncDisposable {
   ): Promise<Subscription> {
     const runtime = this.#staying();
     if ("name" in options || "from" in options) {
-      const stored = await this.#storing(runtime).subscribe(
-        topic,
-        handler,
-        options,
-        (ended) => this.#subscribers.delete(ended),
+      const stored = await this.#storing(runtime).subscribe(topic, handler, options, (ended) =>
+        this.#subscribers.delete(ended),
       );
       this.#subscribers.add(stored);
       return stored;
@@ -497,6 +495,16 @@ export class Mesh implements AsyncDisposable {
   async inspect(instance: string, options: { timeout?: Duration } = {}): Promise<InstanceReport> {
     const timeoutMs = toMs(options.timeout ?? "2s");
     return (await ask(this.#open(), instance, "describe", timeoutMs)) as InstanceReport;
+  }
+
+  /** How calls and tasks are spread over the instances, of one agent or of all. An instance that does not answer is left out. */
+  async balance(contract?: Agent | string): Promise<Balance> {
+    const runtime = this.#open();
+    const instances = this.agents(contract);
+    const asked = instances.map(({ instance }) => this.inspect(instance).catch(() => undefined));
+    const reports = (await Promise.all(asked)).filter((report) => report !== undefined);
+    const agents = [...new Set(instances.map(({ agent }) => agent))];
+    return this.#working(runtime).balance(agents, reports);
   }
 
   /** Asks an instance to drain: it leaves the mesh, finishing what it has. Resolves when it has accepted. */

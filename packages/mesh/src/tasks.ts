@@ -13,7 +13,9 @@ import {
 } from "@plexus/core";
 import { z } from "zod";
 import { nowMs, nowUs } from "./clock.ts";
+import { balanceOf, type Balance } from "./balance.ts";
 import { controlFields } from "./control.ts";
+import type { HostedAgent, InstanceReport } from "./host.ts";
 import { DeadLetters } from "./dead-letters.ts";
 import type { Pending } from "./inbox.ts";
 import { JetStream } from "./nats/jetstream.ts";
@@ -102,8 +104,13 @@ export class Tasks {
     return this.#list.list(options);
   }
 
-  /** Begins to execute the tasks of a hosted agent. Returns the function that drains them. */
-  async work(host: TaskHost): Promise<() => Promise<void>> {
+  /** How the work of agents is spread. */
+  balance(agents: readonly string[], reports: readonly InstanceReport[]): Promise<Balance> {
+    return balanceOf(this.#services.store, agents, reports);
+  }
+
+  /** Begins to execute the tasks of a hosted agent. */
+  async work(host: TaskHost): Promise<NonNullable<HostedAgent["tasks"]>> {
     this.#control ??= this.#runtime.link.subscribe(
       this.#runtime.subjects.taskControl("*"),
       (data, _subject, reply) => this.#asked(data, reply),
@@ -111,9 +118,14 @@ export class Tasks {
     const worker = new TaskWorker(this.#services, host);
     await worker.open();
     this.#workers.add(worker);
-    return async () => {
-      await worker.drain();
-      this.#workers.delete(worker);
+    return {
+      get load() {
+        return { running: worker.runs.size, slots: host.slots };
+      },
+      drain: async () => {
+        await worker.drain();
+        this.#workers.delete(worker);
+      },
     };
   }
 

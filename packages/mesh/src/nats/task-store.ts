@@ -112,10 +112,16 @@ export class TaskStore {
     }
   }
 
+  /** How many tasks of a lane wait, and how many are being worked on. */
+  async laneLoad(consumer: string): Promise<{ waiting: number; working: number }> {
+    const info = await this.#js.api(`CONSUMER.INFO.${this.tasks}.${consumer}`, {});
+    return { waiting: info["num_pending"] as number, working: info["num_ack_pending"] as number };
+  }
+
   /** Removes a lane's consumer if nothing waits on it and nobody works on anything of it. */
   async removeEmpty(consumer: string): Promise<boolean> {
-    const info = await this.#js.api(`CONSUMER.INFO.${this.tasks}.${consumer}`, {});
-    if (info["num_pending"] !== 0 || info["num_ack_pending"] !== 0) return false;
+    const { waiting, working } = await this.laneLoad(consumer);
+    if (waiting > 0 || working > 0) return false;
     await this.#js.api(`CONSUMER.DELETE.${this.tasks}.${consumer}`, {});
     this.#consumers.delete(consumer);
     return true;
