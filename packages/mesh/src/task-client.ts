@@ -29,7 +29,14 @@ import type { StoredMessage } from "./nats/jetstream.ts";
 import type { TaskLane } from "./nats/task-store.ts";
 import { newId, noteBadMessage } from "./runtime.ts";
 import { Handle, type HandleOwner, type TaskListener, type TaskStatus } from "./task-handle.ts";
-import { RECHECK, RETRY, envelopeBytes, finalState, readEnvelope } from "./task-message.ts";
+import {
+  HEADER_ROOM,
+  RECHECK,
+  RETRY,
+  envelopeBytes,
+  finalState,
+  readEnvelope,
+} from "./task-message.ts";
 import type { Peer } from "./directory.ts";
 import { OWN_LANE, TaskPlacement } from "./task-placement.ts";
 import type { RunReport } from "./task-run.ts";
@@ -133,6 +140,13 @@ export class TaskClient {
     }
     const id = key === undefined ? newId() : keyedId(contract.name, name, key);
     const bytes = this.#taskBytes(contract.name, name, id, input, options);
+    const limit = runtime.link.maxPayload - HEADER_ROOM;
+    if (bytes.length > limit) {
+      throw new MeshError(
+        "MESSAGE_TOO_LARGE",
+        `${bytes.length} bytes for ${contract.name}.${name} are more than the ${limit} that a task may have at this broker. Send a reference, or raise max_payload.`,
+      );
+    }
     const handle = (fresh: boolean): Handle => new Handle(this.#owner(capability), id, fresh);
 
     await services.surely(() => store.open(), untilMs);

@@ -21,6 +21,11 @@ export const REASON = "Plexus-Reason"; // why it is a dead letter: an error code
 export const MESSAGE = "Plexus-Message"; // the same in words
 export const ORIGIN = "Plexus-Origin"; // the subject a dead letter was queued on
 
+/** What a task leaves of the broker's limit for the headers of its attempts and of its dead letter. */
+export const HEADER_ROOM = 8 * 1024;
+const MAX_HISTORY = 20;
+const MAX_HISTORY_BYTES = 4 * 1024;
+
 /** What is told of a task to the client that submitted it, beside its result. */
 export type TaskNews = "started" | "progress" | "retried";
 
@@ -80,6 +85,14 @@ export function resultFields(
     payload: encodePayload(failed ? outcome.error.toJSON() : outcome.value),
     seq: attempt,
   };
+}
+
+/** Failed attempts for a header: the last ones, as many as fit. */
+export function formatHistory(history: readonly FailedAttempt[]): string {
+  for (let kept = history.slice(-MAX_HISTORY); ; kept = kept.slice(1)) {
+    const text = JSON.stringify(kept);
+    if (kept.length <= 1 || Buffer.byteLength(text) <= MAX_HISTORY_BYTES) return text;
+  }
 }
 
 /** Failed attempts as they travel in a header; unreadable ones are no reason to stop. */

@@ -24,6 +24,7 @@ import {
   RECHECK,
   RETRY,
   envelopeBytes,
+  formatHistory,
   parseHistory,
   readEnvelope,
   resultFields,
@@ -66,7 +67,6 @@ export interface RunReport {
 const ACK = Buffer.from("+ACK");
 const NAK = Buffer.from("-NAK");
 const WORKING = Buffer.from("+WPI");
-const MAX_HISTORY = 20;
 const MAX_TEXT = 300;
 const PROGRESS_MS = 100; // at most so often is progress told
 
@@ -308,13 +308,15 @@ export class TaskRun implements Execution {
     const headers = {
       "Nats-Schedule": `@at ${new Date(Date.now() + delayMs).toISOString()}`,
       "Nats-Schedule-Target": target,
-      [HISTORY]: JSON.stringify(this.#history(error)),
+      [HISTORY]: formatHistory(this.#history(error)),
       ...(own ? { [RETRY]: own } : {}),
     };
     await services.surely(() => js.publish(subject, next, { headers }));
     runtime.metrics.taskRetries.with({ agent, capability }).value++;
     this.announce();
-    this.#tell("retried", { delayMs: Math.round(delayMs), error: error.toJSON() });
+    const { code, message } = error; // no details: news is small, and must not fail
+    const told = { code, message: oneLine(message), retryable: true };
+    this.#tell("retried", { delayMs: Math.round(delayMs), error: told });
     this.#let(ACK);
   }
 
@@ -326,7 +328,7 @@ export class TaskRun implements Execution {
     const headers = {
       [REASON]: error.code,
       [MESSAGE]: oneLine(error.message),
-      [HISTORY]: JSON.stringify(this.#history(error)),
+      [HISTORY]: formatHistory(this.#history(error)),
       [ORIGIN]: this.#delivered.subject,
     };
     const subject = runtime.subjects.dead(agent, capability, id);
@@ -351,7 +353,7 @@ export class TaskRun implements Execution {
     try {
       fields = resultFields(task, this.instance, outcome, this.#attempt);
     } catch (error) {
-      await this.#giveUp(error as MeshError); // the result cannot travel
+      await this.#recordLess(outcome, error as MeshError);
       return;
     }
     const bytes = envelopeBytes(fields);
@@ -361,8 +363,8 @@ export class TaskRun implements Execution {
     try {
       await services.surely(() => js.publish(subject, bytes, { expect }));
     } catch (error) {
-      if (isMeshError(error, "MESSAGE_TOO_LARGE") && "value" in outcome) {
-        await this.#giveUp(error);
+      if (isMeshError(error, "MESSAGE_TOO_LARGE")) {
+        await this.#recordLess(outcome, error);
         return;
       }
       if (!isMeshError(error, "CONFLICT")) throw error;
@@ -386,6 +388,20 @@ export class TaskRun implements Execution {
       });
     }
     this.#let(ACK);
+  }
+
+  /** Records what there is to say of an outcome that cannot travel. */
+  async #recordLess(
+    outcome: { value: unknown } | { error: MeshError },
+    why: MeshError,
+  ): Promise<void> {
+    if (!("error" in outcome)) {
+      await this.#giveUp(why);
+      return;
+    }
+    const { code, message, retryable, details } = outcome.error;
+    if (details === undefined) throw why;
+    await this.#record({ error: new MeshError(code, message, { retryable }) });
   }
 
   /** Acknowledges or gives back, once, and frees the slot. */
@@ -415,7 +431,7 @@ export class TaskRun implements Execution {
       code: error.code,
       message: oneLine(error.message),
     };
-    return [...earlier, own].slice(-MAX_HISTORY);
+    return [...earlier, own];
   }
 
   #retryPolicy(policy: ResolvedRetry): ResolvedRetry {

@@ -99,10 +99,11 @@ export class JetStream {
           : { "Nats-Expected-Last-Subject-Sequence-Subject": expect.subject }),
       };
     }
-    if (data.length > this.#link.maxPayload) {
+    const bytes = data.length + headerBytes(headers);
+    if (bytes > this.#link.maxPayload) {
       throw new MeshError(
         "MESSAGE_TOO_LARGE",
-        `${data.length} bytes for ${subject} do not fit the broker's limit of ${this.#link.maxPayload}. Send a reference, or raise max_payload.`,
+        `${bytes} bytes for ${subject} do not fit the broker's limit of ${this.#link.maxPayload}. Send a reference, or raise max_payload.`,
       );
     }
     await this.#roomFor();
@@ -280,6 +281,14 @@ export class JetStream {
   #failAll(why: string): void {
     for (const id of this.#waiting.keys()) this.#take(id)?.fail(unknownFate(why));
   }
+}
+
+/** What NATS headers take of the broker's limit. */
+function headerBytes(headers: Readonly<Record<string, string>> | undefined): number {
+  if (headers === undefined) return 0;
+  let bytes = "NATS/1.0\r\n\r\n".length;
+  for (const name in headers) bytes += name.length + Buffer.byteLength(headers[name]!) + 4;
+  return bytes;
 }
 
 /** True if a request failed because there is no such stream, so nothing was ever stored in it. */
