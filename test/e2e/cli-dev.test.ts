@@ -1,4 +1,4 @@
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { startBroker, type NodeProcess } from "@plexus/testing";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
@@ -133,6 +133,19 @@ it("reloads the agents of a folder that changes, replicas one after the other", 
   expect(await call(url!, "greeter", "greet", '{"name":"Bo"}')).toMatchObject({
     text: "Good day, Bo",
   });
+});
+
+it("knows a process by its pid when its module gives itself a name", async () => {
+  const clerk = join(folder, "clerk.ts");
+  const text = readFileSync(clerk, "utf8");
+  writeFileSync(clerk, text.replace("connect()", 'connect({ name: "scribe" })'));
+  const { events, seen } = follow(start("--json"));
+  await seen("ready", 1, "clerk");
+  const { url } = events.find(({ event }) => event === "broker")!;
+  const { stdout } = await plexus(["--server", url!, "--mesh", "office", "agents", "ls", "--json"]);
+  expect(JSON.parse(stdout)).toContainEqual(
+    expect.objectContaining({ agent: "clerk", name: "scribe" }),
+  );
 });
 
 it("leaves nothing behind when it is killed", async () => {

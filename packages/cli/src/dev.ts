@@ -1,5 +1,6 @@
+import { hostname } from "node:os";
 import { dirname, resolve } from "node:path";
-import type { Mesh } from "@plexus/mesh";
+import type { InstanceInfo, Mesh } from "@plexus/mesh";
 import { InvalidArgumentError, type Command } from "commander";
 import { devBroker } from "./dev-broker.ts";
 import { devView, type DevView } from "./dev-view.ts";
@@ -57,15 +58,28 @@ async function dev(file: string, options: DevOptions, signal: AbortSignal): Prom
   await using mesh = await joinMesh({ ...options, server: broker.url, mesh: meshName });
   view.show({ event: "broker", mesh: meshName, ...broker.facts });
 
-  const reloader = new Reloader((name) => restartAndWait(supervisor, mesh, name, signal));
+  // By pid as well: a module may give connect() a name of its own.
+  const pids = new Map<number, string>();
+  const processOf = ({ host, pid, name }: InstanceInfo): string | undefined =>
+    (host === hostname() ? pids.get(pid) : undefined) ??
+    specs.find((spec) => spec.name === name)?.name;
+  const reloader = new Reloader((name) => {
+    const joined = (instance: InstanceInfo): boolean => processOf(instance) === name;
+    return restartAndWait(supervisor, mesh, name, joined, signal);
+  });
   const stopWatching = options.watch ? watchSources(file, definition, specs, reloader, view) : [];
   const stopListening = mesh.watch(({ type, instance }) => {
-    const process = specs.find(({ name }) => name === instance.name)?.name;
+    const process = processOf(instance);
     if (process !== undefined && type === "joined") {
       view.show({ event: "ready", process, agent: instance.agent, instance: instance.instance });
     }
   });
-  await using supervisor = new Supervisor({ onEvent: view.show });
+  await using supervisor = new Supervisor({
+    onEvent: (event) => {
+      if (event.event === "started") pids.set(event.pid, event.process);
+      view.show(event);
+    },
+  });
   const env = { PLEXUS_SERVERS: broker.url, PLEXUS_MESH: meshName };
   for (const spec of specs) {
     supervisor.start({ ...spec, env: { ...spec.env, ...env, PLEXUS_NAME: spec.name } });
@@ -124,13 +138,14 @@ async function restartAndWait(
   supervisor: Supervisor,
   mesh: Mesh,
   name: string,
+  isIts: (instance: InstanceInfo) => boolean,
   signal: AbortSignal,
 ): Promise<void> {
   if (signal.aborted) return;
   const { promise: joined, resolve: join } = Promise.withResolvers<void>();
   await supervisor.stop(name);
   const stop = mesh.watch(({ type, instance }) => {
-    if (type === "joined" && instance.name === name) join();
+    if (type === "joined" && isIts(instance)) join();
   });
   const timer = setTimeout(join, READY_MS);
   signal.addEventListener("abort", () => join(), { once: true });

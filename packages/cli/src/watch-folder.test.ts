@@ -60,7 +60,9 @@ test("a folder that goes away and comes back is watched again, with what is in i
   rmSync(join(folder, "deep"), { recursive: true });
   await sleep(300);
   mkdirSync(join(folder, "deep", "er"), { recursive: true });
-  await sleep(100);
+  write("deep/er/b.ts");
+  await vi.waitFor(() => expect(seen.flat()).toContain("deep/er/b.ts"), 3_000);
+  await sleep(300);
   seen.length = 0;
   write("deep/er/b.ts");
   await vi.waitFor(() => expect(seen.flat()).toContain("deep/er/b.ts"), 3_000);

@@ -17,6 +17,7 @@ export function watchFolder(
   const watchers = new Map<string, FSWatcher>();
   const files = new Set<string>();
   let quiet: NodeJS.Timeout | undefined;
+  let begun = false;
 
   const tell = (): void => {
     const found = [...files];
@@ -24,7 +25,7 @@ export function watchFolder(
     changed(found);
   };
   const notice = (path: string): void => {
-    if (isFolder(path)) follow(path);
+    if (isFolder(path)) followIfThere(path);
     else forget(path); // if it was one, a new folder of that name needs a new watcher
     if (!SOURCES.has(extname(path))) return;
     files.add(path);
@@ -46,11 +47,21 @@ export function watchFolder(
     watcher.on("error", () => forget(path)); // the folder is gone
     watchers.set(path, watcher);
     for (const entry of readdirSync(path, { withFileTypes: true })) {
-      if (entry.isDirectory() && isWatched(entry.name)) follow(join(path, entry.name));
+      if (!isWatched(entry.name)) continue;
+      if (entry.isDirectory()) follow(join(path, entry.name));
+      else if (begun) notice(join(path, entry.name)); // came with its folder, before that was watched
+    }
+  };
+  const followIfThere = (path: string): void => {
+    try {
+      follow(path);
+    } catch {
+      forget(path); // gone again meanwhile, or one more than the system watches
     }
   };
 
   follow(folder);
+  begun = true;
   return () => {
     clearTimeout(quiet);
     for (const watcher of watchers.values()) watcher.close();
