@@ -6,7 +6,7 @@ import { UsageError } from "./exit-codes.ts";
 
 /** One agent of a mesh file. */
 export interface AgentEntry {
-  /** Path of the script that hosts it, relative to the mesh file. It calls `connect()` without options. */
+  /** Path of the script that hosts it, relative to the mesh file. It calls `connect()` without `servers` and `mesh`. */
   readonly module: string;
   /** How many processes. Default 1. */
   readonly replicas?: number;
