@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { MeshError, isMeshError } from "@plexus/core";
 import { nowMs } from "./clock.ts";
 import {
@@ -17,6 +18,8 @@ import type { TaskHandle } from "./task-handle.ts";
 import { RECHECK, RETRY, finalState, readEnvelope } from "./task-message.ts";
 import type { TaskServices } from "./task-services.ts";
 
+const ACKNOWLEDGED_MS = 5_000; // if its host dies before, the next one does it after the ackWait
+const LOOK_AGAIN_MS = 20;
 const QUEUE_MS = 30_000; // for the broker to take a task back
 
 /** The tasks that have failed for good, until somebody decides on them. */
@@ -71,7 +74,7 @@ export class DeadLetters {
     const letter = await this.#find(id);
     const { agent, capability } = summarize(letter);
     const own = runtime.subjects.dead(agent, capability, id);
-    if (await store.queued(id)) throw queuedAlready(id);
+    if (await this.#stillQueued(id)) throw queuedAlready(id);
     const result = await store.result(id);
     const state = result && finalState(readEnvelope(result.data));
     if (state === "completed" || state === "canceled") {
@@ -129,6 +132,20 @@ export class DeadLetters {
       if (!isNoStream(error)) throw error;
     }
     throw noLetter(id);
+  }
+
+  /** Waits a moment for a task that has ended: who recorded that acknowledges it next. */
+  async #stillQueued(id: string): Promise<boolean> {
+    const { store } = this.#services;
+    const untilMs = nowMs() + ACKNOWLEDGED_MS;
+    // oxlint-disable-next-line no-await-in-loop -- asked again until it is clear
+    while (await store.queued(id)) {
+      // oxlint-disable-next-line no-await-in-loop
+      if (nowMs() > untilMs || !(await store.result(id))) return true;
+      // oxlint-disable-next-line no-await-in-loop
+      await sleep(LOOK_AGAIN_MS);
+    }
+    return false;
   }
 
   async #queue(id: string, origin: string, letter: StoredMessage): Promise<void> {
