@@ -63,7 +63,9 @@ export class Journal {
     const command = log.commands[index]!;
     const last = log.last.get(command.key) ?? 0;
     if (index > log.recorded.length || command.number !== last + 1) {
-      throw new Violation(`${command.key} ${command.number} of partition ${partition} after ${last}`);
+      throw new Violation(
+        `${command.key} ${command.number} of partition ${partition} after ${last}`,
+      );
     }
     log.recorded.push(epoch);
     log.last.set(command.key, command.number);

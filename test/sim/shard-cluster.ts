@@ -107,7 +107,10 @@ export class ShardCluster {
     });
   }
 
-  /** Ends the faults and the load, and demands that all partitions find the owners that the assignment gives them. */
+  /**
+   * Ends the faults and the load, and demands that all partitions find the owners that the assignment gives them. First
+   * the leases that were not renewed run out.
+   */
   heal(): void {
     Object.assign(this.weather, FAIR);
     this.#loaded = false;
@@ -116,6 +119,7 @@ export class ShardCluster {
       process.resume();
       if (!process.uplink.up) process.reconnect();
     }
+    this.world.run(2 * TIMING.ttlMs);
     this.converge();
   }
 
@@ -158,13 +162,19 @@ export class ShardCluster {
       if (owner === undefined) return `partition ${partition} has no owner, or several`;
       if (owner !== due[partition]) return `partition ${partition} is ${due[partition]}'s`;
       const lease = this.#store.get(partition);
-      if (lease?.state !== "held" || lease.owner !== owner) return `${partition}'s lease is another's`;
+      if (lease?.state !== "held" || lease.owner !== owner)
+        return `${partition}'s lease is another's`;
     }
+    if (this.#registry.members().length !== members.length) return "the registry keeps the dead";
     for (const { self, phase, machine, workers } of this.processes) {
       if (phase === "dead") continue;
-      const claimed = machine.status().filter(({ claim }) => claim !== "none");
+      const status = machine.status();
+      const claimed = status.filter(({ claim }) => claim !== "none");
       if (claimed.some(({ claim }) => claim !== "owned")) return `${self.id} is not done`;
       if (claimed.length !== workers.size) return `${self.id} has workers without claims`;
+      if (status.some(({ target }, partition) => target !== owners[partition])) {
+        return `${self.id} would have it otherwise`;
+      }
     }
     return undefined;
   }
@@ -182,6 +192,8 @@ export class ShardCluster {
       type === "drop" ? ` ${effect.reason}` : type === "release" ? ` to ${effect.heir}` : "";
     if (type !== "renew") this.world.note(`${process.self.id} ${type}${reason}`, partition, number);
     if (type === "start") this.#started(process, partition, effect.epoch);
+    // Nobody else was there: no hand-off, but an end, and a new beginning when somebody comes.
+    if (type === "release" && effect.heir === undefined) this.#unservedSince.delete(partition);
     if (type === "drop") this.drops[effect.reason] = (this.drops[effect.reason] ?? 0) + 1;
     if ((type === "drop" || type === "quiesce") && !this.#unservedSince.has(partition)) {
       this.#unservedSince.set(partition, this.world.now);
@@ -191,11 +203,14 @@ export class ShardCluster {
   #started(process: ShardProcess, partition: number, epoch: number): void {
     const last = this.#epochs[partition] ?? 0;
     this.#epochs[partition] = epoch;
+    if (!process.believes(partition, epoch)) {
+      throw new Violation(
+        `${process.self.id} starts partition ${partition}, which it does not own`,
+      );
+    }
     if (!this.#demands.exclusive) return;
     if (epoch <= last) throw new Violation(`partition ${partition}: epoch ${epoch} after ${last}`);
-    const other = this.processes.find(
-      (one) => one !== process && this.#believes(one, partition),
-    );
+    const other = this.processes.find((one) => one !== process && this.#believes(one, partition));
     if (other) {
       throw new Violation(
         `${other.self.id} and ${process.self.id} both own partition ${partition}`,

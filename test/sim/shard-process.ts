@@ -12,6 +12,7 @@ import type { Journal } from "./journal.ts";
 import type { LeaseStore } from "./lease-store.ts";
 import { Uplink, type Weather } from "./network.ts";
 import type { Registry } from "./registry.ts";
+import { Violation } from "./violation.ts";
 import { Worker, type WorkerSite } from "./worker.ts";
 import type { World } from "./world.ts";
 
@@ -61,7 +62,9 @@ export class ShardProcess implements WorkerSite {
     const { store, registry } = around;
     this.#unwatch = [
       store.watch((lease) =>
-        this.uplink.push(`lease ${lease.partition}`, () => this.#receive({ type: "seen", ...lease })),
+        this.uplink.push(`lease ${lease.partition}`, () =>
+          this.#receive({ type: "seen", ...lease }),
+        ),
       ),
       registry.watch(() => {
         const members = registry.members();
@@ -176,10 +179,15 @@ export class ShardProcess implements WorkerSite {
           .get(effect.partition)!
           .quiesce(() => this.#input({ ...effect, type: "quiesced" }));
         return;
-      case "drop":
-        this.workers.get(effect.partition)!.abort();
+      case "drop": {
+        const worker = this.workers.get(effect.partition)!;
+        if (effect.reason === "released" && worker.busy) {
+          throw new Violation(`partition ${effect.partition} is released while a command runs`);
+        }
+        worker.abort();
         this.workers.delete(effect.partition);
         return;
+      }
       case "stopped":
         return this.#later(LINGER_MS, () => this.crash());
     }

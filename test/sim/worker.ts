@@ -36,6 +36,11 @@ export class Worker {
     this.#open();
   }
 
+  /** Whether a command is being executed or recorded. */
+  get busy(): boolean {
+    return this.#busy;
+  }
+
   /** Takes no new command and tells when the one it has is recorded. */
   quiesce(quiesced: () => void): void {
     this.#phase = "quiescing";
@@ -68,7 +73,10 @@ export class Worker {
   #next(): void {
     if (this.#phase !== "open") return;
     const { world, journal } = this.#site;
-    if (!this.#site.believes(this.partition, this.epoch) || !journal.has(this.partition, this.#index)) {
+    if (
+      !this.#site.believes(this.partition, this.epoch) ||
+      !journal.has(this.partition, this.#index)
+    ) {
       return this.#later(IDLE_MS, () => this.#next());
     }
     this.#busy = true;

@@ -15,6 +15,10 @@ const team = (count: number, weights: readonly number[] = [1]): RingMember[] =>
 const without = (members: readonly RingMember[], one: RingMember): RingMember[] =>
   members.filter((member) => member !== one);
 
+/** Every member with few partitions; every fifth with many, which take their time. */
+const someOf = (members: readonly RingMember[], partitions: number): RingMember[] =>
+  members.filter((_, i) => partitions < 1_000 || i % 5 === 0);
+
 function moved(before: Assignment, after: Assignment): number[] {
   return [...before.keys()].filter((partition) => before[partition] !== after[partition]);
 }
@@ -29,7 +33,7 @@ const fairShare = (members: readonly RingMember[], one: RingMember, partitions: 
   (partitions * one.weight) / members.reduce((sum, { weight }) => sum + weight, 0);
 
 const someMembers = fc.uniqueArray(
-  fc.record({ id: fc.hexaString(), weight: fc.constantFrom(0.5, 1, 1, 2) }),
+  fc.record({ id: fc.string({ maxLength: 6 }), weight: fc.constantFrom(0.5, 1, 1, 2) }),
   { selector: ({ id }) => id, minLength: 1, maxLength: 9 },
 );
 
@@ -40,29 +44,31 @@ describe("an assignment", () => {
       for (const partitions of COUNTS) {
         const members = team(size);
         const full = assignPartitions(members, partitions);
-        for (const one of members) {
+        for (const one of someOf(members, partitions)) {
           const left = assignPartitions(without(members, one), partitions, full);
           const gone = moved(full, left);
           expect(gone.length).toBeLessThanOrEqual((1.5 * partitions) / size);
-          for (const partition of gone) expect(full[partition]).toBe(one.id);
+          expect(new Set(gone.map((partition) => full[partition]))).toStrictEqual(
+            new Set([one.id]),
+          );
 
           const back = assignPartitions(members, partitions, left);
           const won = moved(left, back);
           expect(won.length).toBeLessThanOrEqual((1.5 * partitions) / size);
-          for (const partition of won) expect(back[partition]).toBe(one.id);
+          expect(new Set(won.map((partition) => back[partition]))).toStrictEqual(new Set([one.id]));
         }
       }
     },
   );
 
   test.each(SIZES)(
-    "of %i members of different weights moves at most 1.5 times the fair share of the one",
+    "of %i members of different weights moves at most 1.25 times the fair share of the one, rounded up",
     (size) => {
       for (const partitions of COUNTS) {
         const members = team(size, [1, 0.5, 2, 4, 1]);
         const full = assignPartitions(members, partitions);
-        for (const one of members) {
-          const bound = Math.max(1, 1.5 * fairShare(members, one, partitions));
+        for (const one of someOf(members, partitions)) {
+          const bound = Math.ceil(1.25 * fairShare(members, one, partitions));
           const left = assignPartitions(without(members, one), partitions, full);
           expect(moved(full, left).length).toBeLessThanOrEqual(bound);
           const back = assignPartitions(members, partitions, left);
@@ -81,13 +87,11 @@ describe("an assignment", () => {
           let owners = assignPartitions(members, 64);
           for (const [i, [choice, weight]] of changes.entries()) {
             const leaves = members.length > 1 && choice % 2 === 0;
-            const one = leaves
-              ? members[choice % members.length]!
-              : { id: `joined-${i}`, weight };
+            const one = leaves ? members[choice % members.length]! : { id: `joined-${i}`, weight };
             const larger = leaves ? members : [...members, one];
             members = leaves ? without(members, one) : larger;
             const after = assignPartitions(members, 64, owners);
-            const bound = Math.max(1, 1.5 * fairShare(larger, one, 64));
+            const bound = Math.ceil(1.25 * fairShare(larger, one, 64));
             expect(moved(owners, after).length).toBeLessThanOrEqual(bound);
             const load = loads(after);
             for (const member of members) {
@@ -150,7 +154,18 @@ describe("an assignment", () => {
   });
 
   test("never changes: all versions of a mixed fleet agree", () => {
-    expect(assignPartitions(team(3), 8)).toMatchInlineSnapshot();
+    expect(assignPartitions(team(3), 8)).toMatchInlineSnapshot(`
+      [
+        "instance-7919",
+        "instance-15838",
+        "instance-15838",
+        "instance-15838",
+        "instance-7919",
+        "instance-0",
+        "instance-0",
+        "instance-0",
+      ]
+    `);
   });
 
   test("refuses a capacity below the fair share", () => {

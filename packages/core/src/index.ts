@@ -45,7 +45,13 @@ export { shardConfig } from "./shard-config.ts";
 export type { ShardConfig } from "./shard-config.ts";
 export type { SeenLease, ShardEffect, ShardInput, ShardStatus } from "./shard-protocol.ts";
 export { recordAfter } from "./shard-lease.ts";
-export type { DropReason, LeaseEffect, ShardLease, WorkEffect, WriteOutcome } from "./shard-lease.ts";
+export type {
+  DropReason,
+  LeaseEffect,
+  ShardLease,
+  WorkEffect,
+  WriteOutcome,
+} from "./shard-lease.ts";
 export { DEFAULT_BACKOFF, backoffMs, mayTryElsewhere } from "./retry.ts";
 export type { AttemptOutcome, Backoff } from "./retry.ts";
 export { ChunkSequence, CreditWindow } from "./credit.ts";

@@ -1,4 +1,10 @@
-import type { DropReason, LeaseEffect, ShardLease, WorkEffect, WriteOutcome } from "./shard-lease.ts";
+import type {
+  DropReason,
+  LeaseEffect,
+  ShardLease,
+  WorkEffect,
+  WriteOutcome,
+} from "./shard-lease.ts";
 
 interface SentWrite {
   readonly effect: LeaseEffect;
@@ -93,7 +99,7 @@ export function elapse(claim: Claim, { partition, now }: ClaimContext): Step {
       if (now >= claim.lease.validUntil) return dropped(claim.lease, partition, "expired", now);
       if (claim.kind === "owned" || now < claim.giveUpAt) return stay(claim);
       return letGo(claim.lease, partition, "quiesce_timeout", now);
-    case "releasing":
+    default:
       // Others may take it over by now; what is left of it in the store is looked at anew.
       return stay(now < claim.lease.validUntil ? claim : { kind: "none", retryAt: now });
   }
@@ -109,8 +115,7 @@ export function observe(
   if (claim.kind === "none") return stay({ kind: "none", retryAt: now });
   if (claim.kind === "acquiring" || revision <= claim.lease.revision) return stay(claim);
   const { lease } = claim;
-  const own =
-    record?.state === "held" && record.owner === self && record.epoch === lease.epoch;
+  const own = record?.state === "held" && record.owner === self && record.epoch === lease.epoch;
   if (own) {
     // A renewal whose answer has not come, or never will. When it was sent is uncertain, so it extends nothing.
     const nextAt = lease.doubtful ? now : lease.nextAt;
@@ -147,7 +152,7 @@ export function conclude(claim: Claim, outcome: WriteOutcome, context: ClaimCont
     }
     case "unknown":
       return stay({ ...claim, lease: { ...lease, doubtful: true, nextAt: now + timing.retryMs } });
-    case "conflict":
+    default:
       if (sent.effect.expectedRevision < lease.revision) {
         return stay({ ...claim, lease: { ...lease, nextAt: now } }); // the watch was quicker: with the new revision
       }
@@ -208,7 +213,7 @@ export function pursue(
       return renewIfDue(claim, write, context);
     case "quiescing":
       return renewIfDue(claim, write, context);
-    case "releasing": {
+    default: {
       const heir = wish.kind === "take" ? self : wish.kind === "hold" ? undefined : wish.heir;
       const { epoch, revision: expectedRevision } = claim.lease;
       const leaving = wish.kind === "leave";
@@ -226,11 +231,7 @@ function renewIfDue(claim: Leased, write: number, context: ClaimContext): Step {
   return sendIfDue(claim, { type: "renew", write, partition, expectedRevision, epoch }, context);
 }
 
-function sendIfDue(
-  claim: Leased,
-  effect: LeaseEffect,
-  { now, connected }: ClaimContext,
-): Step {
+function sendIfDue(claim: Leased, effect: LeaseEffect, { now, connected }: ClaimContext): Step {
   const { lease } = claim;
   if (!connected || lease.sent !== undefined || now < lease.nextAt) return stay(claim);
   const sent = { effect, sentAt: now };

@@ -22,9 +22,7 @@ export interface ShardConfig extends LeaseTiming, MembershipTiming {
  * changes, or 5 s with; a silent one is left out for 15 s, longer than the registry keeps the dead (10 s).
  * Throws `INVALID_CONTRACT` for what makes no sense.
  */
-export function shardConfig(
-  config: Partial<ShardConfig> & Pick<ShardConfig, "self">,
-): ShardConfig {
+export function shardConfig(config: Partial<ShardConfig> & Pick<ShardConfig, "self">): ShardConfig {
   const ttlMs = config.ttlMs ?? 5_000;
   const full: ShardConfig = {
     partitions: DEFAULT_PARTITIONS,
@@ -46,7 +44,10 @@ export function shardConfig(
   for (const [name, value] of Object.entries(times)) {
     demand(value >= 0, `${name} must not be negative, but is ${value}.`);
   }
-  demand(Number.isSafeInteger(partitions) && partitions > 0, `${partitions} is no number of partitions: use 1 or more.`);
+  demand(
+    Number.isSafeInteger(partitions) && partitions > 0,
+    `${partitions} is no number of partitions: use 1 or more.`,
+  );
   demand(capacityFactor >= 1, `capacityFactor must be 1 or more, not ${capacityFactor}.`);
   demand(ttlMs > 0 && ttlMs < Infinity, `ttlMs must be above 0, not ${ttlMs}.`);
   demand(renewMs > 0 && renewMs < ttlMs, `renewMs must be below ttlMs ${ttlMs}, not ${renewMs}.`);

@@ -80,7 +80,7 @@ export function recordAfter(effect: LeaseEffect, owner: string, revision: number
       return { state: "held", owner, epoch: revision };
     case "renew":
       return { state: "held", owner, epoch: effect.epoch };
-    case "release": {
+    default: {
       const { epoch, heir, leaving } = effect;
       return { state: "released", owner, epoch, heir, leaving };
     }

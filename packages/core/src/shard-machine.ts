@@ -143,7 +143,9 @@ export class ShardMachine {
   #sync(leases: readonly SeenLease[], effects: ShardEffect[]): void {
     this.#connected = true;
     const since = this.#watched;
-    this.#views.fill({ revision: 0, record: undefined, since });
+    for (let partition = 0; partition < this.#views.length; partition++) {
+      this.#views[partition] = { revision: 0, record: undefined, since };
+    }
     for (const lease of leases) this.#see(lease, effects);
     for (let partition = 0; partition < this.#views.length; partition++) this.#hold(partition);
     this.#outdated = true;
@@ -158,12 +160,7 @@ export class ShardMachine {
     this.#step(partition, effects, (claim, context) => observe(claim, revision, record, context));
   }
 
-  #conclude(
-    partition: number,
-    write: number,
-    outcome: WriteOutcome,
-    effects: ShardEffect[],
-  ): void {
+  #conclude(partition: number, write: number, outcome: WriteOutcome, effects: ShardEffect[]): void {
     // First the time: a lease that has run out is gone, and the answer to its renewal comes too late.
     this.#step(partition, effects, stayed);
     const sent = sentWrite(this.#claims[partition]!);
@@ -252,12 +249,10 @@ export class ShardMachine {
     return free ? TAKE : HOLD;
   }
 
-  /** Not while others may see other members, lest a partition be passed to and fro. */
+  /** Not what it has just got, lest a partition be passed to and fro by those that do not see the same members yet. */
   #mayGive(partition: number): boolean {
     const claim = this.#claims[partition]!;
-    const recent =
-      claim.kind === "owned" && this.#now < claim.lease.acquiredAt + this.#config.settleMs;
-    return this.#members.calm && !recent;
+    return claim.kind !== "owned" || this.#now >= claim.lease.acquiredAt + this.#config.settleMs;
   }
 
   #step(

@@ -42,11 +42,6 @@ export class Membership {
     return this.#version;
   }
 
-  /** Whether everything that was seen counts, so that partitions may move away from members that serve them. */
-  get calm(): boolean {
-    return this.#phase.kind === "calm";
-  }
-
   update(members: readonly RingMember[], now: number): void {
     const present = new Map(members.map((member) => [member.id, member]));
     if (!present.has(this.#self.id)) present.set(this.#self.id, this.#self);
@@ -110,9 +105,7 @@ export class Membership {
 
   /** Those that inherit when this process leaves: all others, new ones included, as nothing is to be spared. */
   others(): readonly RingMember[] {
-    return [...this.#present.values()].filter(
-      ({ id }) => id !== this.#self.id && this.trusts(id),
-    );
+    return [...this.#present.values()].filter(({ id }) => id !== this.#self.id && this.trusts(id));
   }
 }
 
