@@ -59,7 +59,7 @@ export function createSubjects(name: string): Subjects {
       `${mesh}.task.${agent}.${capability}.${priority}.${tenant}.${id}`,
     done: (task) => `${mesh}.done.${task}`,
     dead: (agent, capability, task) => `${mesh}.dead.${agent}.${capability}.${task}`,
-    effect: (task, name) => `${mesh}.effect.${task}.${name}`,
+    effect: (task, effect) => `${mesh}.effect.${task}.${effect}`,
     taskEvents: (client) => `${mesh}.ctl.tasks.${client}`,
     taskControl: (verb) => `${mesh}.ctl.task.${verb}`,
     onlookers: `${mesh}.tap`,
