@@ -1,7 +1,10 @@
 import { MeshError, agent } from "@plexus/core";
+import { jetstreamManager } from "@nats-io/jetstream";
+import { startProxy, type Proxy } from "@plexus/testing";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
-import { inTurn, useMeshes } from "../../../test/support/mesh.ts";
+import { gate, inTurn, metric, useMeshes } from "../../../test/support/mesh.ts";
+import type { Mesh } from "./mesh.ts";
 
 const meshes = useMeshes();
 
@@ -74,3 +77,77 @@ describe("what hardly fits the broker", () => {
     },
   );
 });
+
+/** How a task was seen to end. */
+function ending(task: {
+  result(options: { timeout: string }): Promise<unknown>;
+}): Promise<unknown> {
+  return task.result({ timeout: "5s" }).catch((error: unknown) => (error as MeshError).code);
+}
+
+describe("a stream that is gone", () => {
+  test("does not use up the deliveries of a task whose result is looked for there", async () => {
+    const [host, client] = [await meshes.join(), await meshes.join()];
+    await host.host(Desk, { run: (input) => `done ${input}` });
+    const manager = await jetstreamManager(await meshes.nats());
+    const task = await client.submit(Desk, "run", "it", { key: "one", delay: "1s" });
+    await manager.streams.delete(`${meshes.name}-results`);
+    expect(await ending(task)).toBe("done it");
+  });
+});
+
+describe("a host behind a slow network", () => {
+  test("does not execute what was canceled while its next attempt was being put back", async () => {
+    const { proxy, host, client } = await slow();
+    await using _ = proxy;
+    const attempts: number[] = [];
+    const failed = gate();
+    await host.host(Desk, {
+      run: (input, { attempt }) => {
+        attempts.push(attempt);
+        failed.open();
+        throw new MeshError("CONFLICT", input, { retryable: true });
+      },
+    });
+    proxy.delay(200);
+    const task = await client.submit(Desk, "run", "it");
+    await failed.opened;
+    expect(await task.cancel()).toBe(true);
+    await sleep(2_500); // the attempt is due; the broker looks at schedules once a second
+    expect(attempts).toEqual([1]);
+    expect(await task.status()).toMatchObject({ state: "canceled" });
+    await proxy.heal();
+  });
+
+  test("does not acknowledge the next attempt in place of the last one, should both be read at once", async () => {
+    const { proxy, host, client } = await slow();
+    await using _ = proxy;
+    const attempts: number[] = [];
+    await host.host(Desk, {
+      run: (input, { attempt }) => {
+        attempts.push(attempt);
+        if (attempt > 1) return input;
+        proxy.hold("toClient");
+        setTimeout(() => void proxy.heal(), 1_500); // the broker looks at schedules once a second
+        throw new MeshError("CONFLICT", "no luck", { retryable: true });
+      },
+    });
+    expect(await ending(await client.submit(Desk, "run", "it"))).toBe("it");
+    await sleep(1_000); // longer than ackWait
+    expect(attempts).toEqual([1, 2]);
+    expect(await metric(host, "plexus_task_surplus_executions_total")).toBe(0);
+  });
+});
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, ms);
+  });
+}
+
+/** A client, and a host whose network a test makes bad. */
+async function slow(): Promise<{ proxy: Proxy; host: Mesh; client: Mesh }> {
+  const proxy = await startProxy({ target: meshes.broker.url });
+  const host = await meshes.join({ servers: proxy.url });
+  return { proxy, host, client: await meshes.join() };
+}

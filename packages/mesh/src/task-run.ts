@@ -66,6 +66,7 @@ export interface RunReport {
 
 const ACK = Buffer.from("+ACK");
 const NAK = Buffer.from("-NAK");
+export const NAK_LATER = Buffer.from('-NAK {"delay":1000000000}'); // what failed at once would fail at once again
 const WORKING = Buffer.from("+WPI");
 const MAX_TEXT = 300;
 const PROGRESS_MS = 100; // at most so often is progress told
@@ -85,6 +86,7 @@ export class TaskRun implements Execution {
   #attempt = 1;
   #client = "";
   #scope: TaskScope | undefined;
+  #canceled: MeshError | undefined;
   #released = false;
   #began = false;
   #announced = false;
@@ -130,7 +132,7 @@ export class TaskRun implements Execution {
     } catch (error) {
       // What the broker did not take is delivered again, here or elsewhere.
       log.warn({ err: error, task: this.id }, "a task could not be brought to its end");
-      this.#let(NAK);
+      this.#let(NAK_LATER);
     }
   }
 
@@ -146,12 +148,15 @@ export class TaskRun implements Execution {
     if (!this.#released) this.#owner.services.runtime.link.publish(this.#delivered.ack, WORKING);
   }
 
-  /** The same task, delivered once more: from now on this delivery is acknowledged. */
-  adopt(delivered: Delivered): void {
+  /** Takes the same message, delivered once more: from now on this delivery is acknowledged. False: it is another one. */
+  adopt(delivered: Delivered): boolean {
+    if (delivered.sequence !== this.#delivered.sequence) return false;
     this.#delivered = delivered;
+    return true;
   }
 
   cancel(reason: MeshError): void {
+    this.#canceled ??= reason;
     this.#scope?.cancel(reason);
   }
 
@@ -186,9 +191,12 @@ export class TaskRun implements Execution {
     }
     this.#attempt = Math.max(1, envelope.seq);
     this.#client = envelope.sender;
-    if (this.#recheck && (await services.store.result(this.id))) {
-      this.#let(ACK); // recorded already: only its acknowledgement was lost
-      return;
+    if (this.#recheck) {
+      if (await services.surely(() => services.store.result(this.id))) {
+        this.#let(ACK); // recorded already: only its acknowledgement was lost
+        return;
+      }
+      if (this.#released) return; // given back meanwhile
     }
     if (known === undefined) {
       await this.#giveUp(
@@ -214,6 +222,10 @@ export class TaskRun implements Execution {
     const input = served.capability.input.safeParse(envelope.value);
     if (!input.success) {
       await this.#giveUp(new MeshError("INVALID_INPUT", explain(input.error)));
+      return;
+    }
+    if (this.#canceled) {
+      await this.#record({ error: this.#canceled });
       return;
     }
     this.#began = true;
@@ -308,6 +320,7 @@ export class TaskRun implements Execution {
     const headers = {
       "Nats-Schedule": `@at ${new Date(Date.now() + delayMs).toISOString()}`,
       "Nats-Schedule-Target": target,
+      [RECHECK]: "1", // it may be canceled while this attempt is being put back
       [HISTORY]: formatHistory(this.#history(error)),
       ...(own ? { [RETRY]: own } : {}),
     };
@@ -368,7 +381,7 @@ export class TaskRun implements Execution {
         return;
       }
       if (!isMeshError(error, "CONFLICT")) throw error;
-      const recorded = await store.result(id);
+      const recorded = await services.surely(() => store.result(id));
       if (recorded && !Buffer.from(recorded.data).equals(bytes)) {
         runtime.metrics.taskSurplus.with({ agent, capability }).value++;
         this.#let(ACK);

@@ -50,7 +50,7 @@ export class TaskScope extends Scope {
     const { js, store, runtime } = this.#services;
     const subject = runtime.subjects.effect(this.id, escapeKey(name));
     const recorded = async (): Promise<{ value: T } | undefined> => {
-      const message = await js.last(store.effects, subject);
+      const message = await this.#services.surely(() => js.last(store.effects, subject));
       return message && { value: readEnvelope(message.data).value as T };
     };
     if (this.#execution.repeated) {
@@ -68,7 +68,8 @@ export class TaskScope extends Scope {
       return value;
     } catch (error) {
       if (!isMeshError(error, "CONFLICT")) throw error;
-      return (await recorded())?.value ?? value; // another execution was faster, or an answer was lost
+      const first = await recorded();
+      return first ? first.value : value; // another execution was faster, or an answer was lost
     }
   }
 }

@@ -11,7 +11,7 @@ import { Puller, type Delivered } from "./nats/puller.ts";
 import { laneName, type TaskLane } from "./nats/task-store.ts";
 import type { Served } from "./served-call.ts";
 import { OWN_LANE } from "./task-placement.ts";
-import { TaskRun, taskId, type RunOwner } from "./task-run.ts";
+import { NAK_LATER, TaskRun, taskId, type RunOwner } from "./task-run.ts";
 import type { TaskServices } from "./task-services.ts";
 
 /** What a worker needs of the hosted agent that it works for. */
@@ -191,8 +191,9 @@ export class TaskWorker implements RunOwner {
   #take(delivered: Delivered): void {
     const running = this.runs.get(taskId(delivered));
     if (running) {
-      // This process was silent for so long that the broker has given the task to somebody else: to us.
-      running.adopt(delivered);
+      // This process was silent for so long that the broker has given the task to somebody else: to us. Or it is the next
+      // attempt, here before the last one has seen that it is stored.
+      if (!running.adopt(delivered)) this.services.runtime.link.publish(delivered.ack, NAK_LATER);
       this.#puller?.release();
       return;
     }

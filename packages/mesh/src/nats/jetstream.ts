@@ -52,7 +52,7 @@ const NO_MESSAGE = 10_037;
 const STREAM_NOT_FOUND = 10_059;
 const BATCH_ENDS = new Set([204, 404]); // that was all; there is nothing
 const CONFLICTS = new Set([10_071, 10_164]); // wrong last sequence, of the stream or of a subject
-const FULL = new Set([10_047, 10_077]); // no resources left; the stream's limits are reached
+const FULL = new Set([10_002, 10_023, 10_028, 10_047, 10_077]); // no resources left; the stream's limits are reached
 
 /**
  * The hot path to JetStream: publishes that are confirmed, and requests to its API. Every answer comes to one wildcard
@@ -307,17 +307,18 @@ function apiError(what: string, text: string): MeshError {
       `${what}: no stream takes it, or JetStream is not ready.`,
     );
   }
-  let error: { err_code?: number; description?: string } = {};
+  let error: { code?: number; err_code?: number; description?: string } = {};
   try {
     error = (JSON.parse(text) as { error?: typeof error }).error ?? {};
   } catch {
     // Not JSON: what it says goes into the message.
   }
-  const { err_code: code = 0, description = text.slice(0, 200) } = error;
+  const { code: status = 0, err_code: code = 0, description = text.slice(0, 200) } = error;
   const options = { details: code };
   if (CONFLICTS.has(code)) return new MeshError("CONFLICT", `${what}: ${description}.`, options);
   if (FULL.has(code)) return new MeshError("OVERLOADED", `${what}: ${description}.`, options);
-  if (code === NO_MESSAGE || code === STREAM_NOT_FOUND) {
+  // A broker that cannot now, as a cluster without a leader, can later.
+  if (code === NO_MESSAGE || code === STREAM_NOT_FOUND || status >= 500) {
     return new MeshError("NOT_CONNECTED", `${what}: ${description}.`, options);
   }
   return new MeshError("INCOMPATIBLE_BROKER", `${what}: ${description} (${code}).`, options);

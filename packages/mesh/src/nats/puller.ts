@@ -8,6 +8,8 @@ export interface Delivered {
   readonly headers: Headers | undefined;
   /** Where acknowledgements go. */
   readonly ack: string;
+  /** Its place in the stream. */
+  readonly sequence: number;
   /** How many times it has been delivered, this time included. */
   readonly deliveries: number;
 }
@@ -156,8 +158,15 @@ class Feed {
     headers: Headers | undefined,
   ): boolean {
     if (ack === undefined) return false; // a status: there is nothing (more), or the consumer is gone
-    const deliveries = Number(ack.split(".", 5)[4]); // $JS.ACK.<stream>.<consumer>.<deliveries>.…
-    this.#on.take({ subject, data, headers, ack, deliveries });
+    const [, , , , deliveries, sequence] = ack.split(".", 6); // $JS.ACK.<stream>.<consumer>.<deliveries>.<sequence>.…
+    this.#on.take({
+      subject,
+      data,
+      headers,
+      ack,
+      sequence: Number(sequence),
+      deliveries: Number(deliveries),
+    });
     return true;
   }
 }
