@@ -78,6 +78,17 @@ describe("publishing on a durable topic", () => {
     expect(some).toEqual(upTo(30).filter((n) => n % 3 === 1));
   });
 
+  test("keeps the order of what is published by several contracts of one name", async () => {
+    const [mesh, other] = [await meshes.join(), await meshes.join()];
+    const Same = topic("numbers", { schema: z.number(), durable: true });
+    const live: number[] = [];
+    const listener = await other.subscribe(Numbers, (n) => void live.push(n));
+    await Promise.all(upTo(300).map((n) => mesh.publish(n % 3 ? Numbers : Same, n)));
+    await expect.poll(() => live.length).toBe(300);
+    expect(live).toEqual(upTo(300));
+    expect(listener.lost).toBe(0);
+  });
+
   test("refuses what is wrong", async () => {
     const mesh = await meshes.join();
     const Plain = topic("plain", { schema: z.number() });
@@ -242,6 +253,18 @@ describe("a named subscription", () => {
       { subscription: "careful", pending: 0, givenUp: 2 },
     ]);
     expect(await mesh.topics()).toMatchObject([{ events: 4 }]); // what was given up is still there
+  });
+
+  test("says so when somebody publishes whose contract is not durable", async () => {
+    const [mesh, other] = [await meshes.join(), await meshes.join()];
+    const got: number[] = [];
+    const options = { name: "strict", maxDeliveries: 1 };
+    const subscription = await mesh.subscribe(Numbers, (n) => void got.push(n), options);
+    const Careless = topic("numbers", { schema: z.number() });
+    await Promise.all([1, 2, 3].map((n) => other.publish(Careless, n))); // one frame of three
+    await mesh.publish(Numbers, 4);
+    await expect.poll(() => got).toEqual([4]);
+    expect(subscription.lost).toBe(1);
   });
 
   test("whose handler takes longer than the broker waits for a sign of life runs once", async () => {

@@ -1,4 +1,11 @@
-import { KINDS, MeshError, type Duration, type Envelope, type Topic } from "@plexus/core";
+import {
+  KINDS,
+  MeshError,
+  readFrame,
+  type Duration,
+  type Envelope,
+  type Topic,
+} from "@plexus/core";
 import type { z } from "zod";
 import { Scope } from "./context.ts";
 import type { EventContext, SubscribeOptions } from "./events.ts";
@@ -6,7 +13,6 @@ import type { Waiting } from "./gate.ts";
 import type { Logger } from "./log.ts";
 import type { StoredDelivery } from "./nats/standing-pull.ts";
 import type { From } from "./nats/topic-store.ts";
-import { readEnvelope } from "./task-message.ts";
 
 /** What a subscriber that reads the store is told about an event. */
 export interface StoredEventContext extends EventContext {
@@ -121,9 +127,15 @@ export class StoredEvent extends Scope implements StoredEventContext, Waiting {
 }
 
 /** The envelope of a stored event. Throws `BAD_MESSAGE`. */
-export function readStored(delivery: StoredDelivery): Envelope {
-  const envelope = readEnvelope(delivery.data);
-  if (envelope.kind === KINDS.event) return envelope;
+export function readStored({ data }: StoredDelivery): Envelope {
+  const envelopes: Envelope[] = [];
+  readFrame(data, (envelope) => envelopes.push(envelope));
+  const [envelope] = envelopes;
+  if (envelopes.length > 1) {
+    const why = "a publisher whose contract is not durable has sent a frame of several events.";
+    throw new MeshError("BAD_MESSAGE", `Not an event of a durable topic: ${why}`);
+  }
+  if (envelope?.kind === KINDS.event) return envelope;
   throw new MeshError("BAD_MESSAGE", "Not an event.");
 }
 

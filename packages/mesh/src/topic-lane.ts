@@ -16,7 +16,7 @@ export interface LaneOwner {
 
 export const ACK = Buffer.from("+ACK");
 export const NAK = Buffer.from("-NAK");
-export const WORKING = Buffer.from("+WPI");
+const WORKING = Buffer.from("+WPI");
 
 /** One partition of a named subscription in one process. The broker gives out one event of it at a time. */
 export class Lane {

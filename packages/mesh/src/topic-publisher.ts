@@ -10,67 +10,30 @@ import {
 import { nowMs } from "./clock.ts";
 import { checkEvent, eventFields, type PublishOptions } from "./events.ts";
 import type { Cell } from "./histogram.ts";
-import type { JetStream, Outgoing } from "./nats/jetstream.ts";
-import type { TopicStore } from "./nats/topic-store.ts";
-import { newId, type Runtime } from "./runtime.ts";
-import { isPassing, unlessCut, untilConnected } from "./surely.ts";
+import type { Runtime } from "./runtime.ts";
 import { envelopeBytes } from "./task-message.ts";
-
-/** One event that waits to be stored. */
-interface Entry extends Outgoing {
-  readonly deadlineMs: number;
-  resolve(): void;
-  reject(error: MeshError): void;
-  settled: boolean;
-  /** Why it could not be stored so far. */
-  failure: MeshError | undefined;
-  /** A write of it has no known outcome: it may be stored. */
-  doubtful: boolean;
-}
+import type { TopicWriter } from "./topic-writer.ts";
 
 const ID = /^[!-~]{1,255}$/;
 const DEFAULT_TIMEOUT_MS = 10_000;
-const HEADER_BYTES = 512; // more than what is added to an event's bytes
-const MAX_BATCH = 500; // of the 1,000 that the broker allows
-const MAX_BATCH_BYTES = 1024 * 1024;
-const MAX_QUEUED_BYTES = 64 * 1024 * 1024;
-const MAX_NUMBERED = 65_536;
-const SWEEP_MS = 50;
-const FIRST_PAUSE_MS = 50;
-const MAX_PAUSE_MS = 1_000;
 
-/**
- * The publishing side of one durable topic. One write is under way at a time; what is published meanwhile is the next one,
- * as a batch that the broker stores as a whole or not at all. So whatever has to be repeated, events are stored in the
- * order in which they were published.
- */
+/** The publishing side of one durable topic: makes of a value what is stored. */
 export class DurablePublisher {
   readonly #runtime: Runtime;
-  readonly #js: JetStream;
-  readonly #store: TopicStore;
   readonly #topic: Topic;
+  readonly #writer: TopicWriter;
   readonly #published: Cell;
-  readonly #numbers = new Map<string, number>();
-  #queue: Entry[] = [];
-  #bytes = 0;
-  /** Everything that is not settled, in the order of publication. */
-  readonly #unsettled = new Set<Entry>();
-  #writing: Promise<void> | undefined;
-  #sweeping: NodeJS.Timeout | undefined;
-  #closed = false;
 
-  constructor(runtime: Runtime, js: JetStream, store: TopicStore, topic: Topic) {
+  constructor(runtime: Runtime, topic: Topic, writer: TopicWriter) {
     this.#runtime = runtime;
-    this.#js = js;
-    this.#store = store;
     this.#topic = topic;
+    this.#writer = writer;
     this.#published = runtime.metrics.published.with({ topic: topic.name });
   }
 
-  publish(value: unknown, { id, key, timeout }: PublishOptions = {}): Promise<void> {
+  async publish(value: unknown, { id, key, timeout }: PublishOptions = {}): Promise<void> {
     try {
       const topic = this.#topic;
-      if (this.#closed) throw closed();
       checkEvent(topic, value);
       if (id !== undefined && !ID.test(id)) {
         throw new MeshError(
@@ -82,185 +45,15 @@ export class DurablePublisher {
       const partition = topicPartition(topic, value, part, key);
       const subject = this.#runtime.subjects.event(partitionSubject(topic, part, partition));
       const fields = eventFields(this.#runtime, topic, value);
-      const data = envelopeBytes({ ...fields, seq: (this.#numbers.get(subject) ?? 0) + 1 });
-      this.#demandRoom(data);
+      const data = envelopeBytes({ ...fields, seq: this.#writer.nextNumber(subject) });
+      this.#writer.demandRoom(data);
       const timeoutMs = timeout === undefined ? DEFAULT_TIMEOUT_MS : toMs(timeout);
       // Only as long as the broker remembers the id may a write be repeated.
       const deadlineMs = nowMs() + Math.min(timeoutMs, topic.durable?.dedupeMs ?? timeoutMs);
-      this.#number(subject);
-      return this.#add(subject, data, id ?? fields.id, deadlineMs);
-    } catch (error) {
-      return Promise.reject(toMeshError(error));
-    }
-  }
-
-  /** Resolves when nothing waits to be stored any more. */
-  async settled(): Promise<void> {
-    // oxlint-disable-next-line no-await-in-loop -- each writes all that is there
-    while (this.#writing) await this.#writing;
-  }
-
-  close(): void {
-    this.#closed = true;
-    for (const entry of this.#unsettled) this.#settle(entry, closed());
-  }
-
-  #demandRoom(data: Uint8Array): void {
-    const { name } = this.#topic;
-    const { maxPayload } = this.#runtime.link;
-    if (data.length + HEADER_BYTES > maxPayload) {
-      throw new MeshError(
-        "MESSAGE_TOO_LARGE",
-        `Topic ${name}: ${data.length} bytes do not fit the broker's limit of ${maxPayload}. Send a reference, or raise max_payload.`,
-      );
-    }
-    if (this.#bytes + data.length <= MAX_QUEUED_BYTES) return;
-    throw new MeshError(
-      "OVERLOADED",
-      `Topic ${name}: ${this.#bytes} bytes wait to be stored. Await each publish, so that it can slow you down.`,
-    );
-  }
-
-  /** Numbers tell subscribers that do not read the store what they have missed. */
-  #number(subject: string): void {
-    if (this.#numbers.size > MAX_NUMBERED) this.#numbers.clear();
-    this.#numbers.set(subject, (this.#numbers.get(subject) ?? 0) + 1);
-  }
-
-  #add(subject: string, data: Uint8Array, id: string, deadlineMs: number): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const headers = { "Nats-Msg-Id": id };
-      const state = { settled: false, failure: undefined, doubtful: false };
-      const entry: Entry = { subject, data, headers, deadlineMs, resolve, reject, ...state };
-      this.#queue.push(entry);
-      this.#unsettled.add(entry);
-      this.#bytes += data.length;
-      this.#sweeping ??= setInterval(() => this.#sweep(), SWEEP_MS).unref();
-      this.#writing ??= this.#write();
-    });
-  }
-
-  async #write(): Promise<void> {
-    await Promise.resolve(); // so that what is published in one go becomes one batch
-    while (this.#queue.length > 0) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other: that is what keeps the order
-      await this.#persist(this.#nextBatch());
-    }
-    this.#writing = undefined;
-  }
-
-  #nextBatch(): Entry[] {
-    let bytes = 0;
-    let count = 0;
-    for (const { data } of this.#queue) {
-      bytes += data.length;
-      if (count > 0 && (count >= MAX_BATCH || bytes > MAX_BATCH_BYTES)) break;
-      count++;
-    }
-    return this.#queue.splice(0, count);
-  }
-
-  /** Returns when each of these events is stored, refused, or out of time. */
-  async #persist(batch: readonly Entry[]): Promise<void> {
-    let singly = false;
-    for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 2, MAX_PAUSE_MS)) {
-      const left = batch.filter((entry) => !entry.settled);
-      if (left.length === 0) return;
-      try {
-        // oxlint-disable-next-line no-await-in-loop -- again only after a failure
-        await this.#open();
-      } catch (error) {
-        if (!isPassing(error)) for (const entry of left) this.#settle(entry, toMeshError(error));
-        // oxlint-disable-next-line no-await-in-loop
-        else await this.#failed(left, error, pause);
-        continue;
-      }
-      try {
-        // oxlint-disable-next-line no-await-in-loop
-        if (singly || left.length === 1) await this.#storeSingly(left);
-        // oxlint-disable-next-line no-await-in-loop
-        else await this.#storeTogether(left);
-      } catch (error) {
-        // A batch is refused as a whole, most often because some of it is stored already: then one after the other.
-        if (!isPassing(error)) singly = true;
-        // oxlint-disable-next-line no-await-in-loop
-        else await this.#failed(left, error, pause);
-      }
-    }
-  }
-
-  /** Without a connection, asking would only wait for a timeout. */
-  async #open(): Promise<void> {
-    const { link } = this.#runtime;
-    if (link.connected) await unlessCut(this.#runtime, this.#store.open(this.#topic));
-    else throw new MeshError("NOT_CONNECTED", "there is no broker.");
-  }
-
-  async #storeTogether(entries: readonly Entry[]): Promise<void> {
-    await this.#js.publishBatch(newId(), entries);
-    for (const entry of entries) this.#settle(entry);
-  }
-
-  /** Throws what may pass; the rest is refused for good. */
-  async #storeSingly(entries: readonly Entry[]): Promise<void> {
-    for (const entry of entries) {
-      if (entry.settled) continue;
-      const { subject, data, headers } = entry;
-      try {
-        // oxlint-disable-next-line no-await-in-loop -- in order
-        await this.#js.publish(subject, data, { headers });
-        this.#settle(entry);
-      } catch (error) {
-        if (isPassing(error)) throw error;
-        this.#settle(entry, toMeshError(error));
-      }
-    }
-  }
-
-  /** Notes why it failed, and waits until it may be worth another attempt. */
-  async #failed(entries: readonly Entry[], error: MeshError, pause: number): Promise<void> {
-    for (const entry of entries) {
-      entry.failure = error;
-      entry.doubtful ||= error.code === "TIMEOUT";
-    }
-    // With a connection and still nobody to take it, the broker may have lost the stream.
-    if (this.#runtime.link.connected && error.code === "NOT_CONNECTED") {
-      this.#store.forget(this.#topic.name);
-    }
-    await untilConnected(this.#runtime, pause);
-  }
-
-  #sweep(): void {
-    const now = nowMs();
-    for (const entry of this.#unsettled) {
-      if (entry.deadlineMs <= now) this.#settle(entry, this.#outOfTime(entry));
-    }
-    if (this.#unsettled.size > 0) return;
-    clearInterval(this.#sweeping);
-    this.#sweeping = undefined;
-  }
-
-  #outOfTime({ failure, doubtful }: Entry): MeshError {
-    const what = `Topic ${this.#topic.name}: not confirmed in time`;
-    if (failure === undefined || doubtful) {
-      const options = failure === undefined ? {} : { cause: failure };
-      return new MeshError("TIMEOUT", `${what}, it may or may not be stored.`, options);
-    }
-    return new MeshError(failure.code, `${what}: ${failure.message}`, { cause: failure });
-  }
-
-  #settle(entry: Entry, error?: MeshError): void {
-    if (entry.settled) return;
-    entry.settled = true;
-    this.#unsettled.delete(entry);
-    this.#bytes -= entry.data.length;
-    if (error === undefined) {
+      await this.#writer.add(subject, data, id ?? fields.id, deadlineMs);
       this.#published.value++;
-      entry.resolve();
-    } else entry.reject(error);
+    } catch (error) {
+      throw toMeshError(error);
+    }
   }
-}
-
-function closed(): MeshError {
-  return new MeshError("NOT_CONNECTED", "This connection to the mesh is closed.");
 }

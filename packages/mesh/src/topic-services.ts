@@ -5,7 +5,7 @@ import type { TopicStore } from "./nats/topic-store.ts";
 import type { Runtime } from "./runtime.ts";
 import { surely, unlessCut, untilConnected } from "./surely.ts";
 
-const PATIENCE_MS = 10_000; // with a broker that is away when somebody subscribes
+const PATIENCE_MS = 30_000; // with a broker that is away when somebody subscribes, or a cluster without a leader
 const PAUSE_MS = 250; // before asking again a broker that has just failed
 
 /** What publishing on and subscribing to durable topics share. */
@@ -46,7 +46,7 @@ export class TopicServices {
     });
   }
 
-  /** Runs `make` until it succeeds or is refused, for 10 s at most. */
+  /** Runs `make` until it succeeds or is refused, for 30 s at most. */
   atFirst<T>(topic: Topic, make: () => Promise<T>): Promise<T> {
     return surely(this.runtime, () => this.#ask(make), {
       untilMs: nowMs() + PATIENCE_MS,

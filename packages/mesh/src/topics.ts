@@ -10,12 +10,14 @@ import type { Runtime } from "./runtime.ts";
 import type { NamedSubscribeOptions, ReplayOptions, StoredEventContext } from "./stored-event.ts";
 import { DurablePublisher } from "./topic-publisher.ts";
 import { TopicServices } from "./topic-services.ts";
+import { TopicWriter } from "./topic-writer.ts";
 
 /** Durable topics in one process: publishing, subscribing, and being asked about them. */
 export class Topics {
   readonly #services: TopicServices;
   readonly #status: TopicStatus;
-  readonly #publishers = new Set<DurablePublisher>();
+  /** One for each name, whatever contracts of it there are: so what the process publishes has one order. */
+  readonly #writers = new Map<string, TopicWriter>();
   readonly #subscribers = new Set<NamedSubscriber | Replay>();
 
   constructor(runtime: Runtime) {
@@ -27,10 +29,12 @@ export class Topics {
   }
 
   publisher(contract: Topic): DurablePublisher {
-    const { runtime, js, store } = this.#services;
-    const publisher = new DurablePublisher(runtime, js, store, contract);
-    this.#publishers.add(publisher);
-    return publisher;
+    let writer = this.#writers.get(contract.name);
+    if (writer === undefined) {
+      writer = new TopicWriter(this.#services, contract);
+      this.#writers.set(contract.name, writer);
+    }
+    return new DurablePublisher(this.#services.runtime, contract, writer);
   }
 
   async subscribe(
@@ -91,12 +95,12 @@ export class Topics {
 
   /** Resolves when everything that was published is stored, or out of time. */
   async settled(): Promise<void> {
-    await Promise.all([...this.#publishers].map((publisher) => publisher.settled()));
+    await Promise.all([...this.#writers.values()].map((writer) => writer.settled()));
   }
 
   close(): void {
     this.#services.close();
-    for (const publisher of this.#publishers) publisher.close();
+    for (const writer of this.#writers.values()) writer.close();
     this.#services.js.close();
   }
 }

@@ -19,10 +19,13 @@ const CONSUMER_EXISTS = new Set([10_013, 10_148]);
 /** Makes streams and consumers, as the durable parts of the mesh need them. */
 export class Streams {
   readonly #link: Link;
+  readonly #timeoutMs: number;
   #manager: Promise<JetStreamManager> | undefined;
 
-  constructor(link: Link) {
+  /** @param timeoutMs how long the broker may take for one request */
+  constructor(link: Link, timeoutMs = API_TIMEOUT_MS) {
     this.#link = link;
+    this.#timeoutMs = timeoutMs;
   }
 
   /** Throws `INCOMPATIBLE_BROKER` if the broker has no JetStream at all. */
@@ -153,7 +156,7 @@ export class Streams {
 
   #managing(): Promise<JetStreamManager> {
     return (this.#manager ??= jetstreamManager(this.#link.connection, {
-      timeout: API_TIMEOUT_MS,
+      timeout: this.#timeoutMs,
       checkAPI: false,
     }));
   }

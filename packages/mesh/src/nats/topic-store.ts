@@ -33,6 +33,8 @@ export interface ConsumerAddress {
   readonly consumer: string;
 }
 
+// Everything here is asked again, and a cluster that has just lost a node may entrust that one with a replay.
+const API_TIMEOUT_MS = 3_000;
 const NS_PER_MS = 1_000_000;
 const OVERLAP = 10_065;
 /** Metadata of a topic's stream and of its consumers. */
@@ -51,7 +53,7 @@ export class TopicStore {
   readonly #opened = new Map<string, Promise<void>>();
 
   constructor(link: Link, subjects: Subjects) {
-    this.#streams = new Streams(link);
+    this.#streams = new Streams(link, API_TIMEOUT_MS);
     this.#subjects = subjects;
   }
 
