@@ -8,6 +8,7 @@ import { paintState, timing } from "./task-list.ts";
 
 const FOREVER = "24d"; // about the longest that a timer can wait
 const BAR_WIDTH = 30;
+const DEFAULT_COLUMNS = 80; // some terminals do not tell
 
 /** `plexus task watch` */
 export function taskWatchCommand(): Command {
@@ -63,7 +64,7 @@ function eventView(): EventView {
     show(event) {
       erase();
       if (event.type === "progress") {
-        stdout.write(bar(event).slice(0, Math.max(20, stdout.columns - 1)));
+        stdout.write(bar(event).slice(0, (stdout.columns || DEFAULT_COLUMNS) - 1));
         drawn = true;
       } else print(line(event));
     },
@@ -74,7 +75,7 @@ function eventView(): EventView {
 function bar({ fraction, note = "" }: TaskEvent & { type: "progress" }): string {
   const full = Math.round(fraction * BAR_WIDTH);
   const percent = `${Math.round(fraction * 100)} %`.padStart(5);
-  return `${"█".repeat(full)}${"░".repeat(BAR_WIDTH - full)} ${percent} ${note}`;
+  return `${"█".repeat(full)}${"░".repeat(BAR_WIDTH - full)} ${percent} ${note.replaceAll(/\s+/g, " ")}`;
 }
 
 function line(event: TaskEvent): string {
