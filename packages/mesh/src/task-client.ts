@@ -100,6 +100,7 @@ export class TaskClient {
   readonly #feeds = new Map<string, Feed>();
   #timer: NodeJS.Timeout | undefined;
   #checks = 0;
+  #closed = false;
 
   constructor(services: TaskServices, find: (id: string) => Promise<RunReport | undefined>) {
     this.#services = services;
@@ -214,12 +215,10 @@ export class TaskClient {
   }
 
   close(): void {
+    this.#closed = true;
     this.#placement.close();
     clearInterval(this.#timer);
-    const error = new MeshError(
-      "CANCELED",
-      "This connection to the mesh is closing; the task goes on.",
-    );
+    const error = closing();
     for (const { listeners } of this.#watched.values()) {
       for (const listener of listeners) listener.unknown(error);
     }
@@ -369,6 +368,10 @@ export class TaskClient {
   }
 
   #listen(id: string, listener: TaskListener, { fresh }: { fresh: boolean }): () => void {
+    if (this.#closed) {
+      queueMicrotask(() => listener.unknown(closing()));
+      return () => {};
+    }
     const early = fresh && this.#early.has(id);
     const result = this.#early.get(id);
     this.#early.delete(id);
@@ -397,8 +400,9 @@ export class TaskClient {
   /** Listens to the news of whoever submitted the task. */
   async #followOwner(id: string): Promise<() => void> {
     const queued = await this.#services.store.queued(id).catch(() => undefined);
-    if (queued === undefined) return () => {};
-    const { sender } = readEnvelope(queued.data);
+    if (queued === undefined || this.#closed) return () => {};
+    const sender = senderOf(queued);
+    if (sender === undefined) return () => {};
     const feed = this.#follow(sender);
     return () => {
       feed.users--;
@@ -532,6 +536,19 @@ function endedStatus(id: string, result: StoredMessage): TaskStatus {
     endedAt: result.storedAt,
     ...(failed ? { error: envelope.value as NonNullable<TaskStatus["error"]> } : {}),
   };
+}
+
+/** Who submitted a task; undefined if that is not to be read. What is wrong with it, its host will record. */
+function senderOf(queued: StoredMessage): string | undefined {
+  try {
+    return readEnvelope(queued.data).sender;
+  } catch {
+    return undefined;
+  }
+}
+
+function closing(): MeshError {
+  return new MeshError("CANCELED", "This connection to the mesh is closed; the task goes on.");
 }
 
 function noTask(id: string): MeshError {
