@@ -96,6 +96,59 @@ describe("a stream that is gone", () => {
   });
 });
 
+describe("the lane of a tenant", () => {
+  test("that somebody deleted is made again by its hosts", async () => {
+    const [host, client] = [await meshes.join(), await meshes.join()];
+    await host.host(Desk, { run: (input) => input });
+    const options = { tenant: "a b.*~é" };
+    expect(await ending(await client.submit(Desk, "run", "one", options))).toBe("one");
+    const manager = await jetstreamManager(await meshes.nats());
+    const consumer = "desk~run~normal~a=20b=2E=2A=7E=C3=A9";
+    await manager.consumers.delete(`${meshes.name}-tasks`, consumer);
+    expect(await ending(await client.submit(Desk, "run", "two", options))).toBe("two");
+  });
+
+  test("waits for signs of life as long as its hosts say, whatever its submitter says", async () => {
+    const [one, two, client] = [await meshes.join(), await meshes.join(), await meshes.join()];
+    let executions = 0;
+    const Patient = agent("desk", {
+      capabilities: { run: { ...Desk.capabilities.run, durable: { ackWait: "9s" } } },
+    });
+    const run = async (input: string): Promise<string> => {
+      executions++;
+      await sleep(2_000); // Desk says 600 ms
+      return input;
+    };
+    await one.host(Patient, { run });
+    await two.host(Patient, { run });
+    expect(await ending(await client.submit(Desk, "run", "it", { tenant: "t" }))).toBe("it");
+    const late = await meshes.join();
+    expect(await ending(await late.submit(Desk, "run", "it", { tenant: "t" }))).toBe("it");
+    expect(executions).toBe(2);
+  });
+});
+
+test("nobody waits for a task on a closed connection", async () => {
+  const client = await meshes.join();
+  const task = await client.submit(Desk, "run", "it");
+  await client.close();
+  await expect(task.result()).rejects.toMatchObject({ code: "CANCELED" });
+  await expect(task.events().next()).rejects.toMatchObject({ code: "CANCELED" });
+});
+
+test("whoever waits for a task that cannot be read goes on waiting, and learns what its host records", async () => {
+  const [host, client] = [await meshes.join(), await meshes.join()];
+  await client.submit(Desk, "run", "it");
+  const nats = await meshes.nats();
+  const id = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
+  nats.publish(`${meshes.name}.task.desk.run.normal.default.${id}`, "garbage");
+  await nats.flush();
+  const waiting = ending(client.task(id));
+  await sleep(300);
+  await host.host(Desk, { run: (input) => input });
+  expect(await waiting).toBe("BAD_MESSAGE");
+});
+
 describe("a host behind a slow network", () => {
   test("does not execute what was canceled while its next attempt was being put back", async () => {
     const { proxy, host, client } = await slow();

@@ -37,7 +37,7 @@ export class TaskWorker implements RunOwner {
   readonly #host: TaskHost;
   readonly #durable = new Map<string, NonNullable<ReturnType<RunOwner["served"]>>>();
   readonly #beatMs: number;
-  readonly #lanes = new Set<string>();
+  readonly #lanes = new Map<string, TaskLane>();
   readonly #goneSince = new Map<string, number>();
   #unwatch: (() => void) | undefined;
   #puller: Puller | undefined;
@@ -96,21 +96,47 @@ export class TaskWorker implements RunOwner {
   /** Looks for lanes that somebody else has opened: those of tenants, its own, and of instances that are gone. */
   async refresh(): Promise<void> {
     const { store } = this.services;
-    const lanes = (await store.lanes(this.agent)).filter((lane) => this.#concerned(lane));
+    const listed = await store.lanes(this.agent);
+    const lanes = listed.filter((lane) => this.#concerned(lane));
+    const unsettled: TaskLane[] = [];
     for (const lane of lanes) {
       const consumer = laneName(lane);
       if (this.#lanes.has(consumer)) continue;
-      this.#lanes.add(consumer);
+      this.#lanes.set(consumer, lane);
       this.#puller?.add({ stream: store.tasks, consumer, weight: PRIORITIES[lane.priority] });
+      if (lane.tenant !== DEFAULT_TENANT) unsettled.push(lane);
     }
+    const names = new Set(listed.map(laneName));
+    for (const [consumer, lane] of this.#lanes) {
+      if (names.has(consumer)) continue;
+      if (this.#concerned(lane, true)) unsettled.push(lane);
+      else {
+        this.#puller?.remove(consumer);
+        this.#lanes.delete(consumer);
+      }
+    }
+    void this.#settle(unsettled).catch(() => undefined); // seen again by who finds a consumer missing
     await this.#clearAway(lanes);
   }
 
-  #concerned({ capability, tenant }: TaskLane): boolean {
+  /** Makes lanes as this contract wants them, whatever their submitters thought, or again if somebody deleted them. */
+  async #settle(lanes: readonly TaskLane[]): Promise<void> {
+    for (const lane of lanes) {
+      const { durability } = this.#durable.get(lane.capability)!;
+      const shared = lane.tenant === DEFAULT_TENANT || lane.tenant.startsWith(OWN_LANE);
+      const own = shared ? { ...durability, tenantConcurrency: Infinity } : durability; // nobody's tasks in particular
+      // oxlint-disable-next-line no-await-in-loop -- one by one: there may be thousands
+      await this.services.store.settleLane(lane, own);
+    }
+  }
+
+  /** @param lasting of the lanes of other instances none, as they end with them */
+  #concerned({ capability, tenant }: TaskLane, lasting = false): boolean {
     if (!this.#durable.has(capability)) return false;
     if (!tenant.startsWith(OWN_LANE)) return true;
     const instance = tenant.slice(OWN_LANE.length);
-    return instance === this.instance || !this.services.runtime.directory.get(instance);
+    if (instance === this.instance) return true;
+    return !lasting && !this.services.runtime.directory.get(instance);
   }
 
   /** A lane whose instance has long been gone is removed once it is empty; by now nobody places anything on it. */
@@ -169,19 +195,16 @@ export class TaskWorker implements RunOwner {
     void store
       .open()
       .then(() => this.#openLanes())
+      .then(() => this.refresh())
       .catch((error: unknown) => runtime.log.warn({ err: error }, "tasks cannot be fetched"));
   }
 
   async #openLanes(): Promise<void> {
     const { agent } = this;
     const tenant = DEFAULT_TENANT;
-    for (const [capability, { durability }] of this.#durable) {
-      const own = { ...durability, tenantConcurrency: Infinity }; // nobody's tasks in particular
+    for (const capability of this.#durable.keys()) {
       const lanes = Object.keys(PRIORITIES).map((priority) =>
-        this.services.store.openLane(
-          { agent, capability, priority: priority as Priority, tenant },
-          own,
-        ),
+        this.#settle([{ agent, capability, priority: priority as Priority, tenant }]),
       );
       // oxlint-disable-next-line no-await-in-loop -- three at a time
       await Promise.all(lanes);

@@ -61,7 +61,10 @@ export class TaskStore {
     return this.#opened;
   }
 
-  /** Makes sure that the shared consumer of a lane exists. False: this process knows that it does. */
+  /**
+   * Makes sure that the shared consumer of a lane exists, as it is if it does: who submits may have another version of the
+   * contract than who executes. False: this process knows that it does.
+   */
   async openLane(lane: TaskLane, durability: ResolvedDurability): Promise<boolean> {
     const name = laneName(lane);
     const known = this.#consumers.get(name);
@@ -69,21 +72,21 @@ export class TaskStore {
       await known;
       return false;
     }
-    const { agent, capability, priority, tenant } = lane;
-    const { ackWaitMs, tenantConcurrency } = durability;
-    const made = this.#makeConsumer({
-      durable_name: name,
-      filter_subject: this.#subjects.task(agent, capability, priority, tenant, "*"),
-      ack_policy: AckPolicy.Explicit,
-      ack_wait: ackWaitMs * NS_PER_MS,
-      max_deliver: -1, // counted by who takes it: then the reason can be told
-      max_ack_pending: Number.isFinite(tenantConcurrency) ? tenantConcurrency : -1,
-      max_waiting: 65_536,
-    });
+    const made = this.#streams
+      .addConsumer(this.tasks, this.#consumer(lane, durability))
+      .then(() => undefined);
     this.#consumers.set(name, made);
     made.catch(() => this.#consumers.delete(name));
     await made;
     return true;
+  }
+
+  /** Makes the shared consumer of a lane, or makes it as who executes its tasks needs it. */
+  async settleLane(lane: TaskLane, durability: ResolvedDurability): Promise<void> {
+    const config = this.#consumer(lane, durability);
+    if (await this.#streams.addConsumer(this.tasks, config)) return;
+    const { durable_name: name, ack_wait, max_ack_pending } = config;
+    await this.#streams.updateConsumer(this.tasks, name, { ack_wait, max_ack_pending });
   }
 
   /** Takes a lane as it is, for who does not know what its capability demands of it. False: it does not exist. */
@@ -182,12 +185,16 @@ export class TaskStore {
     ]);
   }
 
-  async #makeConsumer(config: Partial<ConsumerConfig> & { durable_name: string }): Promise<void> {
-    const { durable_name: name, ack_wait, max_ack_pending } = config;
-    if (await this.#streams.addConsumer(this.tasks, config)) return;
-    await this.#streams.updateConsumer(this.tasks, name, {
-      ack_wait: ack_wait!,
-      max_ack_pending: max_ack_pending!,
-    });
+  #consumer(lane: TaskLane, { ackWaitMs, tenantConcurrency }: ResolvedDurability) {
+    const { agent, capability, priority, tenant } = lane;
+    return {
+      durable_name: laneName(lane),
+      filter_subject: this.#subjects.task(agent, capability, priority, tenant, "*"),
+      ack_policy: AckPolicy.Explicit,
+      ack_wait: ackWaitMs * NS_PER_MS,
+      max_deliver: -1, // counted by who takes it: then the reason can be told
+      max_ack_pending: Number.isFinite(tenantConcurrency) ? tenantConcurrency : -1,
+      max_waiting: 65_536,
+    } satisfies Partial<ConsumerConfig>;
   }
 }
