@@ -219,7 +219,10 @@ export class NamedSubscriber implements Subscription, LaneOwner {
         () => this.#ended !== undefined,
       );
       log.debug(about, "asking for events again");
-      for (const { pull } of this.#lanes) pull?.resume();
+      for (const lane of this.#lanes) {
+        if (why.includes("Leadership")) lane.remember(); // another broker answers for the consumers from now on
+        lane.pull?.resume();
+      }
     } catch (error) {
       if (this.#ended || isMeshError(error, "CANCELED")) return;
       log.error({ err: error, ...about }, "a subscription gets no events any more");

@@ -91,11 +91,16 @@ export class Lane {
     this.pull?.check();
   }
 
+  /** The broker may have lost acknowledgements: what is done here stays done. */
+  remember(): void {
+    this.#knownDone = this.#lastDone;
+  }
+
   /** The connection is back. */
   restored(): void {
     if (this.#unsent !== undefined && this.#owner.answer(this.#unsent, ACK))
       this.#unsent = undefined;
-    this.#knownDone = this.#lastDone;
+    this.remember();
     this.pull?.restart();
   }
 

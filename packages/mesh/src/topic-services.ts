@@ -46,6 +46,15 @@ export class TopicServices {
     });
   }
 
+  /** Asks the broker, and again when a cluster that has just lost a node does not answer. */
+  status<T>(ask: () => Promise<T>): Promise<T> {
+    return surely(this.runtime, () => this.#ask(ask), {
+      untilMs: nowMs() + PATIENCE_MS,
+      closed: () => this.#closed || !this.runtime.link.connected,
+      reopen: () => Promise.resolve(),
+    });
+  }
+
   /** Runs `make` until it succeeds or is refused, for 30 s at most. */
   atFirst<T>(topic: Topic, make: () => Promise<T>): Promise<T> {
     return surely(this.runtime, () => this.#ask(make), {

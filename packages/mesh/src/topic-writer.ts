@@ -13,7 +13,9 @@ interface Entry extends Outgoing {
   settled: boolean;
   /** Why it could not be stored so far. */
   failure: MeshError | undefined;
-  /** A write of it has no known outcome: it may be stored. */
+  /** A write of it is under way. */
+  writing: boolean;
+  /** An earlier one has no known outcome: it may be stored. */
   doubtful: boolean;
 }
 
@@ -78,7 +80,7 @@ export class TopicWriter {
     this.#numbers.set(subject, this.nextNumber(subject));
     return new Promise((resolve, reject) => {
       const headers = { "Nats-Msg-Id": id };
-      const state = { settled: false, failure: undefined, doubtful: false };
+      const state = { settled: false, failure: undefined, writing: false, doubtful: false };
       const entry: Entry = { subject, data, headers, deadlineMs, resolve, reject, ...state };
       this.#queue.push(entry);
       this.#unsettled.add(entry);
@@ -134,6 +136,7 @@ export class TopicWriter {
         else await this.#failed(left, error, pause);
         continue;
       }
+      for (const entry of left) entry.writing = true;
       try {
         // oxlint-disable-next-line no-await-in-loop
         if (singly || left.length === 1) await this.#storeSingly(left);
@@ -180,6 +183,7 @@ export class TopicWriter {
   async #failed(entries: readonly Entry[], error: MeshError, pause: number): Promise<void> {
     for (const entry of entries) {
       entry.failure = error;
+      entry.writing = false;
       entry.doubtful ||= error.code === "TIMEOUT";
     }
     // With a connection and still nobody to take it, the broker may have lost the stream.
@@ -199,11 +203,14 @@ export class TopicWriter {
     this.#sweeping = undefined;
   }
 
-  #outOfTime({ failure, doubtful }: Entry): MeshError {
+  #outOfTime({ failure, writing, doubtful }: Entry): MeshError {
     const what = `Topic ${this.#topic.name}: not confirmed in time`;
-    if (failure === undefined || doubtful) {
-      const options = failure === undefined ? {} : { cause: failure };
+    const options = failure === undefined ? {} : { cause: failure };
+    if (writing || doubtful) {
       return new MeshError("TIMEOUT", `${what}, it may or may not be stored.`, options);
+    }
+    if (failure === undefined) {
+      return new MeshError("TIMEOUT", `${what}, it waited for those before it and is not stored.`);
     }
     return new MeshError(failure.code, `${what}: ${failure.message}`, { cause: failure });
   }

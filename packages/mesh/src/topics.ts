@@ -63,12 +63,14 @@ export class Topics {
   }
 
   list(): Promise<TopicInfo[]> {
-    return this.#status.topics();
+    return this.#services.status(() => this.#status.topics());
   }
 
   /** A durable topic whose contract this process does not have, as the broker describes it. */
   async find(name: string): Promise<Topic> {
-    const { partitions, keepMs, maxBytes, dedupeMs } = await this.#status.topic(name);
+    const { partitions, keepMs, maxBytes, dedupeMs } = await this.#services.status(() =>
+      this.#status.topic(name),
+    );
     return topic(name as "any", {
       schema: z.any(),
       durable: {
@@ -81,7 +83,7 @@ export class Topics {
   }
 
   lag(name: string): Promise<TopicLag[]> {
-    return this.#status.lag(name);
+    return this.#services.status(() => this.#status.lag(name));
   }
 
   connectionLost(): void {

@@ -11,6 +11,8 @@ import { Pacer } from "../pacer.ts";
 /** NATS headers of a message that arrived, and the status in them (0 for none). */
 export interface Headers {
   readonly code: number;
+  /** What stands behind the status. */
+  readonly description: string;
   get(name: string): string;
 }
 

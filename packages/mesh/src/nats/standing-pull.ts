@@ -109,12 +109,12 @@ export class StandingPull {
 
   /** An answer without a message: the request has ended, or the consumer is gone. */
   #status(headers: Headers | undefined): void {
-    const { code = 0 } = headers ?? {};
+    const { code = 0, description = "" } = headers ?? {};
     if (code === 408 || code === 404) {
       this.#asked -= Number(headers?.get("Nats-Pending-Messages") || this.#asked);
       this.#asked = Math.max(0, this.#asked);
       this.#ask();
-    } else this.#fail(`status ${code}`);
+    } else this.#fail(`${code} ${description}`);
   }
 
   #fail(why: string): void {

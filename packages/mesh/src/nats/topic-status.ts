@@ -40,6 +40,7 @@ export interface TopicLag {
   readonly lastActive: number | undefined;
 }
 
+const API_TIMEOUT_MS = 6_000; // a cluster waits for 4 s for what a lost node does not say
 const NS_PER_MS = 1_000_000;
 
 /** What the broker knows of durable topics and of those who subscribe to them. */
@@ -51,7 +52,7 @@ export class TopicStatus {
 
   constructor(link: Link, subjects: Subjects, store: TopicStore) {
     this.#link = link;
-    this.#streams = new Streams(link);
+    this.#streams = new Streams(link, API_TIMEOUT_MS);
     this.#subjects = subjects;
     this.#store = store;
   }
