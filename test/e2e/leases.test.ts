@@ -108,7 +108,7 @@ test("in a cluster a lease outlives the leader of its bucket, and tokens go on r
   const waiter = await join([two, three, one]);
   const lease = await holder.lease("one", { ttl: "20s" });
   const waiting = waiter.lease("one", { wait: "2m" });
-  const nats = await connectNats({ servers: cluster.urls });
+  const nats = await connectNats({ servers: [...cluster.urls] });
   stack.defer(() => nats.close());
   const info = await (await jetstreamManager(nats)).streams.info(`KV_${mesh}-leases`);
   expect(info.config.num_replicas).toBe(3);

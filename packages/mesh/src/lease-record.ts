@@ -27,6 +27,9 @@ export interface Leader {
 /** The record of a lease that nobody holds. */
 export const FREE = new Uint8Array(0);
 
+/** How long somebody tries to remove a record of his before it is left to expire. */
+export const LETTING_GO_MS = 2_000;
+
 const DEFAULT_TTL_MS = 10_000;
 const MIN_TTL_MS = 500; // less than a pause of the event loop or a reconnection would lose it
 const MAX_TTL_MS = 86_400_000;

@@ -3,6 +3,7 @@ import { MeshError, isMeshError, type Duration } from "@plexus/core";
 import { nowMs } from "./clock.ts";
 import {
   FREE,
+  LETTING_GO_MS,
   decodeRecord,
   encodeRecord,
   writeTimeoutMs,
@@ -59,7 +60,6 @@ export interface Acquisition {
 }
 
 const RETRY_MS = 100;
-const LETTING_GO_MS = 2_000; // how long a release is tried
 
 /** Renews a lease, and knows when to stop believing in it. */
 export class HeldLease implements Lease {
@@ -85,7 +85,7 @@ export class HeldLease implements Lease {
     // The others count from when they saw the record, which was later than it was sent: they wait for longer.
     this.#state = { kind: "held", untilMs: sentMs + record.ttlMs };
     this.#awaitExpiry();
-    this.#renewIn(sentMs + record.ttlMs / 3 - nowMs());
+    this.#renewAt(sentMs + record.ttlMs / 3);
   }
 
   get held(): boolean {
@@ -109,31 +109,31 @@ export class HeldLease implements Lease {
     return this.release();
   }
 
-  #renewIn(delayMs: number): void {
-    this.#renewal = setTimeout(() => {
+  #renewAt(dueMs: number): void {
+    this.#renewal = after(dueMs - nowMs(), () => {
       this.#renewing = this.#renew();
-    }, delayMs);
+    });
   }
 
   async #renew(): Promise<void> {
     if (!this.#checkTime()) return;
     const { ttlMs } = this.#record;
     const sentMs = nowMs();
-    let again = sentMs + RETRY_MS;
+    let dueMs = sentMs + RETRY_MS;
     try {
       const record = encodeRecord(this.#record);
       const timeoutMs = writeTimeoutMs(ttlMs);
       this.#revision = await this.#home.store.write(this.#key, record, this.#revision, timeoutMs);
       if (!this.#checkTime()) return; // who was told that it is over must not be told otherwise
       this.#state = { kind: "held", untilMs: sentMs + ttlMs };
-      again = sentMs + ttlMs / 3;
+      dueMs = sentMs + ttlMs / 3;
     } catch (error) {
       this.#home.log.debug({ err: error, lease: this.name }, "lease not renewed, trying again");
       if (isMeshError(error, "CONFLICT")) await this.#whoHasIt();
     }
     if (this.#state.kind !== "held") return;
     this.#awaitExpiry();
-    this.#renewIn(Math.max(again - nowMs(), 0));
+    this.#renewAt(dueMs);
   }
 
   /**
@@ -153,9 +153,9 @@ export class HeldLease implements Lease {
   #awaitExpiry(): void {
     if (this.#state.kind !== "held") return;
     clearTimeout(this.#expiry);
-    this.#expiry = setTimeout(() => {
+    this.#expiry = after(this.#state.untilMs - nowMs(), () => {
       if (this.#checkTime()) this.#awaitExpiry(); // timers may be a fraction of a ms early
-    }, this.#state.untilMs - nowMs());
+    });
   }
 
   /** False: the time is up. */
@@ -208,4 +208,9 @@ export class HeldLease implements Lease {
     this.#revision = found.revision; // a renewal had arrived whose answer had not
     return false;
   }
+}
+
+/** A timer whose time may have passed already. */
+function after(ms: number, then: () => void): NodeJS.Timeout {
+  return setTimeout(then, Math.max(ms, 0));
 }

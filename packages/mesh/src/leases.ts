@@ -1,7 +1,13 @@
 import { MeshError, toMs } from "@plexus/core";
 import { Candidacy, type ElectOptions, type Election } from "./election.ts";
 import { fastCounter, fastGauge, type Cell } from "./histogram.ts";
-import { HeldLease, type Lease, type LeaseEnd, type LeaseHome, type LeaseOptions } from "./lease.ts";
+import {
+  HeldLease,
+  type Lease,
+  type LeaseEnd,
+  type LeaseHome,
+  type LeaseOptions,
+} from "./lease.ts";
 import { parseTtl } from "./lease-record.ts";
 import { LeaseView } from "./lease-view.ts";
 import type { Logger } from "./log.ts";
@@ -82,7 +88,9 @@ export class Leases implements LeaseHome {
   /** Resolves with the lease when its turn has come; rejects with the reason of `ended` as soon as that is aborted. */
   obtain(name: string, ttlMs: number, ended: AbortController, once = false): Promise<HeldLease> {
     if (this.#closed) {
-      return Promise.reject(new MeshError("NOT_CONNECTED", "The connection to the mesh is closed."));
+      return Promise.reject(
+        new MeshError("NOT_CONNECTED", "The connection to the mesh is closed."),
+      );
     }
     const { client: holder, name: process } = this.#runtime;
     const record = { holder, name: process, nonce: newId(), ttlMs };

@@ -2,7 +2,13 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { MeshError, isMeshError } from "@plexus/core";
 import { nowMs } from "./clock.ts";
 import type { Acquisition } from "./lease.ts";
-import { FREE, encodeRecord, writeTimeoutMs, type LeaseRecord } from "./lease-record.ts";
+import {
+  FREE,
+  LETTING_GO_MS,
+  encodeRecord,
+  writeTimeoutMs,
+  type LeaseRecord,
+} from "./lease-record.ts";
 import type { LeaseView } from "./lease-view.ts";
 import type { LeaseStore } from "./nats/lease-store.ts";
 
@@ -54,14 +60,23 @@ export class Pursuit {
     throw notObtained("CONFLICT", this.#name, this.#view);
   }
 
-  /** After giving up: removes what may have been written, so that nobody waits for it to expire. */
+  /** After giving up: removes what may have been written, so that nobody has to wait until it expires. */
   async withdraw(): Promise<void> {
-    if (!this.#doubtful) return;
+    const untilMs = nowMs() + LETTING_GO_MS;
+    // oxlint-disable-next-line no-await-in-loop -- again only after a failure
+    while (this.#doubtful && nowMs() < untilMs && !(await this.#tryToWithdraw())) {
+      // oxlint-disable-next-line no-await-in-loop
+      await sleep(RETRY_MS);
+    }
+  }
+
+  async #tryToWithdraw(): Promise<boolean> {
     try {
       await this.#view.refresh();
       if (this.#ours) await this.#write(FREE);
+      return true;
     } catch {
-      // It expires.
+      return false;
     }
   }
 

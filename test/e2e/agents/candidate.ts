@@ -3,7 +3,7 @@ import { connect, shutdownSignal } from "@plexus/mesh";
 
 const [name, ttl] = process.argv.slice(2) as [string, string];
 await using mesh = await connect({ name: "candidate", http: false });
-await using election = mesh.elect(name, {
+mesh.elect(name, {
   ttl: Number(ttl),
   onElected: async ({ token, signal }) => {
     console.log(`leads ${token} ${Date.now()}`);

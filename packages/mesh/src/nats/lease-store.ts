@@ -20,10 +20,10 @@ export interface LeaseEntry {
 
 const API_TIMEOUT_MS = 5_000;
 const READ_TIMEOUT_MS = 1_000; // whoever reads has a clock running, and reads again
-const WRONG_REVISION: readonly number[] = [
+const WRONG_REVISION = new Set<number>([
   JetStreamApiCodes.StreamWrongLastSequence,
   JetStreamApiCodes.StreamWrongLastSequenceUnknown,
-];
+]);
 
 /**
  * The bucket of the leases: on disk, one record per key, no time to live. Every write names the revision that it replaces, so
@@ -160,7 +160,7 @@ export class LeaseStore {
   #failure(what: string, cause: unknown): MeshError {
     const why = cause instanceof Error ? cause.message : String(cause);
     const refused = cause instanceof JetStreamApiError;
-    if (refused && WRONG_REVISION.includes(cause.code)) {
+    if (refused && WRONG_REVISION.has(cause.code)) {
       return new MeshError("CONFLICT", `${what}: ${why}.`, { cause });
     }
     this.#ready = undefined;
