@@ -49,5 +49,6 @@ test.each([
 test("a file without a default export, or with an error, is refused", async () => {
   await expect(load(`export const mesh = 1`)).rejects.toThrow(/no default export/);
   await expect(load(`throw new Error("oh no")`)).rejects.toThrow(/cannot be loaded: oh no/);
+  await expect(load(`throw null`)).rejects.toThrow(/cannot be loaded: null/);
   await expect(loadMeshFile(join(folder, "none.ts"))).rejects.toThrow(/There is no mesh file/);
 });

@@ -1,6 +1,6 @@
 import { access } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
-import { pathToFileURL } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { z } from "zod";
 import { UsageError } from "./exit-codes.ts";
 
@@ -64,7 +64,7 @@ export async function loadMeshFile(path: string): Promise<LoadedMesh> {
   try {
     loaded = (await import(pathToFileURL(file).href)) as { default?: unknown };
   } catch (error) {
-    throw new UsageError(`${path} cannot be loaded: ${(error as Error).message}`, { cause: error });
+    throw new UsageError(`${path} cannot be loaded: ${why(error)}`, { cause: error });
   }
   if (loaded.default === undefined) {
     throw new UsageError(`${path} has no default export. Write: export default defineMesh({ … })`);
@@ -84,6 +84,14 @@ export async function loadMeshFile(path: string): Promise<LoadedMesh> {
     }
   }
   return parsed.data;
+}
+
+/** What was thrown, with the place in a file if it has one: a mesh file may throw anything. */
+function why(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const place = /\bfile:\/\/\S+:\d+/.exec(error.stack ?? "")?.[0];
+  const isOurs = place === undefined || place.startsWith(import.meta.url);
+  return isOurs ? error.message : `${error.message} (${fileURLToPath(place)})`;
 }
 
 async function exists(path: string): Promise<boolean> {
