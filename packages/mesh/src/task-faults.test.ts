@@ -3,7 +3,7 @@ import { jetstreamManager } from "@nats-io/jetstream";
 import { startProxy, type Proxy } from "@plexus/testing";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
-import { gate, inTurn, metric, useMeshes } from "../../../test/support/mesh.ts";
+import { gate, inTurn, metric, upTo, useMeshes } from "../../../test/support/mesh.ts";
 import type { Mesh } from "./mesh.ts";
 
 const meshes = useMeshes();
@@ -127,6 +127,21 @@ describe("the lane of a tenant", () => {
     expect(executions).toBe(2);
   });
 });
+
+test("what arrives when the last slot has just been taken is given back, not kept from everybody", async () => {
+  const [host, client] = [await meshes.join(), await meshes.join()];
+  const Single = agent("single", {
+    capabilities: { run: { ...Desk.capabilities.run, durable: { ackWait: "20s" } } },
+  });
+  await host.host(Single, { run: () => sleep(3) }, { taskConcurrency: 1 });
+  const began = performance.now();
+  await inTurn(upTo(100), async () => {
+    const priorities = ["high", "normal", "low"] as const;
+    const tasks = priorities.map((priority) => client.submit(Single, "run", "", { priority }));
+    await Promise.all(tasks.map(async (task) => (await task).result()));
+  });
+  expect(performance.now() - began).toBeLessThan(18_000); // each that was kept would have taken 20 s
+}, 60_000);
 
 test("nobody waits for a task on a closed connection", async () => {
   const client = await meshes.join();

@@ -103,19 +103,32 @@ class Feed {
     this.withdraw();
     const reply = `${this.#prefix}.p${this.#polls++}`;
     this.#pollEndsMs = now + POLL_MS + ALARM_MS;
-    this.#poll = this.#link.subscribe(reply, (data, subject, ack, headers) => {
-      this.withdraw();
+    const poll = this.#link.subscribe(reply, (data, subject, ack, headers) => {
+      const withdrawn = this.#poll !== poll;
+      if (!withdrawn) {
+        poll.unsubscribe();
+        this.#poll = undefined;
+      }
       if (this.#deliver(data, subject, ack, headers)) this.warm = true;
-      else this.#look(headers);
+      else if (!withdrawn) this.#look(headers);
       this.#on.answered();
     });
+    this.#poll = poll;
     this.#link.publish(this.#next, POLL, reply);
   }
 
-  /** Without interest in the answer, the broker drops the poll. */
+  /**
+   * Without interest in the answer, the broker drops the poll. A message that is on its way already still arrives: if it
+   * did not, the broker would wait for a sign of life before it gave it to anybody else.
+   */
   withdraw(): void {
-    this.#poll?.unsubscribe();
+    void this.#withdraw();
+  }
+
+  #withdraw(): Promise<void> | undefined {
+    const poll = this.#poll;
     this.#poll = undefined;
+    return poll?.drain();
   }
 
   /** Gives up on a request that has not been answered. */
@@ -130,8 +143,7 @@ class Feed {
   }
 
   async stop(): Promise<void> {
-    this.withdraw();
-    await this.#requests.drain();
+    await Promise.all([this.#withdraw(), this.#requests.drain()]);
   }
 
   #requestEnded(headers: Headers | undefined): void {
