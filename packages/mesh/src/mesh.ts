@@ -54,7 +54,12 @@ import { ObservabilityServer, type HttpOptions } from "./observability.ts";
 import { Outbox } from "./outbox.ts";
 import { Registry } from "./registry.ts";
 import { noteBadMessage, type Runtime } from "./runtime.ts";
-import type { NamedSubscribeOptions, ReplayOptions, StoredEventHandler } from "./stored-event.ts";
+import {
+  readsStore,
+  type NamedSubscribeOptions,
+  type ReplayOptions,
+  type StoredEventHandler,
+} from "./stored-event.ts";
 import type { MeshStream, StreamOptions } from "./stream-call.ts";
 import { Onlookers, tap, type TappedMessage } from "./tap.ts";
 import type { SubmitOptions } from "./task-client.ts";
@@ -383,7 +388,7 @@ export class Mesh implements AsyncDisposable {
     options: NamedSubscribeOptions | ReplayOptions | SubscribeOptions = {},
   ): Promise<Subscription> {
     const runtime = this.#staying();
-    if ("name" in options || "from" in options) {
+    if (readsStore(options)) {
       const stored = await this.#storing(runtime).subscribe(topic, handler, options, (ended) =>
         this.#subscribers.delete(ended),
       );

@@ -60,6 +60,16 @@ export interface ReplayOptions<Parameter extends string = string> extends Pick<
   readonly from: From;
 }
 
+/** True for the options of a subscription that resumes where it stopped. */
+export function isNamed(options: object): options is NamedSubscribeOptions {
+  return (options as Partial<NamedSubscribeOptions>).name !== undefined;
+}
+
+/** True for the options of a subscription that reads the store. */
+export function readsStore(options: object): options is NamedSubscribeOptions | ReplayOptions {
+  return isNamed(options) || (options as Partial<ReplayOptions>).from !== undefined;
+}
+
 /** A stored event on its way to a handler: also the context that the handler sees. */
 export class StoredEvent extends Scope implements StoredEventContext, Waiting {
   readonly envelope: Envelope;

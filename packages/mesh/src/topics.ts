@@ -7,7 +7,12 @@ import { TopicStore } from "./nats/topic-store.ts";
 import { NamedSubscriber } from "./named-subscriber.ts";
 import { Replay } from "./replay.ts";
 import type { Runtime } from "./runtime.ts";
-import type { NamedSubscribeOptions, ReplayOptions, StoredEventContext } from "./stored-event.ts";
+import {
+  isNamed,
+  type NamedSubscribeOptions,
+  type ReplayOptions,
+  type StoredEventContext,
+} from "./stored-event.ts";
 import { DurablePublisher } from "./topic-publisher.ts";
 import { TopicServices } from "./topic-services.ts";
 import { TopicWriter } from "./topic-writer.ts";
@@ -53,10 +58,9 @@ export class Topics {
       this.#subscribers.delete(subscriber);
       onEnd(subscriber);
     };
-    const subscriber =
-      "name" in options
-        ? new NamedSubscriber(this.#services, contract, handler, options, ended)
-        : new Replay(this.#services, contract, handler, options, ended);
+    const subscriber = isNamed(options)
+      ? new NamedSubscriber(this.#services, contract, handler, options, ended)
+      : new Replay(this.#services, contract, handler, options, ended);
     await subscriber.open();
     this.#subscribers.add(subscriber);
     return subscriber;
