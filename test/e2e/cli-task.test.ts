@@ -147,7 +147,11 @@ describe.concurrent("plexus task", () => {
     const exits = await Promise.all(watchers.map((watcher) => watcher.exited));
     expect(exits.map(({ code }) => code)).toEqual([0, 0]);
     const [lines, text] = await Promise.all(
-      watchers.map((watcher) => Array.fromAsync(watcher.lines())),
+      watchers.map(async (watcher) => {
+        const all: string[] = [];
+        for await (const line of watcher.lines()) all.push(line);
+        return all;
+      }),
     );
     const events = lines!.map((line) => JSON.parse(line) as { type: string });
     expect(events[0]).toMatchObject({ type: "status", id: task, state: "submitted" });

@@ -1,10 +1,4 @@
-import {
-  ChunkSequence,
-  CreditWindow,
-  KINDS,
-  MeshError,
-  type Envelope,
-} from "@plexus/core";
+import { ChunkSequence, CreditWindow, KINDS, MeshError, type Envelope } from "@plexus/core";
 import { nowMs } from "./clock.ts";
 import { sendControl } from "./control.ts";
 import { Exchange, explain, type CallOptions, type Route } from "./exchange.ts";

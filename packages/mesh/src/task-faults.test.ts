@@ -79,9 +79,7 @@ describe("what hardly fits the broker", () => {
 });
 
 /** How a task was seen to end. */
-function ending(task: {
-  result(options: { timeout: string }): Promise<unknown>;
-}): Promise<unknown> {
+function ending(task: { result(options: { timeout: "5s" }): Promise<unknown> }): Promise<unknown> {
   return task.result({ timeout: "5s" }).catch((error: unknown) => (error as MeshError).code);
 }
 

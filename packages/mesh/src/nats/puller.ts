@@ -27,6 +27,7 @@ const WAIT_MS = 500; // a request for many messages stays open for that long
 const MANY = 8;
 const HOLD_MS = 1_000; // before a consumer that cannot serve is asked again
 const LOOK_AGAIN_MS = 50; // at consumers that had nothing when the slots ran out
+const NO_ANSWER_MS = 200; // the broker does not answer at all where a tenant has all it may have
 const ALARM_MS = 2_000; // an answer that is so late does not come any more
 const NAK = Buffer.from("-NAK");
 
@@ -49,6 +50,7 @@ class Feed {
   #polls = 0;
   #pollEndsMs = 0;
   #askedMs = 0;
+  #impatience: NodeJS.Timeout | undefined;
   #holdUntilMs = -Infinity;
   #refillAt = 0;
   /** Something came since the last request that ended. */
@@ -94,6 +96,17 @@ class Feed {
       ? `{"batch":${batch},"expires":${WAIT_MS * 1e6}}`
       : `{"batch":${batch},"no_wait":true}`;
     this.#link.publish(this.#next, Buffer.from(request), `${this.#prefix}.r`);
+    if (!many) this.#giveUpSoon();
+  }
+
+  #giveUpSoon(): void {
+    clearTimeout(this.#impatience);
+    this.#impatience = setTimeout(() => {
+      if (this.asked === 0) return;
+      this.forget();
+      this.warm = false;
+      this.#on.answered();
+    }, NO_ANSWER_MS).unref();
   }
 
   /** Has the broker send the next message that comes, one. */
@@ -140,6 +153,7 @@ class Feed {
   forget(): void {
     this.asked = 0;
     this.#refillAt = 0;
+    clearTimeout(this.#impatience);
   }
 
   async stop(): Promise<void> {

@@ -36,6 +36,7 @@ export class RegistryStore {
   /** Makes sure that the bucket exists. Throws `INCOMPATIBLE_BROKER` when the broker cannot hold it. */
   async open(): Promise<void> {
     const { info } = this.#link.connection;
+    if (!this.#link.connected) throw new MeshError("NOT_CONNECTED", "There is no broker.");
     if (!info?.jetstream) {
       throw new MeshError(
         "INCOMPATIBLE_BROKER",

@@ -30,6 +30,7 @@ export class Streams {
 
   /** Throws `INCOMPATIBLE_BROKER` if the broker has no JetStream at all. */
   demandJetStream(): void {
+    if (!this.#link.connected) throw new MeshError("NOT_CONNECTED", "There is no broker.");
     if (this.#link.connection.info?.jetstream) return;
     throw new MeshError(
       "INCOMPATIBLE_BROKER",

@@ -1,6 +1,6 @@
-import { AckPolicy, DiscardPolicy, RetentionPolicy, type ConsumerConfig } from "@nats-io/jetstream";
+import { AckPolicy, RetentionPolicy, type ConsumerConfig } from "@nats-io/jetstream";
 import { PRIORITIES, type Priority, type ResolvedDurability, type Subjects } from "@plexus/core";
-import type { JetStream, StoredMessage } from "./jetstream.ts";
+import { isNoStream, type JetStream, type StoredMessage } from "./jetstream.ts";
 import type { Link } from "./link.ts";
 import { Streams } from "./streams.ts";
 
@@ -138,12 +138,13 @@ export class TaskStore {
 
   /** The recorded result of a task. */
   result(task: string): Promise<StoredMessage | undefined> {
-    return this.#js.last(this.results, this.#subjects.done(task));
+    return noneWithoutStream(this.#js.last(this.results, this.#subjects.done(task)));
   }
 
   /** The queued message of a task, due now or later. */
   queued(task: string): Promise<StoredMessage | undefined> {
-    return this.#js.last(this.tasks, this.#subjects.task("*", "*", "*", "*", task));
+    const subject = this.#subjects.task("*", "*", "*", "*", task);
+    return noneWithoutStream(this.#js.last(this.tasks, subject));
   }
 
   /** Takes a task off the queue. */
@@ -161,7 +162,6 @@ export class TaskStore {
         name: this.tasks,
         subjects: [`${mesh}.task.>`],
         retention: RetentionPolicy.Workqueue,
-        discard: DiscardPolicy.New,
         allow_msg_schedules: true,
       }),
       this.#streams.make({
@@ -196,5 +196,17 @@ export class TaskStore {
       max_ack_pending: Number.isFinite(tenantConcurrency) ? tenantConcurrency : -1,
       max_waiting: 65_536,
     } satisfies Partial<ConsumerConfig>;
+  }
+}
+
+/** Where nothing was ever submitted, there is nothing. */
+async function noneWithoutStream(
+  found: Promise<StoredMessage | undefined>,
+): Promise<StoredMessage | undefined> {
+  try {
+    return await found;
+  } catch (error) {
+    if (isNoStream(error)) return undefined;
+    throw error;
   }
 }
