@@ -205,6 +205,18 @@ describe("a process", () => {
     ]);
   });
 
+  test("takes what nobody has at once, new or not, where others serve already", () => {
+    const bench = new Bench();
+    bench.give(team("a", "b"));
+    const leases: SeenLease[] = [
+      { partition: 0, revision: 1, record: held("b", 1) },
+      { partition: 1, revision: 2, record: released("gone", 2, "gone", true) },
+    ];
+    expect(bench.give({ type: "synced", leases })).toMatchObject([
+      { type: "acquire", partition: 1, expectedRevision: 2 },
+    ]);
+  });
+
   test("leaves to the heir what was released to it, unless it does not come", () => {
     const bench = new Bench();
     bench.settle(["a", "b", "c"], OTHERS);
@@ -271,10 +283,11 @@ describe("a process", () => {
 
   test("moves nothing for a member that is there for less than the settling time", () => {
     const bench = new Bench().own();
-    bench.give(team("a", "b"));
-    expect(types(bench.wait(900))).not.toContain("quiesce");
-    bench.give(team("a"));
-    expect(types(bench.wait(2_000))).not.toContain("quiesce");
+    bench.wait(1_200);
+    const effects = [...bench.give(team("a", "b")), ...bench.wait(900)];
+    expect(types([...effects, ...bench.give(team("a")), ...bench.wait(800)])).not.toContain(
+      "quiesce",
+    );
   });
 
   test("aborts what has not finished in time when it hands over", () => {

@@ -1,4 +1,3 @@
-import { createAssigner, type Assignment } from "./assignment.ts";
 import { holderOf, recordAfter, type ShardLease, type WriteOutcome } from "./shard-lease.ts";
 import {
   NO_CLAIM,
@@ -15,6 +14,7 @@ import {
   type Wish,
 } from "./shard-claim.ts";
 import { Membership } from "./shard-membership.ts";
+import { ShardPlan, type PlanMode } from "./shard-plan.ts";
 import type { ShardConfig } from "./shard-config.ts";
 import type { SeenLease, ShardEffect, ShardInput, ShardStatus } from "./shard-protocol.ts";
 
@@ -23,13 +23,6 @@ interface View {
   readonly revision: number;
   readonly record: ShardLease | undefined;
   readonly since: number;
-}
-
-/** Answers for one set of members. */
-interface Assigner {
-  readonly version: number;
-  readonly leaving: boolean;
-  readonly assign: (previous: Assignment) => Assignment;
 }
 
 /**
@@ -46,12 +39,7 @@ export class ShardMachine {
   readonly #members: Membership;
   readonly #views: View[];
   readonly #claims: Claim[];
-  readonly #holders: (string | undefined)[];
-  /** When each partition's target became its target, on the watching clock. */
-  readonly #namedAt: number[];
-  #targets: Assignment | undefined;
-  #assigner: Assigner | undefined;
-  #outdated = false;
+  readonly #plan: ShardPlan;
   #phase: "running" | "stopping" | "stopped" = "running";
   #connected = false;
   #now = -Infinity;
@@ -64,8 +52,7 @@ export class ShardMachine {
     this.#members = new Membership(self, config);
     this.#views = Array.from({ length: partitions }, () => UNSEEN);
     this.#claims = Array.from({ length: partitions }, () => NO_CLAIM);
-    this.#holders = Array.from({ length: partitions });
-    this.#namedAt = Array.from({ length: partitions }, () => 0);
+    this.#plan = new ShardPlan(config, this.#members);
   }
 
   /** The epoch under which this process may take the partition's commands and write for it, if it may at `now`. */
@@ -78,8 +65,8 @@ export class ShardMachine {
       partition,
       claim: claim.kind,
       epoch: claimedEpoch(claim, this.#now) ?? this.#views[partition]!.record?.epoch,
-      holder: this.#holders[partition],
-      target: this.#targets?.[partition],
+      holder: this.#plan.holder(partition),
+      target: this.#plan.keeper(partition),
     }));
   }
 
@@ -148,7 +135,6 @@ export class ShardMachine {
     }
     for (const lease of leases) this.#see(lease, effects);
     for (let partition = 0; partition < this.#views.length; partition++) this.#hold(partition);
-    this.#outdated = true;
     this.#pursueAll(effects);
   }
 
@@ -183,27 +169,40 @@ export class ShardMachine {
       const { since } = this.#views[partition]!;
       if (this.#watched - since < patience) continue;
       const named = holderOf(this.#views[partition]!.record);
-      const target = this.#targets?.[partition];
+      const taker = this.#plan.taker(partition);
       if (named !== undefined && this.#members.trusts(named)) {
         this.#members.blame(named, this.#now);
-      } else if (target !== undefined && this.#watched - this.#namedAt[partition]! >= patience) {
-        this.#members.blame(target, this.#now);
+      } else if (taker !== undefined && this.#watched - this.#plan.namedAt(partition) >= patience) {
+        this.#members.blame(taker, this.#now);
       }
     }
   }
 
-  /** After one partition's news: everything if they change the assignment, else only that partition. */
+  /** After one partition's news: everything if they change the plan, else only that partition. */
   #pursueChanged(partition: number, effects: ShardEffect[]): void {
-    if (this.#outdated || this.#assigner?.version !== this.#members.version) {
-      this.#pursueAll(effects);
-    } else this.#pursue(partition, effects);
+    if (this.#plan.update(this.#mode(), this.#watched)) this.#pursueEach(effects);
+    else this.#pursue(partition, effects);
   }
 
   #pursueAll(effects: ShardEffect[]): void {
-    this.#assign();
+    this.#plan.update(this.#mode(), this.#watched);
+    this.#pursueEach(effects);
+  }
+
+  #pursueEach(effects: ShardEffect[]): void {
     for (let partition = 0; partition < this.#claims.length; partition++) {
       this.#pursue(partition, effects);
     }
+  }
+
+  /** Where nobody serves anything yet, the first to start waits for the others, lest it take everything. */
+  #mode(): PlanMode {
+    if (this.#phase !== "running") return "leaving";
+    const served = (): boolean =>
+      this.#views.some(
+        ({ record }) => record?.state === "held" && this.#members.trusts(record.owner),
+      );
+    return this.#members.settled || served() ? "taking" : "waiting";
   }
 
   #pursue(partition: number, effects: ShardEffect[]): void {
@@ -212,41 +211,22 @@ export class ShardMachine {
     );
   }
 
-  /** Finds out anew who should have which partition, if anything about it has changed. */
-  #assign(): void {
-    const { version } = this.#members;
-    const leaving = this.#phase === "stopping";
-    if (this.#assigner?.version !== version || this.#assigner.leaving !== leaving) {
-      const counted = leaving ? this.#members.others() : this.#members.counted();
-      if (!counted) return;
-      const { partitions, capacityFactor } = this.#config;
-      const assign = createAssigner(counted, partitions, capacityFactor);
-      this.#assigner = { version, leaving, assign };
-    } else if (!this.#outdated) return;
-    const targets = this.#assigner.assign(this.#holders);
-    for (const [partition, target] of targets.entries()) {
-      if (target !== this.#targets?.[partition]) this.#namedAt[partition] = this.#watched;
-    }
-    this.#targets = targets;
-    this.#outdated = false;
-  }
-
   #wish(partition: number): Wish {
-    const target = this.#targets?.[partition];
-    if (this.#phase !== "running") return { kind: "leave", heir: target };
+    const keeper = this.#plan.keeper(partition);
+    if (this.#phase !== "running") return { kind: "leave", heir: keeper };
     if (!this.#connected) return HOLD;
     const { record, since } = this.#views[partition]!;
     const self = this.#config.self.id;
-    if (record?.state === "released" && record.heir === self) return TAKE;
-    if (target === undefined) return HOLD;
-    if (target !== self) return this.#mayGive(partition) ? { kind: "give", heir: target } : HOLD;
-    const holder = holderOf(this.#views[partition]!.record);
+    const holder = holderOf(record);
+    if (record?.state === "released" && holder === self) return TAKE;
     const free =
       holder === undefined ||
       holder === self ||
       (record?.state === "released" && !this.#members.trusts(holder)) ||
       this.#watched - since >= this.#config.ttlMs + this.#config.marginMs;
-    return free ? TAKE : HOLD;
+    if (free && this.#plan.taker(partition) === self) return TAKE;
+    if (keeper === undefined || keeper === self || !this.#mayGive(partition)) return HOLD;
+    return { kind: "give", heir: keeper };
   }
 
   /** Not what it has just got, lest a partition be passed to and fro by those that do not see the same members yet. */
@@ -275,13 +255,10 @@ export class ShardMachine {
     this.#hold(partition);
   }
 
-  /** Notes who has a partition. What the assignment foresaw does not change it. */
   #hold(partition: number): void {
     const own = this.#claims[partition]!.kind !== "none";
     const holder = own ? this.#config.self.id : holderOf(this.#views[partition]!.record);
-    if (holder === this.#holders[partition]) return;
-    this.#holders[partition] = holder;
-    if (this.#targets?.[partition] !== holder) this.#outdated = true;
+    this.#plan.hold(partition, holder);
   }
 }
 

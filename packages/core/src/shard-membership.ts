@@ -16,11 +16,12 @@ type Phase =
   | { readonly kind: "calm" };
 
 /**
- * Who counts when partitions are assigned. Who joins counts when the membership has settled, since that moves partitions
- * away from members that serve them; who leaves or falls silent stops counting at once, since that moves nothing that is
- * served. So a member that is gone for less than the settling time, or there for less, moves nothing.
+ * Who counts when partitions are assigned. What nobody has may go to everybody who is there. What somebody has goes to
+ * one that has joined only when the membership has settled, since that interrupts what is served. Who leaves or falls
+ * silent stops counting at once. So a member that is gone for less than the settling time, or there for less, takes
+ * nothing away from others.
  *
- * `self` is always present: a process knows that it runs, whatever the registry says.
+ * `self` is always there: a process knows that it runs, whatever the registry says.
  */
 export class Membership {
   readonly #self: RingMember;
@@ -37,9 +38,19 @@ export class Membership {
     this.#timing = timing;
   }
 
-  /** Rises whenever {@link counted} or {@link present} may answer something else. */
+  /** Rises whenever any of the answers may be another one. */
   get version(): number {
     return this.#version;
+  }
+
+  /** Whether the first membership has settled. */
+  get settled(): boolean {
+    return this.#settled.size > 0;
+  }
+
+  /** Whether everybody who is there counts. */
+  get calm(): boolean {
+    return this.#phase.kind === "calm";
   }
 
   update(members: readonly RingMember[], now: number): void {
@@ -50,7 +61,7 @@ export class Membership {
     this.#version++;
     for (const id of this.#silent.keys()) if (!present.has(id)) this.#silent.delete(id);
     for (const id of this.#leaving) if (!present.has(id)) this.#leaving.delete(id);
-    if (this.#settled.size > 0 && same(present, this.#settled)) this.#phase = { kind: "calm" };
+    if (this.settled && same(present, this.#settled)) this.#phase = { kind: "calm" };
     else {
       const since = this.#phase.kind === "changing" ? this.#phase.since : now;
       this.#phase = { kind: "changing", since, last: now };
@@ -97,15 +108,19 @@ export class Membership {
     return this.#present.has(id) && !this.#silent.has(id) && !this.#leaving.has(id);
   }
 
-  /** Those that partitions are assigned to; undefined before the first membership has settled. */
-  counted(): readonly RingMember[] | undefined {
-    if (this.#settled.size === 0) return undefined;
+  /** Those for whom others give partitions up; nobody before the first membership has settled. */
+  counted(): readonly RingMember[] {
     return [...this.#settled.values()].filter(({ id }) => this.trusts(id));
   }
 
-  /** Those that inherit when this process leaves: all others, new ones included, as nothing is to be spared. */
+  /** All that are there, new ones included. */
+  trusted(): readonly RingMember[] {
+    return [...this.#present.values()].filter(({ id }) => this.trusts(id));
+  }
+
+  /** The same without this process: its heirs when it leaves. */
   others(): readonly RingMember[] {
-    return [...this.#present.values()].filter(({ id }) => id !== this.#self.id && this.trusts(id));
+    return this.trusted().filter(({ id }) => id !== this.#self.id);
   }
 }
 

@@ -1,0 +1,95 @@
+import { createAssigner, type Assignment } from "./assignment.ts";
+import type { ShardConfig } from "./shard-config.ts";
+import type { Membership } from "./shard-membership.ts";
+
+type Assign = (previous: Assignment) => Assignment;
+
+/** What the plan is for: this process takes part, waits until it may, or hands everything over. */
+export type PlanMode = "waiting" | "taking" | "leaving";
+
+/**
+ * Who should have which partition, by who is there and who has what: in two ways, see {@link Membership}. Those who are
+ * to take what nobody has include members that are too new to be given what somebody has. Their quotas are lower for it,
+ * so nobody takes what it would have to give away again.
+ */
+export class ShardPlan {
+  readonly #config: ShardConfig;
+  readonly #members: Membership;
+  readonly #holders: (string | undefined)[];
+  /** When each partition's taker became its taker, on the watching clock. */
+  readonly #namedAt: number[];
+  #takers: Assignment = [];
+  #keepers: Assignment = [];
+  #assign: { readonly takers: Assign; readonly keepers: Assign } | undefined;
+  #version = -1;
+  #mode: PlanMode = "waiting";
+  #outdated = false;
+
+  constructor(config: ShardConfig, members: Membership) {
+    this.#config = config;
+    this.#members = members;
+    this.#holders = Array.from({ length: config.partitions });
+    this.#namedAt = Array.from({ length: config.partitions }, () => 0);
+  }
+
+  /** Who is to take the partition if nobody has it. */
+  taker(partition: number): string | undefined {
+    return this.#takers[partition];
+  }
+
+  /** Who is to have the partition, even if somebody else has it now. */
+  keeper(partition: number): string | undefined {
+    return this.#keepers[partition];
+  }
+
+  holder(partition: number): string | undefined {
+    return this.#holders[partition];
+  }
+
+  namedAt(partition: number): number {
+    return this.#namedAt[partition]!;
+  }
+
+  /** Notes who has a partition. What the plan foresaw does not change it. */
+  hold(partition: number, holder: string | undefined): void {
+    if (holder === this.#holders[partition]) return;
+    this.#holders[partition] = holder;
+    if (this.#takers[partition] !== holder || this.#keepers[partition] !== holder) {
+      this.#outdated = true;
+    }
+  }
+
+  /**
+   * Makes the plan anew if anything has changed.
+   * @returns whether anything had
+   */
+  update(mode: PlanMode, watched: number): boolean {
+    const { version } = this.#members;
+    if (version !== this.#version || mode !== this.#mode) this.#assign = this.#assigners(mode);
+    else if (!this.#outdated) return false;
+    this.#version = version;
+    this.#mode = mode;
+    this.#outdated = false;
+    const before = this.#takers;
+    const { takers, keepers } = this.#assign!;
+    this.#takers = takers(this.#holders);
+    this.#keepers = keepers === takers ? this.#takers : keepers(this.#holders);
+    for (const [partition, taker] of this.#takers.entries()) {
+      if (taker !== before[partition]) this.#namedAt[partition] = watched;
+    }
+    return true;
+  }
+
+  #assigners(mode: PlanMode): { readonly takers: Assign; readonly keepers: Assign } {
+    const { partitions, capacityFactor } = this.#config;
+    const members = this.#members;
+    const among = (candidates: Parameters<typeof createAssigner>[0]): Assign =>
+      createAssigner(candidates, partitions, capacityFactor);
+    if (mode === "leaving") {
+      const heirs = among(members.others());
+      return { takers: heirs, keepers: heirs };
+    }
+    const takers = among(mode === "waiting" ? [] : members.trusted());
+    return { takers, keepers: members.calm ? takers : among(members.counted()) };
+  }
+}
