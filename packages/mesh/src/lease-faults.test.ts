@@ -182,6 +182,8 @@ describe("the bucket", () => {
       max_msgs_per_subject: 1,
       max_age: 0,
       allow_direct: false,
+      deny_delete: true,
+      deny_purge: true,
     });
     expect(config.allow_msg_ttl ?? false).toBe(false);
     expect(lease.held).toBe(true);

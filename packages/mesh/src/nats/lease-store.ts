@@ -138,9 +138,9 @@ export class LeaseStore {
         num_replicas: replicas,
         max_msgs_per_subject: 1,
         discard: DiscardPolicy.New,
-        allow_rollup_hdrs: true,
         allow_direct: false, // a replica may be behind
-        deny_delete: true,
+        deny_delete: true, // removals that meet a write stop all writes on nats-server 2.14.0 to 2.14.4
+        deny_purge: true,
         republish: { src: subjects, dest: `${this.#told}.>` },
         // Whoever lost the broker's disk, and so the bucket, must not see the tokens begin at 1 again. The clock is far
         // ahead of any sequence: that would take a thousand writes a second all the time.
