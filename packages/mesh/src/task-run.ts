@@ -12,7 +12,7 @@ import {
   type RetryPolicy,
 } from "@plexus/core";
 import { nowMs, nowUs } from "./clock.ts";
-import { isThenable, runInScope } from "./context.ts";
+import { isThenable, orCanceled, runInScope } from "./context.ts";
 import { explain } from "./exchange.ts";
 import type { Delivered } from "./nats/puller.ts";
 import type { Served } from "./served-call.ts";
@@ -466,18 +466,6 @@ export class TaskRun implements Execution {
 /** The id of a task is the last part of its subject. */
 export function taskId({ subject }: Delivered): string {
   return subject.slice(subject.lastIndexOf(".") + 1);
-}
-
-/** Ends with the result, or with the reason once the scope is canceled. */
-async function orCanceled(scope: TaskScope, result: PromiseLike<unknown>): Promise<unknown> {
-  const { promise: canceled, reject } = Promise.withResolvers<never>();
-  if (scope.canceled) reject(scope.canceled);
-  const stop = scope.onCancel(reject);
-  try {
-    return await Promise.race([result, canceled]);
-  } finally {
-    stop();
-  }
 }
 
 function oneLine(text: string): string {
