@@ -1,9 +1,10 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { MeshError, encodePayload, escapeKey, decodePayload, type Entity } from "@plexus/core";
 import { nowMs } from "./clock.ts";
 import { readCommand, type CommandRecord, type RecordedEvent } from "./entity-record.ts";
 import type { EntityServices } from "./entity-services.ts";
 import { explain } from "./exchange.ts";
-import type { PartitionLog } from "./partition-log.ts";
+import { MAX_SINCE_FENCE, type PartitionLog } from "./partition-log.ts";
 
 /** The fold of a key up to one of its records. */
 interface Snapshot {
@@ -16,9 +17,11 @@ interface Snapshot {
 
 const BATCH = 256;
 const SNAPSHOT_EVERY = 256; // records: what an activation reads at most, or twice that
-const REMEMBERED = 1_000;
-const nothing = (): void => undefined;
+/** Commands of a key whose ids are good for a repetition; beyond, as many more as a new owner may meet once more. */
+const REMEMBERED = 1_000 + MAX_SINCE_FENCE;
 const LAG_MS = 20; // before a replica that is behind is asked again
+const MAX_LAGS = 100;
+const nothing = (): void => undefined;
 
 /** One key in the memory of its owner: its state, and which commands made it so. */
 export class ActiveKey {
@@ -30,14 +33,15 @@ export class ActiveKey {
   /** Commands of this key that run or wait. */
   pending = 0;
   usedMs = nowMs();
-  /** Where this key's records go, as long as nobody else has written there. */
+  /** Where this key's records go. */
   readonly log: PartitionLog;
+  /** Rejects if the state cannot be told. Then nothing of this key can be executed, and it has to be loaded anew. */
+  readonly loaded: Promise<void>;
   /** Sequence of the record of each of the last commands. */
   readonly #remembered = new Map<string, number>();
   readonly #services: EntityServices;
   readonly #contract: Entity;
   readonly #partition: number;
-  readonly #loaded: Promise<void>;
   #records = 0; // since the last snapshot
   #turn: Promise<void> = Promise.resolve();
 
@@ -55,14 +59,19 @@ export class ActiveKey {
     this.key = key;
     this.token = escapeKey(key);
     this.state = contract.initial(key);
-    this.#loaded = this.#load();
-    this.#loaded.catch(nothing); // whoever comes in turn meets it
+    this.loaded = this.#load();
+    this.loaded.catch(nothing); // whoever comes in turn meets it
+  }
+
+  /** How many of its commands this key remembers. */
+  get remembered(): number {
+    return this.#remembered.size;
   }
 
   /** Runs `work` when everything before it has ended; rejects if the key could not be loaded. */
   async inTurn<T>(work: () => Promise<T>): Promise<T> {
     this.pending++;
-    const result = this.#turn.then(() => this.#loaded).then(work);
+    const result = this.#turn.then(() => this.loaded).then(work);
     this.#turn = result.then(nothing, nothing);
     try {
       return await result;
@@ -72,13 +81,25 @@ export class ActiveKey {
     }
   }
 
-  /** The record of a command that has been executed, if it is among the last ones. */
-  async recorded(id: string): Promise<CommandRecord | undefined> {
-    const sequence = this.#remembered.get(id);
-    if (sequence === undefined) return undefined;
+  /** Whether a command is among the last ones that were recorded. */
+  remembers(id: string): boolean {
+    return this.#remembered.has(id);
+  }
+
+  /** The record of a command that is remembered. Rejects with `NO_TASK` if the journal has lost it. */
+  async recorded(id: string): Promise<CommandRecord> {
+    const sequence = this.#remembered.get(id)!;
     const { js, store } = this.#services;
-    const found = await this.log.surely(() => js.next(store.journal, this.#subject, sequence));
-    return found && readCommand(found.data);
+    for (let lags = 0; lags < MAX_LAGS; lags++) {
+      // oxlint-disable no-await-in-loop -- again only if who answers is behind
+      const found = await this.log.surely(() => js.next(store.journal, this.#subject, sequence));
+      if (found?.sequence === sequence) return readCommand(found.data);
+      if (found) break;
+      await sleep(LAG_MS);
+      // oxlint-enable no-await-in-loop
+    }
+    const text = `Command ${id} of ${this.#contract.name} ${this.key} was executed, but its record is gone.`;
+    throw new MeshError("NO_TASK", text);
   }
 
   /** A command has been recorded, and the state is this one now. */
@@ -104,7 +125,7 @@ export class ActiveKey {
   }
 
   get #subject(): string {
-    return this.#services.runtime.subjects.log(this.#contract.name, this.#partition, this.token);
+    return this.log.subject(this.token);
   }
 
   get #snapshotSubject(): string {
@@ -115,20 +136,21 @@ export class ActiveKey {
   async #load(): Promise<void> {
     const { js, store } = this.#services;
     const [last, snapshot] = await Promise.all([
-      this.log.surely(() => js.last(store.journal, this.#subject)),
+      this.log.last(this.token),
       this.log.surely(() => js.last(store.snapshots, this.#snapshotSubject)),
     ]);
     if (last === undefined) return;
     if (snapshot) this.#restore(snapshot.data);
     while (this.version < last.sequence) {
+      this.log.demand();
       const from = this.version + 1;
-      // oxlint-disable-next-line no-await-in-loop -- each batch begins where the one before ended
+      // oxlint-disable no-await-in-loop -- each batch begins where the one before ended
       const records = await this.log.surely(() =>
         js.batch(store.journal, this.#subject, from, BATCH),
       );
       for (const { sequence, data } of records) this.#replay(sequence, readCommand(data));
-      // oxlint-disable-next-line no-await-in-loop
-      if (records.length === 0) await new Promise((resolve) => setTimeout(resolve, LAG_MS));
+      if (records.length === 0) await sleep(LAG_MS);
+      // oxlint-enable no-await-in-loop
     }
   }
 

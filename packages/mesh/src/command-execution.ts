@@ -14,10 +14,11 @@ import { nowMs } from "./clock.ts";
 import { CommandScope, type EntityContext } from "./command-scope.ts";
 import { isThenable, orCanceled, runInScope } from "./context.ts";
 import type { SentCommand } from "./entity-command.ts";
-import type { Outcome } from "./entity-record.ts";
+import type { Outcome, RecordedEvent } from "./entity-record.ts";
 import { explain } from "./exchange.ts";
 import type { Logger } from "./log.ts";
 import { isMoved } from "./partition-log.ts";
+import type { Execution } from "./underway.ts";
 
 /** A handler with its types erased. */
 export type CommandHandler = (input: unknown, context: EntityContext) => unknown;
@@ -28,8 +29,6 @@ export interface Arrived {
   readonly envelope: Envelope;
   readonly key: string;
   readonly name: string;
-  /** Monotonic ms. */
-  readonly deadlineMs: number;
   /** Of a durable one: its place in the stream of commands. */
   readonly sequence?: number;
 }
@@ -38,8 +37,6 @@ export interface Arrived {
 export interface ExecutionSite {
   readonly contract: Entity;
   readonly handlers: ReadonlyMap<string, CommandHandler>;
-  /** Handlers that run, and the request that each of them serves. */
-  readonly scopes: Map<CommandScope, string>;
   readonly log: Logger;
   /** Fires, for the reason that the partition has moved, when what has not begun is not to begin any more. */
   readonly stopping: AbortSignal;
@@ -55,20 +52,20 @@ export async function executeOnce(
   site: ExecutionSite,
   active: ActiveKey,
   arrived: Arrived,
+  execution: Execution,
 ): Promise<Outcome> {
   const { command, sequence } = arrived;
-  const before = await active.recorded(command.id);
-  if (before) return before.outcome;
+  if (active.remembers(command.id)) return (await active.recorded(command.id)).outcome;
   if (command.input === undefined) {
     const { name } = site.contract;
     const text = `No command ${command.id} of ${name} ${active.key} is remembered.`;
     return { error: new MeshError("NO_TASK", text).toJSON() };
   }
   for (let attempt = 1; ; attempt++) {
-    const { envelope, deadlineMs } = arrived;
-    const scope = new CommandScope(active, command.id, envelope, deadlineMs, site.log);
+    const { deadlineMs } = execution;
+    const scope = new CommandScope(active, command.id, arrived.envelope, deadlineMs, site.log);
     // oxlint-disable-next-line no-await-in-loop -- again only after a failure
-    const outcome = await handle(site, scope, arrived);
+    const outcome = await handle(site, scope, arrived, execution);
     const failed = "error" in outcome;
     const again = failed && outcome.error.retryable && sequence !== undefined;
     if (!again || attempt >= RETRY.attempts) {
@@ -84,12 +81,14 @@ export async function executeOnce(
 
 /** Runs the handler. Rejects only when it was told to stop because its process is not the owner any more. */
 async function handle(
-  { contract, handlers, scopes }: ExecutionSite,
+  { contract, handlers }: ExecutionSite,
   scope: CommandScope,
-  { name, command, envelope }: Arrived,
+  { name, command }: Arrived,
+  execution: Execution,
 ): Promise<Outcome> {
-  scopes.set(scope, envelope.id);
+  execution.scope = scope;
   try {
+    if (execution.canceled) throw execution.canceled;
     const spec = Object.hasOwn(contract.commands, name) ? contract.commands[name] : undefined;
     const handler = handlers.get(name);
     if (spec === undefined || handler === undefined) {
@@ -107,41 +106,55 @@ async function handle(
     const result = runInScope(scope, handler, parsed.data, scope);
     return { output: isThenable(result) ? await orCanceled(scope, result) : result };
   } catch (thrown) {
-    if (isMoved(scope.canceled)) throw scope.canceled;
+    if (isMoved(execution.canceled)) throw execution.canceled;
     const error = scope.canceled && !isMeshError(thrown) ? scope.canceled : toMeshError(thrown);
     return { error: error.toJSON() };
   } finally {
     scope.ended = true;
-    scopes.delete(scope);
+    execution.scope = undefined;
   }
 }
 
 async function record(
   active: ActiveKey,
   scope: CommandScope,
-  { command, name, sequence, envelope }: Arrived,
+  arrived: Arrived,
   outcome: Outcome,
 ): Promise<Outcome> {
   const failed = "error" in outcome;
-  const events = failed ? [] : scope.events;
-  const durable = sequence !== undefined;
-  if (!durable && events.length === 0) return outcome;
-  const append = async (
-    state: unknown,
-    what: Pick<CommandScope, "events"> & { outcome: Outcome },
-  ) => {
-    const about = { id: command.id, key: active.key, command: name, ...what };
-    const version = await active.log.append(active.token, about, envelope.trace, sequence);
-    active.advance(command.id, version, state);
-  };
+  const durable = arrived.sequence !== undefined;
+  if (!durable && (failed || scope.events.length === 0)) return outcome;
   try {
-    await append(failed ? active.state : scope.state, { events, outcome });
+    if (failed) await append(active, arrived, active.state, [], outcome);
+    else await append(active, arrived, scope.state, scope.events, outcome);
     return outcome;
   } catch (cause) {
     if (isMoved(cause)) throw cause;
     const { code, message } = toMeshError(cause); // it cannot travel, or is too large: nothing is recorded
-    const error = new MeshError(code, `It cannot be recorded: ${message}`).toJSON();
-    if (durable) await append(active.state, { events: [], outcome: { error } });
-    return { error };
+    const error = new MeshError(code, `It cannot be recorded: ${message}`);
+    return durable ? recordFailure(active, arrived, error) : { error: error.toJSON() };
   }
+}
+
+/** Records that a durable command has ended without being executed. */
+export async function recordFailure(
+  active: ActiveKey,
+  arrived: Arrived,
+  error: MeshError,
+): Promise<Outcome> {
+  const outcome = { error: error.toJSON() };
+  await append(active, arrived, active.state, [], outcome);
+  return outcome;
+}
+
+async function append(
+  active: ActiveKey,
+  { command: { id }, name: command, sequence: durable, envelope }: Arrived,
+  state: unknown,
+  events: readonly RecordedEvent[],
+  outcome: Outcome,
+): Promise<void> {
+  const record = { id, key: active.key, command, durable, events, outcome };
+  const version = await active.log.append(active.token, record, envelope.trace);
+  active.advance(id, version, state);
 }

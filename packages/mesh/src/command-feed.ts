@@ -10,8 +10,12 @@ export interface StoredCommand {
 
 const BATCH = 128;
 const MAX_BUFFERED = 1_024;
-const LOOK_MS = 5_000; // for what the broker has not told
+const MAX_BUFFERED_BYTES = 4 * 1024 * 1024;
+/** For what the broker has not told: soon after a beginning, when a replica or route may be behind, and then now and then. */
+const FIRST_LOOK_MS = 100;
+const LOOK_MS = 5_000;
 const RETRY_MS = 50;
+const MAX_LAGS = 40; // then what was told of is not there: somebody has removed it
 
 /**
  * The durable commands of one partition in their order, from a sequence on. The broker tells of each one that it stores and
@@ -21,11 +25,13 @@ export class CommandFeed {
   readonly #services: EntityServices;
   readonly #subject: string;
   readonly #subscription: LinkSubscription;
-  readonly #timer: NodeJS.Timeout;
+  #timer: NodeJS.Timeout | undefined;
   #buffer: StoredCommand[] = [];
+  #bytes = 0;
   /** Sequence of the last one that is in the buffer, or was. */
   #head: number;
   #told = 0;
+  #lags = 0;
   /** There may be some that the buffer lacks. */
   #behind = true;
   #wake: (() => void) | undefined;
@@ -45,41 +51,58 @@ export class CommandFeed {
         if (sequence > this.#head) this.#arrived({ sequence, data }, before);
       },
     );
-    this.#timer = setInterval(() => this.look(), LOOK_MS).unref();
+    this.#lookLater(FIRST_LOOK_MS);
   }
 
   /** Looks whether there is something that the broker has not told; after a reconnection, above all. */
   look(): void {
-    this.#behind = true;
-    this.#wake?.();
+    this.#lookNow();
+    this.#lookLater(FIRST_LOOK_MS);
   }
 
   /** The next one, as soon as there is one; undefined once the feed is closed. */
   async next(): Promise<StoredCommand | undefined> {
     while (!this.#closed) {
       const command = this.#buffer.shift();
-      if (command) return command;
+      if (command) {
+        this.#bytes -= command.data.length;
+        return command;
+      }
       // oxlint-disable-next-line no-await-in-loop -- until there is one
-      if (this.#behind) await this.#read();
-      // oxlint-disable-next-line no-await-in-loop
-      else await new Promise<void>((resolve) => (this.#wake = resolve));
+      await (this.#behind ? this.#read() : new Promise<void>((resolve) => (this.#wake = resolve)));
     }
     return undefined;
   }
 
   close(): void {
     this.#closed = true;
-    clearInterval(this.#timer);
+    clearTimeout(this.#timer);
     this.#subscription.unsubscribe();
     this.#wake?.();
   }
 
+  #lookNow(): void {
+    this.#behind = true;
+    this.#wake?.();
+  }
+
+  #lookLater(ms: number): void {
+    clearTimeout(this.#timer);
+    if (this.#closed) return;
+    this.#timer = setTimeout(() => {
+      this.#lookNow();
+      this.#lookLater(Math.min(ms * 2, LOOK_MS));
+    }, ms).unref();
+  }
+
   #arrived(command: StoredCommand, before: number): void {
     this.#told = Math.max(this.#told, command.sequence);
-    if (this.#behind || before > this.#head || this.#buffer.length >= MAX_BUFFERED) {
+    const full = this.#buffer.length >= MAX_BUFFERED || this.#bytes >= MAX_BUFFERED_BYTES;
+    if (this.#behind || full || !(before <= this.#head)) {
       this.#behind = true; // read in order, this one included
     } else {
       this.#head = command.sequence;
+      this.#bytes += command.data.length;
       this.#buffer.push(command);
     }
     this.#wake?.();
@@ -95,10 +118,15 @@ export class CommandFeed {
       // What was told meanwhile begins at the same place; whichever reaches farther holds all of the other.
       if (last > this.#head) {
         this.#buffer = read;
+        this.#bytes = read.reduce((sum, { data }) => sum + data.length, 0);
         this.#head = last;
       }
-      this.#behind ||= read.length === BATCH;
-      if (this.#told <= this.#head) return;
+      if (read.length > 0) this.#behind = true; // there may be more
+      if (this.#buffer.length > 0 || this.#told <= this.#head || ++this.#lags > MAX_LAGS) {
+        if (this.#lags > MAX_LAGS) this.#told = this.#head;
+        this.#lags = 0;
+        return;
+      }
       this.#behind = true; // a replica that answers may be behind the one that told
     } catch (error) {
       this.#behind = true;

@@ -34,9 +34,11 @@ export interface EntityRoute {
   readonly metrics: RequestMetrics;
 }
 
-const OWNERLESS_MS = 25; // before a partition is asked again that nobody owns
+/** Before a partition is asked again that nobody owns; doubles. */
+const PAUSE_MS = 10;
+const MAX_PAUSE_MS = 100;
 const SILENT_MS = 1_000; // without an answer: sent again, since it may have gone to a former owner
-const BOUNCE_MS = 100;
+const BOUNCE_MS = 100; // what bounces does so sooner
 const MAX_LOST = 3; // owners that may die of one command
 
 /**
@@ -47,21 +49,22 @@ export class EntityCall implements Pending {
   readonly id = newId();
   frame: string | undefined;
   deadlineMs: number;
-  readonly target: string;
   readonly #route: EntityRoute;
   readonly #key: string;
   readonly #payload: Uint8Array;
   readonly #subject: string;
+  readonly #partition: string;
   readonly #startedMs = nowMs();
   readonly #finalDeadlineMs: number;
   readonly #scope: Scope | undefined;
   readonly #settled = Promise.withResolvers<unknown>();
   #cleanup: (() => void)[] = [];
-  #timer: NodeJS.Timeout | undefined;
-  #over = false;
+  /** `pausing`: before it is sent again; an answer may come all the same. */
+  #phase: "sent" | "pausing" | "unconnected" | "over" = "pausing";
   /** Somebody had it, as it did not bounce. */
   #arrived = false;
-  #sentMs = Infinity;
+  #sentMs = -Infinity;
+  #pauseMs = PAUSE_MS;
   #lost = 0;
 
   constructor(
@@ -77,7 +80,7 @@ export class EntityCall implements Pending {
     this.#key = key;
     this.#payload = payload;
     this.#subject = runtime.subjects.rpcPartition(entity, name, partition);
-    this.target = partitionTarget(entity, partition);
+    this.#partition = partitionTarget(entity, partition);
     this.#scope = currentScope();
     this.#finalDeadlineMs = Math.min(
       this.#startedMs + timeoutMs,
@@ -100,13 +103,18 @@ export class EntityCall implements Pending {
     return this.#settled.promise;
   }
 
+  /** Probed while it waits for an answer. */
+  get target(): string | undefined {
+    return this.#phase === "sent" ? this.#partition : undefined;
+  }
+
   answer(envelope: Envelope): void {
-    if (this.#over || (envelope.kind !== KINDS.response && envelope.kind !== KINDS.error)) return;
+    if (envelope.kind !== KINDS.response && envelope.kind !== KINDS.error) return;
     try {
       const { value } = envelope;
       if (envelope.kind === KINDS.error) {
         const error = fromWireError(value);
-        if (isMoved(error)) this.#later(OWNERLESS_MS);
+        if (isMoved(error)) this.#pause();
         else this.#fail(error);
         return;
       }
@@ -117,27 +125,28 @@ export class EntityCall implements Pending {
   }
 
   notDelivered(): void {
-    this.#later(OWNERLESS_MS);
+    this.#pause();
   }
 
   lost(why: "instance" | "connection" | "closing"): void {
     if (why === "closing") this.#cancel(new Error("this connection to the mesh is closing"));
-    else if (why === "connection") this.#later(OWNERLESS_MS);
-    else {
-      // One that finds no owner bounces at once; the owner of one that has not may have died of it.
-      if (nowMs() - this.#sentMs >= BOUNCE_MS) this.#lost++;
-      if (this.#lost <= MAX_LOST) return this.#later(OWNERLESS_MS);
+    else if (why === "instance" && this.#unbounced) {
+      // The owner may have died of it.
+      this.#arrived = true;
+      if (++this.#lost <= MAX_LOST) return this.#pause();
       const text = `${this.#what}: ${this.#lost} owners of its partition vanished before they answered.`;
       this.#fail(new MeshError("AGENT_LOST", text));
-    }
+    } else this.#pause();
   }
 
   timeout(): void {
-    const bounced = nowMs() - this.#sentMs < BOUNCE_MS;
-    if (!bounced) this.#arrived = true;
+    if (this.#unbounced) {
+      this.#arrived = true;
+      this.#pauseMs = PAUSE_MS;
+    }
     if (nowMs() < this.#finalDeadlineMs) return this.#send();
     const { runtime, entity } = this.#route;
-    sendControl(runtime, this.target, "cancel", this.id);
+    sendControl(runtime, this.#partition, "cancel", this.id);
     const waited = Math.round(nowMs() - this.#startedMs);
     if (!runtime.link.connected) {
       this.#fail(
@@ -153,22 +162,26 @@ export class EntityCall implements Pending {
     }
   }
 
+  /** It was sent long enough ago that it would have come back, had nobody listened. */
+  get #unbounced(): boolean {
+    return this.#phase === "sent" && nowMs() - this.#sentMs >= BOUNCE_MS;
+  }
+
   get #what(): string {
     return `${this.#route.entity}.${this.#route.name}`;
   }
 
   #send(): void {
     const { runtime, name } = this.#route;
-    if (this.#over) return;
+    if (this.#phase === "over") return;
     const now = nowMs();
     if (now >= this.#finalDeadlineMs) return this.timeout();
     if (!runtime.link.connected) {
-      this.#wait(this.#finalDeadlineMs);
-      const forget = runtime.whenConnected(() => this.#send());
-      this.#cleanup.push(forget);
+      this.#wait("unconnected", this.#finalDeadlineMs);
+      this.#cleanup.push(runtime.whenConnected(() => this.#send()));
       return;
     }
-    this.#wait(Math.min(this.#finalDeadlineMs, now + SILENT_MS));
+    this.#wait("sent", now + SILENT_MS);
     this.#sentMs = now;
     const sentAt = nowUs();
     const scope = this.#scope;
@@ -195,23 +208,22 @@ export class EntityCall implements Pending {
     }
   }
 
-  /** Expects an answer until then. */
-  #wait(untilMs: number): void {
-    clearTimeout(this.#timer);
-    this.deadlineMs = untilMs;
+  /** Takes an answer at any time, and goes on when this one has come. */
+  #wait(phase: "sent" | "pausing" | "unconnected", untilMs: number): void {
+    this.#phase = phase;
+    this.deadlineMs = Math.min(untilMs, this.#finalDeadlineMs);
     this.#route.runtime.inbox.add(this);
   }
 
-  #later(ms: number): void {
-    if (this.#over) return;
-    clearTimeout(this.#timer);
-    this.#route.runtime.inbox.delete(this.id);
-    this.#timer = setTimeout(() => this.#send(), Math.min(ms, this.#finalDeadlineMs - nowMs()));
+  #pause(): void {
+    if (this.#phase !== "sent") return;
+    this.#wait("pausing", nowMs() + this.#pauseMs);
+    this.#pauseMs = Math.min(this.#pauseMs * 2, MAX_PAUSE_MS);
   }
 
   #cancel(reason: unknown): void {
-    if (this.#over) return;
-    sendControl(this.#route.runtime, this.target, "cancel", this.id);
+    if (this.#phase === "over") return;
+    sendControl(this.#route.runtime, this.#partition, "cancel", this.id);
     const text = reason instanceof Error ? reason.message : "the caller gave up";
     this.#fail(
       new MeshError("CANCELED", `${this.#what} was canceled: ${text}.`, { cause: reason }),
@@ -232,15 +244,14 @@ export class EntityCall implements Pending {
   }
 
   #fail(error: MeshError): void {
-    if (this.#over) return;
+    if (this.#phase === "over") return;
     this.#route.metrics.failed(error.code).value++;
     this.#end();
     this.#settled.reject(error);
   }
 
   #end(): void {
-    this.#over = true;
-    clearTimeout(this.#timer);
+    this.#phase = "over";
     this.#route.runtime.inbox.delete(this.id);
     this.#route.metrics.duration.observe((nowMs() - this.#startedMs) / 1_000);
     for (const cleanup of this.#cleanup) cleanup();

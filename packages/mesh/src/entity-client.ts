@@ -49,7 +49,7 @@ export type EntityClient<E extends Entity> = {
 };
 
 const SEND_TIMEOUT_MS = 10_000;
-const MAX_KEYS_IN_ORDER = 65_536;
+const MAX_SENDING = 65_536; // durable commands that wait to be stored
 
 /** The commands of one entity, as this process sends them. */
 export class EntityCaller {
@@ -60,6 +60,7 @@ export class EntityCaller {
   readonly #sent = new Map<number, number>();
   /** The last durable command of each key, while it is being stored: the next one waits for it. */
   readonly #storing = new Map<string, Promise<unknown>>();
+  #sending = 0;
 
   constructor(services: EntityServices, entity: Entity) {
     if (entity?.kind !== "entity") {
@@ -86,7 +87,7 @@ export class EntityCaller {
     const client: Record<string, unknown> = {};
     for (const name of this.#routes.keys()) {
       const call = async (input: unknown, options?: CommandOptions): Promise<unknown> =>
-        this.#call(name, key, encodeInput(input), options);
+        this.#call(name, key, encodeInput(input), this.#sent.get(this.#partition(key)), options);
       const send = (input: unknown, options?: SendOptions): Promise<SentCommandHandle<unknown>> =>
         this.#send(name, key, input, options);
       client[name] = Object.assign(call, { send });
@@ -94,19 +95,23 @@ export class EntityCaller {
     return client;
   }
 
+  #partition(key: string): number {
+    return partitionOf(key, this.#entity.partitions);
+  }
+
   async #call(
     name: string,
     key: string,
     input: Uint8Array | undefined,
+    after = 0,
     { id = newId(), timeout, signal }: CommandOptions = {},
   ): Promise<unknown> {
     const route = this.#routes.get(name)!;
-    const partition = partitionOf(key, this.#entity.partitions);
-    const after = this.#sent.get(partition) ?? 0;
     const command = { id: demandCommandId(id), after, ...(input === undefined ? {} : { input }) };
     const timeoutMs = timeout === undefined ? route.timeoutMs : toMs(timeout);
     const payload = commandPayload(command);
-    return new EntityCall(route, partition, key, payload, timeoutMs, signal).run(signal);
+    const call = new EntityCall(route, this.#partition(key), key, payload, timeoutMs, signal);
+    return call.run(signal);
   }
 
   async #send(
@@ -118,17 +123,22 @@ export class EntityCaller {
     const untilMs = nowMs() + toMs(timeout);
     const command = { id: demandCommandId(id), after: 0, input: encodeInput(input) };
     const payload = commandPayload(command);
-    const before = this.#storing.get(key);
-    const storing = this.#store(name, key, id, payload, untilMs, before);
-    if (this.#storing.size < MAX_KEYS_IN_ORDER || before) this.#storing.set(key, storing);
+    if (this.#sending >= MAX_SENDING) {
+      throw new MeshError("OVERLOADED", `${MAX_SENDING} commands wait to be stored. Await them.`);
+    }
+    const storing = this.#store(name, key, id, payload, untilMs, this.#storing.get(key));
+    this.#storing.set(key, storing);
+    this.#sending++;
+    let sequence: number;
     try {
-      await storing;
+      sequence = await storing;
     } finally {
+      this.#sending--;
       if (this.#storing.get(key) === storing) this.#storing.delete(key);
     }
     return {
       id,
-      result: (options = {}) => this.#call(name, key, undefined, { ...options, id }),
+      result: (options = {}) => this.#call(name, key, undefined, sequence, { ...options, id }),
     };
   }
 
@@ -140,11 +150,11 @@ export class EntityCaller {
     payload: Uint8Array,
     untilMs: number,
     before: Promise<unknown> | undefined,
-  ): Promise<void> {
+  ): Promise<number> {
     await before?.catch(() => undefined);
     const { js, store, runtime } = this.#services;
-    const { name: entity, partitions } = this.#entity;
-    const partition = partitionOf(key, partitions);
+    const { name: entity } = this.#entity;
+    const partition = this.#partition(key);
     const envelopeId = newId();
     const bytes = Buffer.from(
       envelopeBytes({
@@ -169,6 +179,7 @@ export class EntityCaller {
         untilMs,
       );
       this.#sent.set(partition, Math.max(sequence, this.#sent.get(partition) ?? 0));
+      return sequence;
     } catch (cause) {
       if (!isMeshError(cause, "TIMEOUT")) throw cause;
       const text = `${entity}.${name}: the broker has not confirmed the command; send it again with the same id.`;

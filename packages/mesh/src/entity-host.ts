@@ -54,7 +54,7 @@ export interface EntityHostOptions {
 }
 
 interface Owned {
-  readonly partition: EntityPartition;
+  partition: EntityPartition;
   subscriptions: LinkSubscription[];
 }
 
@@ -65,6 +65,8 @@ interface ServedCommand {
 }
 
 const DEFAULT_TIMEOUT_MS = 30_000; // of a caller that names no deadline
+const REOPEN_PAUSE_MS = 100;
+const MAX_TIMER_MS = 2 ** 31 - 1; // a longer setTimeout would fire at once
 
 /** One instance of an entity: owns some of its partitions and executes their commands. */
 export class HostedEntity implements PartitionHome {
@@ -100,7 +102,7 @@ export class HostedEntity implements PartitionHome {
     this.#runtime = services.runtime;
     this.#leave = leave;
     this.passivateMs = toMs(options.passivateAfter ?? "5m");
-    this.#drainTimeoutMs = toMs(options.drainTimeout ?? "30s");
+    this.#drainTimeoutMs = Math.min(toMs(options.drainTimeout ?? "30s"), MAX_TIMER_MS);
     for (const [name, capability] of Object.entries(contract.commands)) {
       const handler = handlers[name];
       if (typeof handler !== "function") {
@@ -139,7 +141,7 @@ export class HostedEntity implements PartitionHome {
   /** Keys in memory. */
   get keys(): number {
     let keys = 0;
-    for (const { partition } of this.#owned.values()) keys += partition.keys;
+    for (const { partition } of this.#owned.values()) keys += partition.keys.size;
     return keys;
   }
 
@@ -183,17 +185,35 @@ export class HostedEntity implements PartitionHome {
       link.subscribe(
         subjects.rpcPartition(entity, "*", partition.partition),
         (data, subject, reply) =>
-          this.#read(data, subject, (envelope) => void this.#request(partition, envelope, reply)),
+          this.#read(
+            data,
+            subject,
+            (envelope) => void this.#request(owned.partition, envelope, reply),
+          ),
         { paced: true },
       ),
       // As paced as requests, or a cancel would overtake the request that it is for.
       link.subscribe(
         subjects.control(partitionTarget(entity, partition.partition)),
         (data, subject) =>
-          this.#read(data, subject, ({ name, id }) => name === "cancel" && partition.cancel(id)),
+          this.#read(
+            data,
+            subject,
+            ({ name, id }) => name === "cancel" && owned.partition.cancel(id),
+          ),
         { paced: true },
       ),
     ];
+  }
+
+  /** While the lease is held, it all begins anew. */
+  failed(partition: EntityPartition): void {
+    setTimeout(() => {
+      const owned = this.#owned.get(partition.partition);
+      if (owned?.partition !== partition) return;
+      owned.partition = new EntityPartition(this, partition.partition, partition.epoch);
+      void owned.partition.open();
+    }, REOPEN_PAUSE_MS);
   }
 
   executed(command: string, outcome: Outcome, startedMs: number): void {
@@ -291,8 +311,8 @@ export class HostedEntity implements PartitionHome {
       const timeoutMs = deadline === undefined ? DEFAULT_TIMEOUT_MS : (deadline - sentAt) / 1_000;
       const command = readSentCommand(envelope);
       counts = command.input !== undefined; // else it asks for the outcome of another one
-      const deadlineMs = startedMs + timeoutMs;
-      outcome = await partition.execute({ command, envelope, key, name, deadlineMs });
+      const arrived = { command, envelope, key, name };
+      outcome = await partition.execute(arrived, startedMs + timeoutMs);
     } catch (thrown) {
       if (isMeshError(thrown, "BAD_MESSAGE")) noteBadMessage(this.#runtime, thrown);
       outcome = { error: toMeshError(thrown).toJSON() };

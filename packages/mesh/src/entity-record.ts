@@ -16,25 +16,28 @@ export type Outcome = { readonly output: unknown } | { readonly error: WireError
 /** One event, as a record holds it. */
 export type RecordedEvent = readonly [name: string, data: unknown];
 
-/** Where the owner of a partition stood when it wrote. */
-export interface OwnerState {
-  readonly epoch: number;
-  /** Sequence of the last durable command that has been executed. */
-  readonly cursor: number;
-}
-
 /** One executed command in the journal: its events and outcome, in one message, so all of it is there or nothing. */
-export interface CommandRecord extends OwnerState {
+export interface CommandRecord {
+  /** Of the owner that wrote it. */
+  readonly epoch: number;
   readonly id: string;
   readonly key: string;
   readonly command: string;
+  /** Of a durable command: its place in the stream of commands. */
+  readonly durable?: number | undefined;
   readonly events: readonly RecordedEvent[];
   readonly outcome: Outcome;
 }
 
-/** An owner's first record of a partition: with it, what owners of older epochs still write is refused. */
-export interface FenceRecord extends OwnerState {
-  /** The durable command that waits, 0 for none, and how many owners before this one had it waiting, too. */
+/**
+ * Says who owns a partition. Every record is written on the condition that the last one of these is still the writer's, so
+ * what owners of older epochs still send is refused.
+ */
+export interface FenceRecord {
+  readonly epoch: number;
+  /** Sequence of the last durable command that need not be looked at any more. */
+  readonly cursor: number;
+  /** The durable command that was begun next, 0 for none in particular, and how many owners have begun with it. */
   readonly next: number;
   readonly tries: number;
 }
@@ -46,7 +49,7 @@ export const FENCE = "=e";
 export function commandFields(
   sender: string,
   trace: string | undefined,
-  { id, key, command, epoch, cursor, events, outcome }: CommandRecord,
+  { id, key, command, epoch, durable, events, outcome }: CommandRecord,
 ): EnvelopeFields {
   const body = "output" in outcome ? { output: outcome.output } : { error: outcome.error };
   return {
@@ -57,7 +60,7 @@ export function commandFields(
     name: command,
     sentAt: nowUs(),
     trace,
-    payload: encodePayload({ epoch, cursor, events: events.map(withoutNothing), ...body }),
+    payload: encodePayload({ epoch, durable, events: events.map(withoutNothing), ...body }),
     seq: events.length,
   };
 }
@@ -75,32 +78,26 @@ export function fenceFields(sender: string, id: string, record: FenceRecord): En
 
 /** What the record says; an outcome without an error is an output, `undefined` if there is none. Throws `BAD_MESSAGE`. */
 export function readCommand(data: Uint8Array): CommandRecord {
-  const envelope = demandKind(readEnvelope(data), KINDS.state_update);
-  const body = envelope.value as OwnerState & {
-    events: readonly RecordedEvent[];
-    output?: unknown;
-    error?: WireError;
+  const { id, recipient: key = "", name: command, value } = readKind(data, KINDS.state_update);
+  const body = value as {
+    readonly epoch?: number;
+    readonly durable?: number;
+    readonly events?: readonly RecordedEvent[];
+    readonly output?: unknown;
+    readonly error?: WireError;
   };
-  const { events, error, output } = body;
-  return {
-    ...ownerState(body),
-    id: envelope.id,
-    key: envelope.recipient ?? "",
-    command: envelope.name,
-    events,
-    outcome: error === undefined ? { output } : { error: fromWireError(error).toJSON() },
-  };
+  const { epoch, durable, events, output, error } = body ?? {};
+  demand(isNumber(epoch) && Array.isArray(events));
+  const outcome = error === undefined ? { output } : { error: fromWireError(error).toJSON() };
+  return { epoch, id, key, command, durable, events, outcome };
 }
 
+/** Throws `BAD_MESSAGE`. */
 export function readFence(data: Uint8Array): FenceRecord {
-  const envelope = demandKind(readEnvelope(data), KINDS.control);
-  const { next, tries } = envelope.value as FenceRecord;
-  return { ...ownerState(envelope.value), next, tries };
-}
-
-/** Where the owner stood that wrote this record, of either kind. */
-export function readOwnerState(data: Uint8Array): OwnerState {
-  return ownerState(readEnvelope(data).value);
+  const { epoch, cursor, next, tries } = (readKind(data, KINDS.control).value ??
+    {}) as Partial<FenceRecord>;
+  demand(isNumber(epoch) && isNumber(cursor) && isNumber(next) && isNumber(tries));
+  return { epoch, cursor, next, tries };
 }
 
 /** In an array, `undefined` would travel as null. */
@@ -108,15 +105,16 @@ function withoutNothing([name, data]: RecordedEvent): readonly unknown[] {
   return data === undefined ? [name] : [name, data];
 }
 
-function ownerState(value: unknown): OwnerState {
-  const { epoch, cursor } = (value ?? {}) as Partial<OwnerState>;
-  if (Number.isSafeInteger(epoch) && Number.isSafeInteger(cursor)) {
-    return { epoch: epoch!, cursor: cursor! };
-  }
-  throw new MeshError("BAD_MESSAGE", "A record of an entity names no epoch.");
+function isNumber(value: number | undefined): value is number {
+  return Number.isSafeInteger(value);
 }
 
-function demandKind(envelope: Envelope, kind: number): Envelope {
-  if (envelope.kind === kind) return envelope;
-  throw new MeshError("BAD_MESSAGE", `A record of kind ${envelope.kind} stands in for ${kind}.`);
+function readKind(data: Uint8Array, kind: number): Envelope {
+  const envelope = readEnvelope(data);
+  demand(envelope.kind === kind);
+  return envelope;
+}
+
+function demand(readable: boolean): asserts readable {
+  if (!readable) throw new MeshError("BAD_MESSAGE", "No record that an entity's owner writes.");
 }

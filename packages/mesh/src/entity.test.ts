@@ -276,7 +276,7 @@ describe("a durable command", () => {
     const ada = mesh.get(Account, "ada");
     const sent = await ada.deposit.send(deposit("first"), { id: "first" });
     await sent.result();
-    for (let i = 0; i < 1_000; i += 100) {
+    for (let i = 0; i < 1_300; i += 100) {
       // oxlint-disable-next-line no-await-in-loop -- a window at a time
       await Promise.all(upTo(100).map(() => ada.deposit(deposit("more"))));
     }

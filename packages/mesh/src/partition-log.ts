@@ -1,14 +1,15 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { MeshError, isMeshError, type EnvelopeFields } from "@plexus/core";
 import {
   FENCE,
   commandFields,
   fenceFields,
   readFence,
-  readOwnerState,
   type CommandRecord,
+  type FenceRecord,
 } from "./entity-record.ts";
 import type { EntityServices } from "./entity-services.ts";
-import type { StoredMessage } from "./nats/jetstream.ts";
+import { isUndecided, type StoredMessage } from "./nats/jetstream.ts";
 import { newId } from "./runtime.ts";
 import { isPassing, untilConnected } from "./surely.ts";
 import { envelopeBytes } from "./task-message.ts";
@@ -23,34 +24,39 @@ export interface LogOwner {
   owned(): boolean;
 }
 
+/**
+ * How many records may follow a fence whose cursor is behind. A new owner meets the durable commands among them once more,
+ * and knows that they are recorded as each key remembers more of its last commands than this.
+ */
+export const MAX_SINCE_FENCE = 256;
 const PAUSE_MS = 50;
 const MAX_PAUSE_MS = 1_000;
+const LAG_MS = 10; // before a replica that is behind is asked again
+const UNDECIDED_MS = 1;
 /** Tells a caller that nothing has run here, and that somebody else owns the partition, or soon will. */
 const MOVED = "moved";
 
 /**
- * The journal of one partition, as its owner writes it: one record after the other, each on the condition that the record
- * before is still the partition's last one. An owner begins with a record of its epoch, so whatever an earlier owner
- * still sends, for any key of the partition, is refused by the broker.
+ * The journal of one partition, as its owner writes it: one record after the other, each on the condition that the last fence
+ * is the writer's own. That costs the broker one look at one subject, however long the journal is. A write of
+ * unknown fate is followed by a new fence: behind it, it is stored or never will be.
  */
 export class PartitionLog {
   readonly #services: EntityServices;
   readonly #owner: LogOwner;
-  readonly #all: string;
-  #end = 0;
+  readonly #fenceSubject: string;
+  /** Sequence of the own fence, and what it says. */
+  #fence = 0;
+  #said: FenceRecord = NOTHING;
   #cursor = 0;
+  #next: Pick<FenceRecord, "next" | "tries"> = NOTHING;
+  #sinceFence = 0;
   #writing: Promise<unknown> = Promise.resolve();
-  #closed = false;
 
   constructor(services: EntityServices, owner: LogOwner) {
     this.#services = services;
     this.#owner = owner;
-    this.#all = services.runtime.subjects.log(owner.entity, owner.partition, "*");
-  }
-
-  /** Writes nothing more: what was read from it is out of date. */
-  close(): void {
-    this.#closed = true;
+    this.#fenceSubject = this.subject(FENCE);
   }
 
   /** Sequence of the last durable command that needs not be executed any more. */
@@ -58,38 +64,30 @@ export class PartitionLog {
     return this.#cursor;
   }
 
-  /**
-   * Raises the fence. Rejects with `FENCED` if a newer owner has done so.
-   * @returns how many owners before this one have met the same durable command, and never got past it
-   */
-  async open(): Promise<number> {
-    const { store, runtime } = this.#services;
-    const { entity, partition, epoch, instance } = this.#owner;
-    const fence = runtime.subjects.log(entity, partition, FENCE);
-    const read = (stream: string, subject: string): Promise<StoredMessage | undefined> =>
-      this.surely(() => this.#services.js.last(stream, subject));
+  /** The subject of a key's records. */
+  subject(token: string): string {
+    const { entity, partition } = this.#owner;
+    return this.#services.runtime.subjects.log(entity, partition, token);
+  }
+
+  /** Raises the fence. Rejects with {@link isMoved} if a newer owner has done so. */
+  async open(): Promise<void> {
+    const { store, js } = this.#services;
     for (;;) {
-      // oxlint-disable-next-line no-await-in-loop -- again only if somebody else wrote meanwhile
-      const [before, last] = await Promise.all([
-        read(store.journal, fence),
-        read(store.journal, this.#all),
-      ]);
-      const previous = before && readFence(before.data);
-      if (previous && previous.epoch > epoch) throw moved(this.#owner);
-      this.#end = last?.sequence ?? 0;
-      this.#cursor = last === undefined ? 0 : readOwnerState(last.data).cursor;
-      // oxlint-disable-next-line no-await-in-loop
-      const next = await this.#next();
-      const same = previous !== undefined && next !== 0 && previous.next === next;
-      const tries = same && previous.epoch !== epoch ? previous.tries + 1 : 0;
-      const record = { epoch, cursor: this.#cursor, next, tries };
+      // oxlint-disable no-await-in-loop -- again only if somebody else wrote meanwhile
+      const before = await this.surely(() => js.last(store.journal, this.#fenceSubject));
+      const { epoch, ...found } = this.#read(before);
+      if (epoch > this.#owner.epoch) throw moved(this.#owner);
+      this.#fence = before?.sequence ?? 0;
+      this.#cursor = found.cursor;
+      this.#next = found;
       try {
-        // oxlint-disable-next-line no-await-in-loop
-        await this.#write(fence, fenceFields(instance, newId(), record));
-        return tries;
+        await this.#raise();
+        return;
       } catch (error) {
-        if (!isMoved(error) || !this.#owned) throw error;
+        if (!isMoved(error) || !this.#owner.owned()) throw error;
       }
+      // oxlint-enable no-await-in-loop
     }
   }
 
@@ -97,92 +95,178 @@ export class PartitionLog {
    * Appends the record of a command and resolves with its sequence. Rejects with {@link isMoved} when this process is not
    * the owner any more: what it wrote last may be recorded. With anything else nothing is.
    * @param token the key's, for the subject
-   * @param command sequence of a durable command; undefined for a direct one
    */
   append(
     token: string,
-    record: Omit<CommandRecord, "epoch" | "cursor">,
+    record: Omit<CommandRecord, "epoch">,
     trace: string | undefined,
-    command?: number,
   ): Promise<number> {
-    const { entity, partition, epoch, instance } = this.#owner;
-    const append = async (): Promise<number> => {
-      const cursor = command ?? this.#cursor;
-      const fields = commandFields(instance, trace, { ...record, epoch, cursor });
-      const subject = this.#services.runtime.subjects.log(entity, partition, token);
-      const sequence = await this.#write(subject, fields);
-      this.#cursor = cursor;
+    const { epoch, instance } = this.#owner;
+    return this.#inTurn(async () => {
+      if (this.#sinceFence >= MAX_SINCE_FENCE && this.#isBehind) await this.#raise();
+      const bytes = envelopeBytes(commandFields(instance, trace, { ...record, epoch }));
+      const sequence = await this.#store(token, bytes);
+      this.#sinceFence++;
+      if (record.durable !== undefined) this.#cursor = record.durable;
       return sequence;
-    };
-    const written = this.#writing.then(append, append);
-    this.#writing = written.catch(() => undefined);
-    return written;
+    });
+  }
+
+  /** A durable command turned out to be recorded already, or to be none. */
+  pass(durable: number): void {
+    this.#cursor = durable;
+    this.#sinceFence++;
+  }
+
+  /**
+   * A durable command is about to be executed as the first one of this owner.
+   * @returns how many owners have begun with it before, and never got past it
+   */
+  async meet(durable: number): Promise<number> {
+    const before = this.#next.next === durable ? this.#next.tries : 0;
+    this.#next = { next: durable, tries: before + 1 };
+    await this.#inTurn(() => this.#raise());
+    return before;
+  }
+
+  /**
+   * Lets the fence say how far the durable commands are.
+   * @param leaving so that the next owner begins as if nobody had ever failed
+   * @returns up to where they need not be kept
+   */
+  async settle(leaving = false): Promise<number> {
+    await this.#inTurn(async () => {
+      if (leaving) this.#next = NOTHING;
+      if (this.#isBehind || (leaving && this.#said.tries > 0)) await this.#raise();
+    });
+    return this.#said.cursor;
+  }
+
+  /** The last record of a key: as it is, not as a replica or former leader believes. */
+  async last(token: string): Promise<StoredMessage | undefined> {
+    const { js, store } = this.#services;
+    const subject = this.subject(token);
+    for (;;) {
+      this.demand();
+      // oxlint-disable no-await-in-loop -- again only if who answers is behind the own fence
+      const found = await this.surely(() =>
+        js.lastOf(store.journal, [subject, this.#fenceSubject]),
+      );
+      const fence = found.find((message) => message.subject === this.#fenceSubject);
+      if (fence && fence.sequence >= this.#fence) {
+        return found.find((message) => message.subject === subject);
+      }
+      await sleep(LAG_MS);
+      // oxlint-enable no-await-in-loop
+    }
   }
 
   /** Asks the broker until it answers, or until this process is not the owner any more: then it rejects as {@link append} does. */
   async surely<T>(request: () => Promise<T>): Promise<T> {
     try {
-      return await this.#services.surely(request, () => !this.#owned);
+      return await this.#services.surely(request, () => !this.#owner.owned());
     } catch (error) {
-      if (isPassing(error) && !this.#owned) throw moved(this.#owner);
+      if (isPassing(error)) this.demand();
       throw error;
     }
   }
 
-  /** A durable command turned out to be recorded already. The next record says so; if there is none, it turns out again. */
-  pass(command: number): void {
-    this.#cursor = command;
+  /** Throws {@link moved} if this process is not the owner any more. */
+  demand(): void {
+    if (!this.#owner.owned()) throw moved(this.#owner);
   }
 
-  /** The first durable command that has not been executed. */
-  async #next(): Promise<number> {
-    const { store, js, runtime } = this.#services;
-    const subject = runtime.subjects.command(this.#owner.entity, this.#owner.partition);
-    const next = await this.surely(() => js.next(store.commands, subject, this.#cursor + 1));
-    return next?.sequence ?? 0;
+  get #isBehind(): boolean {
+    return this.#cursor > this.#said.cursor;
   }
 
-  async #write(subject: string, fields: EnvelopeFields): Promise<number> {
-    const { js, runtime } = this.#services;
-    const bytes = envelopeBytes(fields);
-    let doubtful = false;
-    for (let pause = PAUSE_MS; ; pause = Math.min(pause * 2, MAX_PAUSE_MS)) {
-      if (!this.#owned) throw moved(this.#owner);
+  #inTurn<T>(write: () => Promise<T>): Promise<T> {
+    const written = this.#writing.then(write, write);
+    this.#writing = written.catch(() => undefined);
+    return written;
+  }
+
+  /** What a fence says. One that cannot be read says nothing: then keys tell what they remember. */
+  #read(fence: StoredMessage | undefined): FenceRecord {
+    if (fence === undefined) return NOTHING;
+    try {
+      return readFence(fence.data);
+    } catch (error) {
+      const { entity, partition } = this.#owner;
+      this.#services.runtime.log.error({ err: error, entity, partition }, "unreadable fence");
+      return NOTHING;
+    }
+  }
+
+  async #store(token: string, bytes: Uint8Array): Promise<number> {
+    // oxlint-disable no-await-in-loop -- again only after a failure
+    for (;;) {
       try {
-        const expect = { sequence: this.#end, subject: this.#all };
-        // oxlint-disable-next-line no-await-in-loop -- again only after a failure
-        this.#end = await js.publish(subject, bytes, { expect });
-        return this.#end;
+        return await this.#publish(this.subject(token), bytes);
+      } catch (error) {
+        if (isMeshError(error, "CONFLICT")) throw moved(this.#owner);
+        if (!isPassing(error)) throw error;
+      }
+      await this.#raise();
+      const last = await this.last(token);
+      if (last && equal(last.data, bytes)) return last.sequence;
+    }
+    // oxlint-enable no-await-in-loop
+  }
+
+  /** Writes a fence behind the last one, which must be one's own or the one that was found. */
+  async #raise(): Promise<void> {
+    const { js, store, runtime } = this.#services;
+    const { epoch, instance } = this.#owner;
+    const { next, tries } = this.#next;
+    const record: FenceRecord = { epoch, cursor: this.#cursor, next, tries };
+    const fields: EnvelopeFields = fenceFields(instance, newId(), record);
+    const bytes = envelopeBytes(fields);
+    // oxlint-disable no-await-in-loop -- again only after a failure
+    for (let pause = PAUSE_MS; ; pause = Math.min(pause * 2, MAX_PAUSE_MS)) {
+      try {
+        this.#fence = await this.#publish(this.#fenceSubject, bytes);
+        break;
       } catch (error) {
         if (isMeshError(error, "CONFLICT")) {
-          // oxlint-disable-next-line no-await-in-loop
-          if (doubtful && (await this.#isLast(bytes))) return this.#end;
-          throw moved(this.#owner);
+          // Perhaps by an earlier attempt, whose confirmation was lost.
+          const last = await this.surely(() => js.last(store.journal, this.#fenceSubject));
+          if (last === undefined || !equal(last.data, bytes)) throw moved(this.#owner);
+          this.#fence = last.sequence;
+          break;
         }
         if (!isPassing(error)) throw error;
-        doubtful ||= error.code === "TIMEOUT";
-        // oxlint-disable-next-line no-await-in-loop
         await untilConnected(runtime, pause);
         if (error.code === "NOT_CONNECTED" && runtime.link.connected) {
-          // oxlint-disable-next-line no-await-in-loop
           await this.#services.reopen().catch(() => undefined);
         }
       }
     }
+    // oxlint-enable no-await-in-loop
+    this.#said = record;
+    this.#sinceFence = 0;
   }
 
-  /** True if the partition's last record is this one: an earlier attempt had been stored, and its confirmation was lost. */
-  async #isLast(bytes: Uint8Array): Promise<boolean> {
-    const { js, store } = this.#services;
-    const last = await this.surely(() => js.last(store.journal, this.#all));
-    if (last === undefined || !Buffer.from(last.data).equals(bytes)) return false;
-    this.#end = last.sequence;
-    return true;
+  async #publish(subject: string, bytes: Uint8Array): Promise<number> {
+    for (;;) {
+      this.demand();
+      try {
+        const expect = { sequence: this.#fence, subject: this.#fenceSubject };
+        // oxlint-disable-next-line no-await-in-loop -- again only while the broker has not decided
+        return await this.#services.js.publish(subject, bytes, { expect });
+      } catch (error) {
+        if (!isUndecided(error)) throw error;
+        // oxlint-disable-next-line no-await-in-loop
+        await sleep(UNDECIDED_MS);
+      }
+    }
   }
+}
 
-  get #owned(): boolean {
-    return !this.#closed && this.#owner.owned();
-  }
+const NOTHING: FenceRecord = { epoch: 0, cursor: 0, next: 0, tries: 0 };
+
+function equal(a: Uint8Array, b: Uint8Array): boolean {
+  return Buffer.compare(a, b) === 0;
 }
 
 /** Says that a partition is somebody else's by now. */

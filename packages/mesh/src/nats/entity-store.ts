@@ -44,6 +44,9 @@ export class EntityStore {
   async #open(): Promise<void> {
     const { mesh } = this.#subjects;
     this.#streams.demandJetStream();
+    // Should somebody delete a stream, sequences must not begin at 1 again: what has been executed and what a snapshot holds is
+    // told by sequences of before. The clock is far ahead of any of them: that would take a thousand writes a second all the time.
+    const first_seq = Date.now();
     await Promise.all([
       this.#streams.make({
         name: this.journal,
@@ -52,6 +55,7 @@ export class EntityStore {
         retention: RetentionPolicy.Limits,
         deny_delete: true,
         allow_atomic: true,
+        first_seq,
       }),
       this.#streams.make({
         name: this.commands,
@@ -60,6 +64,7 @@ export class EntityStore {
         retention: RetentionPolicy.Limits,
         discard: DiscardPolicy.New,
         duplicate_window: DEDUPE_MS * NS_PER_MS,
+        first_seq,
         republish: { src: `${mesh}.cmd.>`, dest: `${mesh}.stored.cmd.>` },
       }),
       this.#streams.make({
