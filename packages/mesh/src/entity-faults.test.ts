@@ -6,6 +6,7 @@ import { startProxy, type Proxy } from "@plexus/testing";
 import { describe, expect, test, vi } from "vitest";
 import { z } from "zod";
 import { Account, accountHandlers, hostAccounts } from "../../../test/support/account.ts";
+import { startDeposits } from "../../../test/support/deposits.ts";
 import { faultsOf, readJournal } from "../../../test/support/journal.ts";
 import { gate, inTurn, metric, upTo, useMeshes } from "../../../test/support/mesh.ts";
 import type { Hosted, Mesh } from "./mesh.ts";
@@ -22,37 +23,6 @@ async function hostBehindProxy(
   const proxy = await startProxy({ target: meshes.broker.url });
   const mesh = await meshes.join({ servers: proxy.url });
   return { proxy, mesh, hosted: await mesh.host(contract, accountHandlers) };
-}
-
-/** Deposits on some keys, each one's one after the other, until `end`; gives what was answered, by key. */
-function depositing(mesh: Mesh, keys: readonly string[]) {
-  const answered = new Map<string, string[]>(keys.map((key) => [key, []]));
-  let longestMs = 0;
-  let ended = false;
-  const lane = async (key: string): Promise<void> => {
-    const account = mesh.get(Account, key);
-    // oxlint-disable no-await-in-loop -- one after the other
-    for (let n = 0; !ended; n++) {
-      const [direct, durable] = [`${n}`, `${n}!`];
-      if (n % 3 === 2) await account.deposit.send(deposit(durable), { id: durable });
-      const started = performance.now();
-      await account.deposit(deposit(direct), { id: direct });
-      if (n % 3 === 2) answered.get(key)!.push(durable);
-      answered.get(key)!.push(direct);
-      longestMs = Math.max(longestMs, performance.now() - started);
-    }
-    // oxlint-enable no-await-in-loop
-  };
-  const running = Promise.all(keys.map(lane));
-  return {
-    count: () => [...answered.values()].reduce((sum, notes) => sum + notes.length, 0),
-    longestMs: () => longestMs,
-    async end(): Promise<Map<string, string[]>> {
-      ended = true;
-      await running;
-      return answered;
-    },
-  };
 }
 
 /** Every key's state is what was answered, in that order, and the journal is without fault. */
@@ -83,7 +53,7 @@ describe("an owner that is cut off from the broker", () => {
       await using _ = proxy;
       const [other, caller] = [await meshes.join(), await meshes.join()];
       await shared(caller, hosted, await hostAccounts(other));
-      const load = depositing(caller, keys);
+      const load = startDeposits(caller, keys);
       await sleep(300);
       await proxy[fault]();
       await vi.waitFor(async () => {
@@ -95,7 +65,7 @@ describe("an owner that is cut off from the broker", () => {
       await expect.poll(() => cutOff.connected).toBe(true);
       await sleep(1_500); // it comes back, and is given partitions again
       const answered = await load.end();
-      expect(load.longestMs()).toBeLessThan(LEASE_MS + 1_000);
+      expect(load.longestMs).toBeLessThan(LEASE_MS + 1_000);
       await expectExactly(caller, answered);
     },
     40_000,
@@ -105,8 +75,8 @@ describe("an owner that is cut off from the broker", () => {
     const { proxy, mesh } = await hostBehindProxy({ ...Account, leaseMs: 4_000 });
     await using _ = proxy;
     const caller = await meshes.join();
-    const load = depositing(caller, keys);
-    await expect.poll(() => load.count()).toBeGreaterThan(100);
+    const load = startDeposits(caller, keys);
+    await expect.poll(() => load.count).toBeGreaterThan(100);
     const before = await caller.shards(Account);
     await inTurn(upTo(3), async () => {
       await proxy.cut();
@@ -124,8 +94,8 @@ test("records whose confirmations are lost are stored once, and keep the order o
   const { proxy, mesh } = await hostBehindProxy();
   await using _ = proxy;
   const caller = await meshes.join();
-  const load = depositing(caller, keys);
-  await expect.poll(() => load.count()).toBeGreaterThan(100);
+  const load = startDeposits(caller, keys);
+  await expect.poll(() => load.count).toBeGreaterThan(100);
   await inTurn(upTo(8), async (round) => {
     proxy.hold("toClient"); // what is written is stored, and nobody is told
     await sleep(20 + round * 10);
@@ -141,8 +111,8 @@ test("a caller that is cut off repeats its commands, and each is recorded once",
   await using proxy = await startProxy({ target: meshes.broker.url });
   const caller = await meshes.join({ servers: proxy.url });
   await hostAccounts(await meshes.join());
-  const load = depositing(caller, keys);
-  await expect.poll(() => load.count()).toBeGreaterThan(100);
+  const load = startDeposits(caller, keys);
+  await expect.poll(() => load.count).toBeGreaterThan(100);
   await inTurn(upTo(5), async () => {
     proxy.hold("toClient");
     await sleep(30);
