@@ -362,10 +362,10 @@ function stored({ subject, seq, hdrs, data, time }: ApiMessage): StoredMessage {
 
 function direct(data: Uint8Array, headers: Headers): StoredMessage {
   return {
-    subject: headers.get("Nats-Subject"),
-    sequence: Number(headers.get("Nats-Sequence")),
+    subject: headers.last("Nats-Subject"),
+    sequence: Number(headers.last("Nats-Sequence")),
     data,
-    storedAt: Date.parse(headers.get("Nats-Time-Stamp")),
+    storedAt: Date.parse(headers.last("Nats-Time-Stamp")),
     header: (name) => headers.get(name) || undefined,
   };
 }
