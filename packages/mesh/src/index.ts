@@ -1,5 +1,6 @@
 export { connect, Mesh } from "./mesh.ts";
 export type { ConnectOptions, Hosted } from "./mesh.ts";
+export { eraseMesh } from "./nats/erase-mesh.ts";
 export { DEFAULT_SERVER, parseServers } from "./servers.ts";
 export type { ServerOptions } from "./servers.ts";
 export { probeBroker } from "./nats/broker-probe.ts";
@@ -33,6 +34,7 @@ export type {
   ReplayOptions,
   StoredEventContext,
   StoredEventHandler,
+  StoredEventValue,
 } from "./stored-event.ts";
 export type { From } from "./nats/topic-store.ts";
 export type { TopicInfo, TopicLag } from "./nats/topic-status.ts";

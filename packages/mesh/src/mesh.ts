@@ -65,6 +65,7 @@ import {
   type NamedSubscribeOptions,
   type ReplayOptions,
   type StoredEventHandler,
+  type StoredEventValue,
 } from "./stored-event.ts";
 import type { MeshStream, StreamOptions } from "./stream-call.ts";
 import { Onlookers, tap, type TappedMessage } from "./tap.ts";
@@ -489,6 +490,20 @@ export class Mesh implements AsyncDisposable {
       throw error;
     }
     return subscriber;
+  }
+
+  /**
+   * The last stored event of a durable topic, or of those that `where` selects: what a process that starts anew goes on from.
+   * Undefined: there is none. Rejects with `INVALID_CONTRACT`, `NOT_CONNECTED`, or `BAD_MESSAGE` if it cannot be read.
+   */
+  async lastEvent<T extends Topic>(
+    topic: T,
+    options: {
+      readonly where?: { readonly [P in T["parameters"][number]]?: string | number };
+    } = {},
+  ): Promise<StoredEventValue<z.output<T["schema"]>> | undefined> {
+    const found = await this.#storing(this.#open()).last(topic, options.where ?? {});
+    return found as StoredEventValue<z.output<T["schema"]>> | undefined;
   }
 
   /** The durable topics of the mesh: what is stored, and for how long. */
