@@ -290,6 +290,9 @@ export class HostedAgent implements AsyncDisposable, CallOwner {
       case "describe":
         this.respond(answer, KINDS.response, this.report());
         return;
+      case "ping":
+        this.respond(answer, KINDS.response, null);
+        return;
       case "drain":
         this.respond(answer, KINDS.response, null);
         void this.drain().catch((error: unknown) =>

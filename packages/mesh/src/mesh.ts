@@ -65,22 +65,28 @@ import {
   type NamedSubscribeOptions,
   type ReplayOptions,
   type StoredEventHandler,
+  type StoredEventValue,
 } from "./stored-event.ts";
 import type { MeshStream, StreamOptions } from "./stream-call.ts";
 import { Onlookers, tap, type TappedMessage } from "./tap.ts";
-import type { SubmitOptions } from "./task-client.ts";
-import type { TaskHandle, TaskStatus } from "./task-handle.ts";
+import type { TaskHandle } from "./task-handle.ts";
 import type { ListTasksOptions } from "./task-list.ts";
+import type { TaskStatus } from "./task-status.ts";
+import type { SubmitOptions } from "./task-submitter.ts";
 import { TaskWorker } from "./task-worker.ts";
 import { Tasks, type TaskOptions } from "./tasks.ts";
 import type { DurablePublisher } from "./topic-publisher.ts";
 import { Topics } from "./topics.ts";
+import { DEFAULT_SERVER, parseServers } from "./servers.ts";
 import { callOnce } from "./unary-call.ts";
 import { Watchdog } from "./watchdog.ts";
 
 /** Options of {@link connect}; each falls back to the environment variable named. */
 export interface ConnectOptions {
-  /** NATS URLs. PLEXUS_SERVERS (comma separated), else nats://127.0.0.1:4222. */
+  /**
+   * NATS URLs, in which credentials may stand: `nats://user:password@host`, `nats://token@host`. PLEXUS_SERVERS (comma
+   * separated), else nats://127.0.0.1:4222.
+   */
   readonly servers?: string | readonly string[];
   /** Which mesh to join: the namespace of every subject. PLEXUS_MESH, else `plexus`. */
   readonly mesh?: string;
@@ -107,7 +113,7 @@ export interface Hosted extends AsyncDisposable {
 
 const RETURN_MS = 5_000; // processes try to reconnect every 250 to 500 ms and then register again
 
-/** Joins a mesh. Throws `NOT_CONNECTED`, `UNAUTHORIZED` or `INCOMPATIBLE_BROKER` when that is impossible. */
+/** Joins a mesh. Throws `NOT_CONNECTED`, `UNAUTHORIZED`, `INCOMPATIBLE_BROKER` or `INVALID_INPUT` when that is impossible. */
 export async function connect(options: ConnectOptions = {}): Promise<Mesh> {
   const mesh = new Mesh(options);
   try {
@@ -170,10 +176,10 @@ export class Mesh implements AsyncDisposable {
 
   /** @internal */
   async open(options: ConnectOptions): Promise<void> {
-    const servers = options.servers ?? process.env["PLEXUS_SERVERS"] ?? "nats://127.0.0.1:4222";
+    const servers = options.servers ?? process.env["PLEXUS_SERVERS"] ?? DEFAULT_SERVER;
     const link = await Link.open(
       {
-        servers: typeof servers === "string" ? servers.split(",") : servers,
+        ...parseServers(servers),
         name: this.client,
         timeoutMs: toMs(options.timeout ?? "5s"),
         ...(options.user === undefined ? {} : { user: options.user }),
@@ -484,6 +490,20 @@ export class Mesh implements AsyncDisposable {
       throw error;
     }
     return subscriber;
+  }
+
+  /**
+   * The last stored event of a durable topic, or of those that `where` selects: what a process that starts anew goes on from.
+   * Undefined: there is none. Rejects with `INVALID_CONTRACT`, `NOT_CONNECTED`, or `BAD_MESSAGE` if it cannot be read.
+   */
+  async lastEvent<T extends Topic>(
+    topic: T,
+    options: {
+      readonly where?: { readonly [P in T["parameters"][number]]?: string | number };
+    } = {},
+  ): Promise<StoredEventValue<z.output<T["schema"]>> | undefined> {
+    const found = await this.#storing(this.#open()).last(topic, options.where ?? {});
+    return found as StoredEventValue<z.output<T["schema"]>> | undefined;
   }
 
   /** The durable topics of the mesh: what is stored, and for how long. */

@@ -36,6 +36,7 @@ export class Metrics {
   readonly tasks: CellFamily;
   readonly taskDuration: HistogramFamily;
   readonly taskRetries: CellFamily;
+  readonly taskReassigned: CellFamily;
   readonly taskSurplus: CellFamily;
   readonly deadLetters: CellFamily;
   readonly tasksRunning: CellFamily;
@@ -97,6 +98,11 @@ export class Metrics {
       "agent",
       "capability",
     ]);
+    this.taskReassigned = counter(
+      "plexus_task_reassignments_total",
+      "Tasks executed again here, as their instance was lost or fell silent",
+      ["agent", "capability"],
+    );
     this.taskSurplus = counter(
       "plexus_task_surplus_executions_total",
       "Executions whose result came too late to be recorded",
