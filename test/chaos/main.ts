@@ -1,12 +1,14 @@
 import { parseArgs } from "node:util";
+import { shardCampaign } from "./shards.ts";
 import { runTaskCampaign } from "./tasks.ts";
 
-const usage = `Usage: npm run chaos [-- --seed <n>] [--tasks <n>] [--hosts <n>] [--json]
+const usage = `Usage: npm run chaos [-- shards] [--seed <n>] [--tasks <n>] [--hosts <n>] [--json]
 
 Runs the full fault campaign: by default 100,000 tasks on 8 hosts, one of which is killed every 2 s, with the broker
-killed once. Exits 1 when a task is lost or recorded twice.`;
+killed once. Exits 1 when a task is lost or recorded twice. \`shards\`: an entity's hosts join, leave, hang and are killed.`;
 
-const { values } = parseArgs({
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
   options: {
     seed: { type: "string", default: String(Date.now() % 1_000_000) },
     tasks: { type: "string", default: "100000" },
@@ -19,6 +21,13 @@ const [seed = 0, tasks = 0, hosts = 0] = [values.seed, values.tasks, values.host
 if (values.help || ![seed, tasks, hosts].every((n) => Number.isInteger(n) && n > 0)) {
   console.error(usage);
   process.exitCode = values.help ? 0 : 2;
+} else if (positionals[0] === "shards") {
+  const log = (line: string): void => console.error(`chaos shards: ${line}`);
+  log(`seed ${seed}`);
+  const { ok, lines, figures } = await shardCampaign.run({ seed, scale: 1, log });
+  if (values.json) console.log(JSON.stringify({ chaos: "shards", seed, ok, ...figures }));
+  else console.log([...lines, ok ? "ok" : "FAILED"].join("\n"));
+  process.exitCode = ok ? 0 : 1;
 } else {
   console.error(`chaos: seed ${seed}`);
   const campaign = {
