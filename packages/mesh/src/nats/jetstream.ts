@@ -54,6 +54,7 @@ const BATCH_ENDS = new Set([204, 404]); // that was all; there is nothing
 const MAX_BATCH_BYTES = 4 * 1024 * 1024; // of one answer to a batched read, which always has one message at least
 const UNDECIDED = 10_164; // refused as another conditional write of the subject is under way, or was a moment ago
 const CONFLICTS = new Set([10_071, UNDECIDED]); // wrong last sequence, of the stream or of a subject
+const STORE_FAILED = 10_077;
 const FULL = new Set([10_002, 10_023, 10_028, 10_047, 10_077]); // no resources left; the stream's limits are reached
 
 /**
@@ -66,6 +67,8 @@ export class JetStream {
   readonly #waiting = new Map<string, Waiting>();
   readonly #subscription: LinkSubscription;
   #next = 0;
+  /** Ids that were answered: used again, as the broker remembers where subjects lead that it has met before. */
+  readonly #spare: string[] = [];
   #bytes = 0;
   #timer: NodeJS.Timeout | undefined;
   #room: (() => void)[] = [];
@@ -77,7 +80,10 @@ export class JetStream {
     this.#subscription = link.subscribe(`${prefix}.*`, (data, subject, _reply, headers) => {
       const id = subject.slice(prefix.length + 1);
       if (this.#waiting.get(id)?.part?.(data, headers)) return;
-      this.#take(id)?.answer(data, headers);
+      const waiting = this.#take(id);
+      if (waiting === undefined) return; // too late: whoever asked has given up, and this id with it
+      this.#spare.push(id);
+      waiting.answer(data, headers);
     });
   }
 
@@ -262,7 +268,7 @@ export class JetStream {
     headers: Readonly<Record<string, string>> | undefined,
     waiting: Waiting,
   ): void {
-    const id = String(this.#next++);
+    const id = this.#spare.pop() ?? String(this.#next++);
     this.#waiting.set(id, waiting);
     this.#bytes += waiting.bytes;
     this.#timer ??= setInterval(() => this.#sweep(), SWEEP_MS).unref();
@@ -337,7 +343,9 @@ function apiError(what: string, text: string): MeshError {
   }
   const { code: status = 0, err_code: code = 0, description = text.slice(0, 200) } = error;
   const options = { details: code };
-  if (CONFLICTS.has(code)) return new MeshError("CONFLICT", `${what}: ${description}.`, options);
+  const taken = code === STORE_FAILED && description.includes("per subject"); // the stream keeps the first one
+  if (taken || CONFLICTS.has(code))
+    return new MeshError("CONFLICT", `${what}: ${description}.`, options);
   if (FULL.has(code)) return new MeshError("OVERLOADED", `${what}: ${description}.`, options);
   // A broker that cannot now, as a cluster without a leader, can later.
   if (code === NO_MESSAGE || code === STREAM_NOT_FOUND || status >= 500) {
