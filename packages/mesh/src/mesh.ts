@@ -13,6 +13,7 @@ import type { Registry as MetricsRegistry } from "prom-client";
 import { z } from "zod";
 import { ask } from "./ask.ts";
 import type { Balance } from "./balance.ts";
+import { Buckets, type Bucket, type BucketOptions } from "./bucket.ts";
 import {
   createClient,
   createRoute,
@@ -44,6 +45,7 @@ import { Inbox } from "./inbox.ts";
 import type { Lease, LeaseOptions } from "./lease.ts";
 import { Leases } from "./leases.ts";
 import { createLogger, type Logger } from "./log.ts";
+import { createMeter, type Meter } from "./meter.ts";
 import { Metrics } from "./metrics.ts";
 import { MicroFace } from "./micro.ts";
 import { LeaseStore } from "./nats/lease-store.ts";
@@ -141,6 +143,8 @@ export class Mesh implements AsyncDisposable {
   #server: Promise<ObservabilityServer> | undefined;
   #tasks: Tasks | undefined;
   #topics: Topics | undefined;
+  #buckets: Buckets | undefined;
+  #meter: Meter | undefined;
   #hosted = 0;
   #closing: Promise<void> | undefined;
   #closed = false;
@@ -225,6 +229,11 @@ export class Mesh implements AsyncDisposable {
   /** prom-client's registry with this connection's metrics. */
   get metrics(): MetricsRegistry {
     return this.#metrics.registry;
+  }
+
+  /** Makes further metrics, served with the mesh's own. */
+  get meter(): Meter {
+    return (this.#meter ??= createMeter(this.#metrics.registry));
   }
 
   /** Hosts an instance of an agent: it is discovered, placed and called until it is drained. */
@@ -442,6 +451,12 @@ export class Mesh implements AsyncDisposable {
     return this.#leases!.elect(name, options);
   }
 
+  /** Small values that the processes of this mesh share, with compare-and-set. Costs nothing until it is used. */
+  bucket(name: string, options: BucketOptions = {}): Bucket {
+    const runtime = this.#open();
+    return (this.#buckets ??= new Buckets(runtime)).open(token("Bucket", name), options);
+  }
+
   /** The live instances, or those of one agent. */
   agents(contract?: Agent | string): InstanceInfo[] {
     const wanted = typeof contract === "object" ? contract.name : contract;
@@ -539,6 +554,7 @@ export class Mesh implements AsyncDisposable {
     this.#closed = true;
     this.#tasks?.close();
     this.#topics?.close();
+    this.#buckets?.close();
     this.#watchdog?.close();
     this.#registry?.close();
     const runtime = this.#runtime;
@@ -606,6 +622,7 @@ export class Mesh implements AsyncDisposable {
     this.#runtime?.inbox.connectionLost();
     this.#tasks?.connectionLost();
     this.#topics?.connectionLost();
+    this.#buckets?.connectionLost();
   }
 
   #connectionRestored(server: string): void {
@@ -619,6 +636,7 @@ export class Mesh implements AsyncDisposable {
     void this.#registry?.restore();
     this.#tasks?.connectionRestored();
     this.#topics?.connectionRestored();
+    this.#buckets?.connectionRestored();
   }
 
   /** A frame that could not be sent: calls are moved, events are lost and counted. */
