@@ -59,8 +59,9 @@ export class Breaker {
     return this.#opossum.fire(work) as Promise<T>;
   }
 
-  /** Opens it, or begins the time until it is half-open anew. */
+  /** Opens it, or begins the time until it is half-open anew: opossum would leave an open one as it is. */
   open(): void {
+    this.#opossum.close();
     this.#opossum.open();
   }
 

@@ -26,6 +26,7 @@ export interface BudgetSettings {
 
 const RETRY_MS = 200;
 const IDLE_MS = 2_000;
+const CLOSING_MS = 3_000; // how long a broker that is away is waited for at the end
 
 /** The key under which a holder says what it has spent. */
 export function holderKey(budget: string, holder: string): string {
@@ -56,6 +57,7 @@ export class BudgetHolder {
   #dirty = false;
   #idle: NodeJS.Timeout | undefined;
   #closed = false;
+  #untilMs = Infinity;
 
   constructor(bucket: Bucket, budget: string, client: string, settings: BudgetSettings) {
     this.#bucket = bucket;
@@ -86,10 +88,11 @@ export class BudgetHolder {
     return (this.#flushing ?? Promise.resolve()).then(() => this.#flush());
   }
 
-  /** Records everything and gives the rest of the grant back. */
+  /** Records everything and gives the rest of the grant back. Rejects if the broker stays away: then that stays blocked. */
   async close(): Promise<void> {
     if (this.#closed) return;
     clearTimeout(this.#idle);
+    this.#untilMs = performance.now() + CLOSING_MS;
     await this.#flushing;
     await this.#flush();
     this.#closed = true;
@@ -196,6 +199,7 @@ export class BudgetHolder {
         if (!fitsIn(this.#committed(), this.#granted)) await this.#inTurn(() => this.#catchUp());
       } catch (error) {
         this.#dirty = true;
+        if (performance.now() > this.#untilMs) throw error;
         if (!isMeshError(error, "CONFLICT")) await pause(RETRY_MS);
         await this.#recover(key).catch(() => pause(RETRY_MS));
       }

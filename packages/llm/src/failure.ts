@@ -7,6 +7,7 @@ export type FailureKind =
   | "server"
   | "network"
   | "timeout"
+  | "deadline"
   | "malformed"
   | "structure"
   | "stream"
@@ -34,6 +35,8 @@ export const FAILURES: Readonly<Record<FailureKind, FailureRule>> = {
   server: rule("MODEL_FAILED", "failure", true, true, "nothing"),
   network: rule("MODEL_FAILED", "failure", true, true, "nothing"),
   timeout: rule("TIMEOUT", "failure", true, true, "estimate"),
+  // The caller's patience, not the deployment's: however short it is, it must not trip the breaker of others.
+  deadline: rule("TIMEOUT", "neutral", false, false, "estimate"),
   malformed: rule("MODEL_FAILED", "failure", true, true, "nothing"),
   structure: rule("INVALID_OUTPUT", "neutral", false, true, "usage"),
   stream: rule("MODEL_FAILED", "failure", true, true, "estimate"),

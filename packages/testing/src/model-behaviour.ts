@@ -9,7 +9,7 @@ export type StubReply = {
   toolCalls?: StubToolCall[];
   /** Default: a quarter of the characters, of the request and of the answer. */
   usage?: { inputTokens: number; outputTokens: number };
-  finishReason?: "stop" | "length" | "tool-calls";
+  finishReason?: "stop" | "length" | "tool-calls" | "content-filter";
 };
 
 /** What the stub does with one request: answer it, or fail as real providers and the networks before them do. */

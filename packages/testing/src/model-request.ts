@@ -28,7 +28,7 @@ export type FullReply = {
     readonly input: unknown;
   }[];
   readonly usage: { readonly inputTokens: number; readonly outputTokens: number };
-  readonly finishReason: "stop" | "length" | "tool-calls";
+  readonly finishReason: NonNullable<StubReply["finishReason"]>;
 };
 
 /** One provider's HTTP format. */

@@ -11,7 +11,12 @@ type Message = { role: string; content?: unknown };
 type Tool = { name?: string; input_schema?: unknown };
 type Output = { format?: { schema?: unknown } };
 
-const reasons = { stop: "end_turn", length: "max_tokens", "tool-calls": "tool_use" } as const;
+const reasons = {
+  stop: "end_turn",
+  length: "max_tokens",
+  "tool-calls": "tool_use",
+  "content-filter": "refusal",
+} as const;
 const statusTypes: Record<number, string> = {
   401: "authentication_error",
   403: "permission_error",

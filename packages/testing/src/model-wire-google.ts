@@ -17,7 +17,12 @@ type Config = {
 };
 
 const path = /\/models\/([^/:]+):(generateContent|streamGenerateContent)$/;
-const reasons = { stop: "STOP", length: "MAX_TOKENS", "tool-calls": "STOP" } as const;
+const reasons = {
+  stop: "STOP",
+  length: "MAX_TOKENS",
+  "tool-calls": "STOP",
+  "content-filter": "SAFETY",
+} as const;
 const roles: Record<string, string> = { model: "assistant" };
 
 /** Google's generateContent (https://ai.google.dev/api/generate-content). */

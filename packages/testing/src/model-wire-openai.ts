@@ -11,7 +11,12 @@ type Message = { role: string; content?: unknown; tool_calls?: unknown };
 type Tool = { function?: { name?: string } };
 type Format = { json_schema?: { schema?: unknown } };
 
-const reasons = { stop: "stop", length: "length", "tool-calls": "tool_calls" } as const;
+const reasons = {
+  stop: "stop",
+  length: "length",
+  "tool-calls": "tool_calls",
+  "content-filter": "content_filter",
+} as const;
 
 /** OpenAI's chat completions, which most gateways speak (https://platform.openai.com/docs/api-reference/chat). */
 export const openAiWire: ModelWire = {
