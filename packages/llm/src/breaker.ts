@@ -26,18 +26,21 @@ const MIN_CALLS = 5;
  */
 export class Breaker {
   readonly resetMs: number;
+  /** How long a call counts. */
+  readonly windowMs: number;
   readonly #opossum: CircuitBreaker<[() => Promise<unknown>], unknown>;
 
   constructor(name: string, options: BreakerOptions) {
     const { attemptMs, errorPercent = 50, minimumCalls = MIN_CALLS, resetMs = 10_000 } = options;
     this.resetMs = resetMs;
+    this.windowMs = Math.max(MIN_WINDOW_MS, WINDOW_ATTEMPTS * attemptMs);
     this.#opossum = new CircuitBreaker((work: () => Promise<unknown>) => work(), {
       name,
       timeout: false,
       errorThresholdPercentage: errorPercent,
       volumeThreshold: Math.max(MIN_CALLS, minimumCalls),
       resetTimeout: resetMs,
-      rollingCountTimeout: Math.max(MIN_WINDOW_MS, WINDOW_ATTEMPTS * attemptMs),
+      rollingCountTimeout: this.windowMs,
       rollingCountBuckets: 10,
       rollingPercentilesEnabled: false,
       errorFilter: (error: unknown) => this.#isNeutral(error),
@@ -47,6 +50,11 @@ export class Breaker {
   get state(): BreakerState {
     if (this.#opossum.closed) return "closed";
     return this.#opossum.halfOpen ? "half-open" : "open";
+  }
+
+  /** opossum's own figures of the window. */
+  get stats(): CircuitBreaker.Stats {
+    return this.#opossum.stats;
   }
 
   /** True if {@link run} would reject at once. While half-open it takes one call. */
