@@ -49,6 +49,8 @@ export class BudgetHolder {
   #granted = NOTHING;
   #reserved = NOTHING;
   #spent = NOTHING;
+  /** The record names this holder, or did: if it does not any more, somebody has taken the grant away. */
+  #listed = false;
   #main: { record: BudgetRecord; revision: number } | undefined;
   /** Of this holder's own record. */
   #revision = 0;
@@ -77,12 +79,12 @@ export class BudgetHolder {
     return undefined;
   }
 
-  /** A reserved call has come to `actual`. Resolves when that is recorded. */
-  settle(reserved: Amount, actual: Amount): Promise<void> {
+  /** A reserved call has come to `actual`. Resolves when that is recorded; undefined if there is nothing to record. */
+  settle(reserved: Amount, actual: Amount): Promise<void> | undefined {
     this.#reserved = minus(this.#reserved, reserved);
     this.#spent = plus(this.#spent, actual);
     this.#rest();
-    if (actual.nanoUsd === 0 && actual.tokens === 0) return Promise.resolve();
+    if (actual.nanoUsd === 0 && actual.tokens === 0) return undefined;
     this.#dirty = true;
     // A write that is under way may not hold this yet; the next one does.
     return (this.#flushing ?? Promise.resolve()).then(() => this.#flush());
@@ -114,8 +116,7 @@ export class BudgetHolder {
   async #raise(need: Amount): Promise<void> {
     if (this.#main === undefined) await this.#read();
     if (!this.#fits(need)) {
-      const missing = this.#missing(need);
-      const done = await this.#change((record) => grant(record, this.#holder, missing));
+      const done = await this.#change((record) => grant(record, this.#holder, this.#missing(need)));
       if (!done) throw this.#exceeded();
     }
     this.#reserved = plus(this.#reserved, need);
@@ -132,16 +133,19 @@ export class BudgetHolder {
 
   async #read(): Promise<void> {
     const entry = await this.#bucket.get(this.#budget);
-    this.#adopt(
-      (entry?.value as BudgetRecord | undefined) ?? newBudget(this.#settings.limit),
-      entry?.revision ?? 0,
-    );
+    const found = entry?.value as BudgetRecord | undefined;
+    if (this.#listed && found !== undefined && !(this.#holder in found.granted)) {
+      await this.#startAnew();
+      return this.#read();
+    }
+    this.#adopt(found ?? newBudget(this.#settings.limit), entry?.revision ?? 0);
   }
 
   /** Nobody else changes this holder's grant: what the record says of it is so. */
   #adopt(record: BudgetRecord, revision: number): void {
     this.#main = { record, revision };
     this.#granted = record.granted[this.#holder] ?? NOTHING;
+    this.#listed ||= this.#holder in record.granted;
     this.#limited = {
       nanoUsd: record.limit.nanoUsd !== Infinity,
       tokens: record.limit.tokens !== Infinity,
@@ -211,20 +215,26 @@ export class BudgetHolder {
   async #recover(key: string): Promise<void> {
     const entry = await this.#bucket.get(key);
     const found = entry?.value as HolderRecord | undefined;
-    if (!found?.sealed) {
-      this.#revision = entry?.revision ?? 0;
-      return;
-    }
-    await this.#inTurn(async () => {
-      const unsaved = minus(this.#spent, found.spent);
-      this.#generation++;
-      this.#holder = `${this.#client}.${this.#generation}`;
-      this.#revision = 0;
-      this.#spent = unsaved;
-      this.#main = undefined;
-      const owed = plus(unsaved, this.#reserved);
-      await this.#change((record) => force(record, this.#holder, owed));
-    });
+    if (found?.sealed) {
+      await this.#inTurn(async () => {
+        if (key !== holderKey(this.#budget, this.#holder)) return; // done meanwhile
+        await this.#startAnew();
+        await this.#catchUp();
+      });
+    } else this.#revision = entry?.revision ?? 0;
+  }
+
+  /** Goes on under another name, with what the old one has not said yet. */
+  async #startAnew(): Promise<void> {
+    const entry = await this.#bucket.get(holderKey(this.#budget, this.#holder));
+    const said = (entry?.value as HolderRecord | undefined)?.spent ?? NOTHING;
+    this.#spent = minus(this.#spent, said);
+    this.#dirty ||= this.#spent.nanoUsd > 0 || this.#spent.tokens > 0;
+    this.#generation++;
+    this.#holder = `${this.#client}.${this.#generation}`;
+    this.#revision = 0;
+    this.#listed = false;
+    this.#main = undefined;
   }
 
   /** What the grant must cover, in what is limited. */
@@ -236,11 +246,13 @@ export class BudgetHolder {
     };
   }
 
-  /** A call cost more than was reserved for it: what is gone is gone, so the record has to say so. */
+  /** What is gone is gone, so the record has to say so: a call cost more than was reserved, or the grant was taken away. */
   async #catchUp(): Promise<void> {
-    const owed = minus(this.#committed(), this.#granted);
-    const missing = { nanoUsd: Math.max(0, owed.nanoUsd), tokens: Math.max(0, owed.tokens) };
-    await this.#change((record) => force(record, this.#holder, missing));
+    await this.#change((record) => {
+      const owed = minus(this.#committed(), this.#granted);
+      const missing = { nanoUsd: Math.max(0, owed.nanoUsd), tokens: Math.max(0, owed.tokens) };
+      return force(record, this.#holder, missing);
+    });
   }
 
   /** Gives back what is granted ahead, once nobody has needed it for a while. */

@@ -46,8 +46,8 @@ export interface BudgetAlert {
 
 /** What a call has set aside. */
 export interface Reservation {
-  /** The call has come to this. Resolves when that is recorded; what was not spent is free at once. */
-  settle(actual: Amount): Promise<void>;
+  /** The call has come to this; what was not spent is free at once. Resolves when it is recorded, and never rejects. */
+  settle(actual: Amount): Promise<void> | undefined;
 }
 
 const KINDS = ["agent", "tenant", "run"] as const;
@@ -104,8 +104,10 @@ export class Budgets {
       throw error;
     }
     return {
-      settle: async (actual) => {
-        await Promise.all(reserved.map((holder) => holder.settle(need, actual)));
+      settle(actual) {
+        const settled = reserved.flatMap((holder) => holder.settle(need, actual) ?? []);
+        if (settled.length === 0) return undefined;
+        return Promise.allSettled(settled).then(() => undefined);
       },
     };
   }

@@ -1,4 +1,5 @@
 import { MeshError } from "@plexus/core";
+import { gaveUp } from "./attempt.ts";
 
 /** Lets so many calls run at once, and so many wait. What does not fit is told at once. */
 export class Bulkhead {
@@ -20,7 +21,7 @@ export class Bulkhead {
     return this.#running >= this.#limit;
   }
 
-  /** Takes a place, or waits for one. Rejects with `OVERLOADED`, or with the signal's reason. {@link leave} gives it back. */
+  /** Takes a place, or waits for one. Rejects with `OVERLOADED`, or a `Failure` when the signal fires. {@link leave} gives it back. */
   async enter(signal: AbortSignal): Promise<void> {
     if (!this.full) {
       this.#running++;
@@ -32,11 +33,11 @@ export class Bulkhead {
         `${this.#limit} calls are under way and ${this.#waiting.size} wait: raise concurrency, or ask less.`,
       );
     }
-    signal.throwIfAborted();
+    if (signal.aborted) throw gaveUp(signal);
     await new Promise<void>((resolve, reject) => {
       const abort = (): void => {
         this.#waiting.delete(start);
-        reject(signal.reason as Error);
+        reject(gaveUp(signal));
       };
       const start = (): void => {
         this.#waiting.delete(start);

@@ -2,7 +2,7 @@ import { isMeshError, toMs, type Duration } from "@plexus/core";
 import type { Bucket, Entry, Fleet } from "./fleet.ts";
 
 /** What stands under a key: an answer, or the process that is asking for it now. */
-type Cached<T> = { readonly value: T } | { readonly by: string };
+type Cached<T> = { readonly value: T } | { readonly by: string; readonly forMs: number };
 
 /** Where an answer came from. */
 export type CacheOutcome = "hit" | "miss" | "shared";
@@ -37,7 +37,7 @@ export class Cache {
 
   /**
    * The answer under a key, or what `ask` comes to.
-   * @param patienceMs how long another process is given to answer, once its name was seen there
+   * @param patienceMs how long this process may take to answer, if it is the one that asks
    */
   async get<T>(
     key: string,
@@ -58,7 +58,7 @@ export class Cache {
       const found = (await this.#bucket.get(key))?.value as Cached<T> | undefined;
       if (found === undefined) continue;
       if ("value" in found) return { value: found.value, outcome: "hit" };
-      const awaited = await this.#await<T>(key, patienceMs + GRACE_MS, signal);
+      const awaited = await this.#await<T>(key, found.forMs, signal);
       if (awaited !== undefined) return { value: awaited.value, outcome: "shared" };
       /* oxlint-enable no-await-in-loop */
     }
@@ -67,8 +67,10 @@ export class Cache {
   /** The revision of the claim; undefined: the broker cannot be asked; false: somebody has claimed it, or answered. */
   async #claim(key: string, patienceMs: number): Promise<number | undefined | false> {
     try {
-      const claim: Cached<never> = { by: this.#client };
-      return await this.#bucket.put(key, claim, { revision: 0, ttl: patienceMs + GRACE_MS });
+      // A claim passes away by itself if its process dies; nobody tells of that, so whoever waits must know when.
+      const forMs = Math.ceil(patienceMs) + GRACE_MS;
+      const claim: Cached<never> = { by: this.#client, forMs };
+      return await this.#bucket.put(key, claim, { revision: 0, ttl: forMs });
     } catch (error) {
       return isMeshError(error, "CONFLICT") ? false : undefined;
     }

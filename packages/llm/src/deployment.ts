@@ -90,29 +90,32 @@ export class Deployment implements Candidate {
     if (untilMs > (this.#cool?.untilMs ?? 0)) this.#cool = { untilMs, why };
   }
 
-  /** One attempt: waits for a place, then asks under the breaker. Rejects with a `Failure`, `OVERLOADED` or `EOPENBREAKER`. */
-  async generate(request: ModelRequest, { signal, ...rest }: AttemptOptions): Promise<ModelReply> {
-    await this.#bulkhead.enter(signal);
-    const startedMs = performance.now();
-    try {
-      const reply = await this.breaker.run(() =>
-        attempt(this.timeoutMs, signal, (own) =>
-          this.#model.generate(request, { signal: own, ...rest }),
-        ),
-      );
-      this.#noteLatency(performance.now() - startedMs);
-      return reply;
-    } finally {
-      this.#bulkhead.leave();
-    }
+  /** Waits for a place. Rejects with `OVERLOADED`, or a `Failure` when the signal fires. {@link leave} gives it back. */
+  enter(signal: AbortSignal): Promise<void> {
+    return this.#bulkhead.enter(signal);
   }
 
-  /** The same for a stream: the breaker learns at its end what came of it, and the place is taken until then. */
+  leave(): void {
+    this.#bulkhead.leave();
+  }
+
+  /** One attempt, under the breaker. Rejects with a `Failure`, or with `EOPENBREAKER`. */
+  async generate(request: ModelRequest, { signal, ...rest }: AttemptOptions): Promise<ModelReply> {
+    const startedMs = performance.now();
+    const reply = await this.breaker.run(() =>
+      attempt(this.timeoutMs, signal, (own) =>
+        this.#model.generate(request, { signal: own, ...rest }),
+      ),
+    );
+    this.#noteLatency(performance.now() - startedMs);
+    return reply;
+  }
+
+  /** The same for a stream: the breaker learns at its end what came of it. */
   async *stream(
     request: ModelRequest,
     { signal, ...rest }: AttemptOptions,
   ): AsyncGenerator<ModelPart> {
-    await this.#bulkhead.enter(signal);
     const startedMs = performance.now();
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const { refuses } = this.breaker;
@@ -135,7 +138,6 @@ export class Deployment implements Candidate {
       throw error;
     } finally {
       reject(new Failure("aborted", "nobody reads on.")); // does nothing if it has ended
-      this.#bulkhead.leave();
     }
   }
 

@@ -3,6 +3,7 @@ import type { z } from "zod";
 import { usd } from "./amount.ts";
 import { AnswerStream } from "./answer-stream.ts";
 import { toRequest, type Answer, type Ask, type CallOptions } from "./answer.ts";
+import { gaveUp } from "./attempt.ts";
 import { Budgets, type BudgetAlert, type BudgetOptions } from "./budgets.ts";
 import { Cache, type CacheOptions } from "./cache.ts";
 import { digest } from "./canonical.ts";
@@ -240,7 +241,8 @@ class OpenModels implements Models {
       };
       return { answer };
     } catch (error) {
-      const told = error instanceof Failure ? error.toMeshError(group.name) : error;
+      const gone = call.signal.aborted && !isMeshError(error) ? gaveUp(call.signal) : error;
+      const told = gone instanceof Failure ? gone.toMeshError(group.name) : gone;
       this.#metrics.call(group.name, isMeshError(told) ? told.code : "AGENT_FAILED");
       throw told;
     } finally {

@@ -12,7 +12,7 @@ beforeEach(async () => {
 });
 afterEach(() => server[Symbol.asyncDispose]());
 
-const providers: [DeploymentSpec["provider"], (port: number) => string][] = [
+const providers: [NonNullable<DeploymentSpec["provider"]>, (port: number) => string][] = [
   ["openai-compatible", (port) => `http://127.0.0.1:${port}/v1`],
   ["anthropic", (port) => `http://127.0.0.1:${port}/v1`],
   ["google", (port) => `http://127.0.0.1:${port}/v1beta`],

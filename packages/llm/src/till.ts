@@ -48,14 +48,15 @@ export interface TillParts {
   readonly maxTokens: number;
 }
 
+const SETTLE_MS = 250; // how long an answer waits for a broker that is away
+const BYTES_PER_TOKEN = 4; // what is assumed to have been counted, when nobody says
+
 /** Tokens of a request's input, as they are on average. */
 function guessInput(request: ModelRequest): number {
   return Math.ceil(upperBound(request, 0).inputTokens / BYTES_PER_TOKEN);
 }
 
-const BYTES_PER_TOKEN = 4; // what is assumed to have been counted, when nobody says
-
-/** Every attempt passes here: it is reserved before, counted, and charged behind. */
+/** Every attempt passes here: once it has a place it is reserved, and counted and charged when it has ended. */
 export class Till {
   readonly #parts: TillParts;
 
@@ -73,13 +74,17 @@ export class Till {
     request: ModelRequest,
     call: Charged,
   ): Promise<ModelReply> {
-    const entry = await this.#open(deployment, request, call);
+    await deployment.enter(call.signal);
     try {
-      const reply = await deployment.generate(entry.request, entry.options);
-      return entry.end(reply);
-    } catch (error) {
-      entry.fail(error, "");
-      throw error;
+      const entry = await this.#open(deployment, request, call);
+      try {
+        return await entry.end(await deployment.generate(entry.request, entry.options));
+      } catch (error) {
+        entry.fail(error, "");
+        throw error;
+      }
+    } finally {
+      deployment.leave();
     }
   }
 
@@ -88,21 +93,24 @@ export class Till {
     request: ModelRequest,
     call: Charged,
   ): AsyncGenerator<ModelPart> {
-    const entry = await this.#open(deployment, request, call);
+    await deployment.enter(call.signal);
+    let entry: Entry | undefined;
     let text = "";
     try {
+      entry = await this.#open(deployment, request, call);
       for await (const part of deployment.stream(entry.request, entry.options)) {
         if (part.type === "text") text += part.text;
         else {
-          entry.end(part.reply);
+          await entry.end(part.reply);
         }
         yield part;
       }
     } catch (error) {
-      entry.fail(error, text);
+      entry?.fail(error, text);
       throw error;
     } finally {
-      entry.fail(new Failure("aborted", "nobody reads on."), text); // does nothing if it is closed
+      entry?.fail(new Failure("aborted", "nobody reads on."), text); // does nothing if it is closed
+      deployment.leave();
     }
   }
 
@@ -131,7 +139,7 @@ class Entry {
   readonly #parts: TillParts;
   readonly #deployment: Deployment;
   readonly #call: Charged;
-  readonly #reservation: { settle(actual: Amount): Promise<void> };
+  readonly #reservation: { settle(actual: Amount): Promise<void> | undefined };
   readonly #startedMs = performance.now();
   #closed = false;
 
@@ -140,7 +148,7 @@ class Entry {
     deployment: Deployment,
     request: ModelRequest,
     call: Charged,
-    reservation: { settle(actual: Amount): Promise<void> },
+    reservation: { settle(actual: Amount): Promise<void> | undefined },
   ) {
     this.#parts = parts;
     this.#deployment = deployment;
@@ -151,19 +159,21 @@ class Entry {
     this.options = { signal, ...(idempotencyKey === undefined ? {} : { idempotencyKey }) };
   }
 
-  /** It was answered. Throws if the provider has kept the answer to itself: that is charged all the same. */
-  end(reply: ModelReply): ModelReply {
-    if (reply.finishReason !== "content-filter") {
-      this.close("ok", reply.usage);
-      return reply;
-    }
-    this.close("refused", reply.usage);
+  /**
+   * It was answered; nobody sees the answer before the charge is recorded, unless the broker is away. Throws if the provider has
+   * kept the answer to itself: that is charged all the same.
+   */
+  async end(reply: ModelReply): Promise<ModelReply> {
+    const refused = reply.finishReason === "content-filter";
+    const settled = this.#close(refused ? "refused" : "ok", reply.usage);
+    if (settled !== undefined) await atMost(SETTLE_MS, settled);
+    if (!refused) return reply;
     throw new Failure("refused", "the provider's content filter has stopped the answer.");
   }
 
   /** It has ended: with what the provider counted, or with what it may have counted, or free of charge. */
-  close(outcome: string, usage: Usage | undefined): void {
-    if (this.#closed) return;
+  #close(outcome: string, usage: Usage | undefined): Promise<void> | undefined {
+    if (this.#closed) return undefined;
     this.#closed = true;
     const { metrics, prices, limits, usage: ledger } = this.#parts;
     const { id } = this.#deployment;
@@ -181,25 +191,33 @@ class Entry {
       metrics.charge(id, usage, cost);
       this.#call.bill.add(usage, cost);
     }
-    const settled = this.#reservation.settle(
-      usage === undefined ? NOTHING : { nanoUsd: cost, tokens },
-    );
-    settled.catch(() => undefined); // the broker was away for good: it stays reserved
+    const actual = usage === undefined ? NOTHING : { nanoUsd: cost, tokens };
+    return this.#reservation.settle(actual);
   }
 
   fail(error: unknown, text: string): void {
     if (this.#closed) return;
-    if (!(error instanceof Failure)) return this.close("refused", undefined); // it was not asked
+    if (!(error instanceof Failure)) return void this.#close("refused", undefined); // it was not asked
     const { charge } = error.rule;
     const guess = {
       inputTokens: guessInput(this.request),
       outputTokens: Math.ceil(Buffer.byteLength(text) / BYTES_PER_TOKEN),
       cachedTokens: 0,
     };
-    this.close(error.kind, charge === "nothing" ? undefined : guess);
+    void this.#close(error.kind, charge === "nothing" ? undefined : guess);
   }
 
   #estimate(): number {
     return guessInput(this.request) + (this.request.maxTokens ?? 0);
   }
+}
+
+/** Waits for something, but not longer. */
+async function atMost(ms: number, work: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const expired = new Promise((resolve) => {
+    timer = setTimeout(resolve, ms);
+  });
+  await Promise.race([work, expired]);
+  clearTimeout(timer);
 }

@@ -6,7 +6,7 @@ export type StubReply = {
   text?: string;
   /** An object to answer as JSON text, as a model does when it is given a schema. */
   json?: unknown;
-  toolCalls?: StubToolCall[];
+  toolCalls?: readonly StubToolCall[];
   /** Default: a quarter of the characters, of the request and of the answer. */
   usage?: { inputTokens: number; outputTokens: number };
   finishReason?: "stop" | "length" | "tool-calls" | "content-filter";
