@@ -90,6 +90,11 @@ export class Deployment implements Candidate {
     if (untilMs > (this.#cool?.untilMs ?? 0)) this.#cool = { untilMs, why };
   }
 
+  /** Loads what the first call would otherwise wait for. */
+  async load(): Promise<void> {
+    await this.#model.load();
+  }
+
   /** Waits for a place. Rejects with `OVERLOADED`, or a `Failure` when the signal fires. {@link leave} gives it back. */
   enter(signal: AbortSignal): Promise<void> {
     return this.#bulkhead.enter(signal);

@@ -33,6 +33,15 @@ describe.each(Object.entries(fleets))("a fleet %s", (_name, open) => {
       expect(await bucket.keys()).toEqual(["a.b/c d€"]);
     });
 
+    test("that do not mix up what is put at the same time", async () => {
+      await using fleet = await open();
+      const bucket = fleet.bucket("b", { storage });
+      const values = Array.from({ length: 50 }, (_, n) => ({ n, text: "x".repeat(n * 10) }));
+      await Promise.all(values.map((value) => bucket.put(`k${value.n}`, value)));
+      const found = await Promise.all(values.map(({ n }) => bucket.get(`k${n}`)));
+      expect(found.map((entry) => entry!.value)).toEqual(values);
+    });
+
     test("in which one of several concurrent writers of the same revision wins", async () => {
       await using fleet = await open();
       const bucket = fleet.bucket("b", { storage });

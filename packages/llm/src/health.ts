@@ -2,13 +2,7 @@ import { isMeshError } from "@plexus/core";
 import type { Deployment } from "./deployment.ts";
 import type { Bucket, Entry, Fleet } from "./fleet.ts";
 import type { Log } from "./log.ts";
-import {
-  mayTry,
-  sharedBreaker,
-  step,
-  type BreakerInput,
-  type SharedState,
-} from "./shared-breaker.ts";
+import { sharedBreaker, step, type BreakerInput, type SharedState } from "./shared-breaker.ts";
 
 const MAX_COOL_MS = 3_600_000;
 
@@ -87,12 +81,12 @@ export class Health {
   async mayTry(deployment: Deployment): Promise<boolean> {
     const shared = this.#shared.get(deployment.sharedKey)!;
     try {
-      await this.#tell(shared, { type: "due" });
+      const accepted = await this.#tell(shared, { type: "due" });
+      return accepted && !deployment.breaker.refuses;
     } catch (error) {
       if (isMeshError(error, "NOT_CONNECTED") || isMeshError(error, "TIMEOUT")) return true;
       throw error;
     }
-    return mayTry(shared.breaker) && !deployment.breaker.refuses;
   }
 
   /** Resolves when everything that was said has been written. */
@@ -101,15 +95,17 @@ export class Health {
     await Promise.all([...this.#shared.values()].map(({ turn }) => turn));
   }
 
-  #tell(shared: Shared, input: BreakerInput): Promise<void> {
+  #tell(shared: Shared, input: BreakerInput): Promise<boolean> {
     const told = shared.turn.then(() => this.#write(shared, input));
     shared.turn = told.catch(() => undefined);
     return told;
   }
 
-  /** Writes what follows, against what stands there now; gives way when somebody else was faster. */
-  async #write(shared: Shared, input: BreakerInput): Promise<void> {
+  /** Writes what follows, against what is known to stand there. False: there was no need to, or somebody else was faster. */
+  async #write(shared: Shared, input: BreakerInput): Promise<boolean> {
     const key = shared.deployment.sharedKey;
+    // It may have waited for its turn, and the breaker not be half-open any more.
+    if (input.type === "due" && shared.deployment.breaker.refuses) return false;
     const { effects } = step(shared.breaker, input);
     for (const effect of effects) {
       if (effect.type !== "write") continue;
@@ -119,6 +115,7 @@ export class Health {
           revision: effect.revision,
         });
         this.#note(shared, effect.record, revision);
+        return true;
       } catch (error) {
         // oxlint-disable-next-line no-await-in-loop
         const found = await this.#breakers.get(key);
@@ -131,6 +128,7 @@ export class Health {
         if (!isMeshError(error, "CONFLICT")) throw error;
       }
     }
+    return false;
   }
 
   /** What this process has written itself changes nothing about its own breaker. */

@@ -78,6 +78,8 @@ export interface AttemptOptions {
 
 /** One model at one provider. It tries once: whatever fails is thrown as it is, and somebody else decides. */
 export interface Model {
+  /** Resolves when what it needs is loaded. */
+  load(): Promise<unknown>;
   generate(request: ModelRequest, options: AttemptOptions): Promise<ModelReply>;
   /** Ends with one `end`. */
   stream(request: ModelRequest, options: AttemptOptions): AsyncIterable<ModelPart>;

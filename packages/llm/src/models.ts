@@ -149,7 +149,7 @@ class OpenModels implements Models {
     await Promise.all([
       this.#health.open(),
       ...this.#deployments.map(async (deployment) => {
-        const cost = await pricing(deployment.spec);
+        const [cost] = await Promise.all([pricing(deployment.spec), deployment.load()]);
         this.#prices.set(deployment, cost);
         const limit = this.#limits.get(deployment);
         await limit?.open();

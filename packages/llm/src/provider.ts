@@ -23,13 +23,14 @@ import { toFailure } from "./provider-failure.ts";
 const CHARACTERS_PER_TOKEN = 3; // a little more tokens than there are, when the provider does not say how many
 
 /**
- * A model through the AI SDK. The provider's own module is loaded with the first call, and asked at the level of the SDK's provider
+ * A model through the AI SDK. The provider's own module is loaded when it is needed, and asked at the level of the SDK's provider
  * specification: there is no retry, no middleware and no telemetry below the router.
  */
 export function providerModel(spec: DeploymentSpec): Model {
   let loaded: Promise<LanguageModelV4> | undefined;
   const load = (): Promise<LanguageModelV4> => (loaded ??= open(spec));
   return {
+    load,
     async generate(request, options) {
       const model = await load();
       try {

@@ -16,22 +16,34 @@ interface View {
   readonly atMs: number;
 }
 
+/** Somebody who waits for a permit. */
+interface Waiter {
+  readonly tokens: number;
+  readonly untilMs: number;
+  readonly signal: AbortSignal;
+  readonly resolve: (taken: boolean) => void;
+  readonly reject: (error: unknown) => void;
+}
+
 const UNLIMITED: Rate = { perMinute: Infinity, burst: Infinity };
+/** Those who wait are served in batches of what flows in meanwhile: with every write a little of it is lost, see {@link View}. */
+const BATCH_MS = 100;
 const NOTHING_SAID_MS = 50;
 
 /**
  * A provider's limit of requests and tokens a minute, kept by all processes of a fleet together: the permits lie in one record, and
- * whoever takes one does so by compare-and-set. Who dies with a permit has wasted it.
+ * whoever takes some does so by compare-and-set. Who dies with a permit has wasted it.
  */
 export class RateLimit {
   readonly #bucket: Bucket;
   readonly #key: string;
   readonly #requests: Rate;
   readonly #tokens: Rate;
+  readonly #batch: number;
   #view: View | undefined;
   #stop: (() => void) | undefined;
-  #turn: Promise<unknown> = Promise.resolve();
-  #waiting = 0;
+  #queue: Waiter[] = [];
+  #pumping = false;
   /** Tokens that calls have taken less (or more) than was thought; goes into the next write. */
   #correction = 0;
 
@@ -40,6 +52,8 @@ export class RateLimit {
     this.#key = key;
     this.#requests = limits.rpm === undefined ? UNLIMITED : perMinute(limits.rpm);
     this.#tokens = limits.tpm === undefined ? UNLIMITED : perMinute(limits.tpm);
+    const inBatch = ((limits.rpm ?? Infinity) * BATCH_MS) / 60_000;
+    this.#batch = Math.max(1, Math.min(this.#requests.burst, inBatch));
   }
 
   async open(): Promise<void> {
@@ -51,13 +65,9 @@ export class RateLimit {
 
   /** What is left, as a fraction of a full bucket; of the two limits the smaller one. */
   get headroom(): number {
-    if (this.#waiting > 0) return 0;
+    if (this.#queue.length > 0) return 0;
     const { requests, tokens } = this.#levels(performance.now());
-    const left = [
-      [requests, this.#requests.burst],
-      [tokens, this.#tokens.burst],
-    ].map(([level, burst]) => (burst === Infinity ? 1 : Math.max(0, level! / burst!)));
-    return Math.min(...left);
+    return Math.min(part(requests, this.#requests), part(tokens, this.#tokens));
   }
 
   /**
@@ -65,16 +75,19 @@ export class RateLimit {
    * Rejects with the signal's reason, or when the broker cannot be asked.
    */
   async take(tokens: number, patienceMs: number, signal: AbortSignal): Promise<boolean> {
-    if (patienceMs === 0 && this.#waiting > 0) return false;
+    if (patienceMs === 0 && this.#queue.length > 0) return false;
+    signal.throwIfAborted();
     const untilMs = performance.now() + patienceMs;
-    this.#waiting++;
-    const taken = this.#turn.then(() => this.#take(tokens, untilMs, signal));
-    this.#turn = taken.catch(() => undefined);
-    try {
-      return await taken;
-    } finally {
-      this.#waiting--;
-    }
+    const { promise, resolve, reject } = Promise.withResolvers<boolean>();
+    const waiter = { tokens, untilMs, signal, resolve, reject };
+    const abort = (): void => {
+      this.#queue = this.#queue.filter((one) => one !== waiter);
+      reject(signal.reason as Error);
+    };
+    signal.addEventListener("abort", abort, { once: true });
+    this.#queue.push(waiter);
+    if (!this.#pumping) void this.#pump();
+    return promise.finally(() => signal.removeEventListener("abort", abort));
   }
 
   /** A call has taken another number of tokens than {@link take} was told. */
@@ -86,44 +99,73 @@ export class RateLimit {
     this.#stop?.();
   }
 
-  async #take(tokens: number, untilMs: number, signal: AbortSignal): Promise<boolean> {
-    for (;;) {
-      signal.throwIfAborted();
-      const now = performance.now();
-      const levels = this.#levels(now);
-      const wait = Math.max(
-        waitMs(this.#requests, levels.requests, 1),
-        waitMs(this.#tokens, levels.tokens, tokens),
-      );
-      /* oxlint-disable no-await-in-loop -- until there is a permit */
-      if (wait === 0) {
-        if (await this.#write(levels, tokens, now)) return true;
-      } else if (now + wait > untilMs) return false;
-      else await pause(Math.ceil(wait), signal);
-      /* oxlint-enable no-await-in-loop */
+  /** Serves those who wait, in their order, for as long as there are any. */
+  async #pump(): Promise<void> {
+    this.#pumping = true;
+    try {
+      while (this.#queue.length > 0) {
+        const now = performance.now();
+        const levels = this.#levels(now);
+        this.#dismiss(levels, now);
+        const batch = this.#queue.slice(0, Math.floor(this.#batch));
+        const wait = this.#waitMs(levels, batch);
+        /* oxlint-disable no-await-in-loop -- until everybody has been served */
+        if (batch.length > 0 && wait === 0) await this.#serve(batch, levels, now);
+        else if (batch.length > 0) await pause(Math.ceil(wait));
+        /* oxlint-enable no-await-in-loop */
+      }
+    } catch (error) {
+      for (const { reject } of this.#queue.splice(0)) reject(error);
+    } finally {
+      this.#pumping = false;
     }
   }
 
-  async #write(levels: Levels, tokens: number, nowMs: number): Promise<boolean> {
+  /** Sends those away whose patience ends before their turn comes. */
+  #dismiss(levels: Levels, nowMs: number): void {
+    const ahead: Waiter[] = [];
+    for (const waiter of this.#queue) {
+      ahead.push(waiter);
+      if (nowMs + this.#waitMs(levels, ahead) <= waiter.untilMs) continue;
+      ahead.pop();
+      waiter.resolve(false);
+    }
+    this.#queue = ahead;
+  }
+
+  #waitMs(levels: Levels, waiters: readonly Waiter[]): number {
+    const tokens = waiters.reduce((sum, waiter) => sum + waiter.tokens, 0);
+    return Math.max(
+      waitMs(this.#requests, levels.requests, waiters.length),
+      waitMs(this.#tokens, levels.tokens, tokens),
+    );
+  }
+
+  async #serve(batch: readonly Waiter[], levels: Levels, nowMs: number): Promise<void> {
     const correction = this.#correction;
-    const left = { requests: levels.requests - 1, tokens: levels.tokens - tokens };
+    const tokens = batch.reduce((sum, waiter) => sum + waiter.tokens, 0);
+    const left = { requests: levels.requests - batch.length, tokens: levels.tokens - tokens };
+    const revision = this.#view?.revision ?? 0;
     try {
-      const revision = await this.#bucket.put(this.#key, left, {
-        revision: this.#view?.revision ?? 0,
-      });
+      const written = await this.#bucket.put(this.#key, left, { revision });
       this.#correction -= correction;
-      if (revision > (this.#view?.revision ?? 0))
-        this.#view = { levels: left, revision, atMs: nowMs };
-      return true;
+      if (written > (this.#view?.revision ?? 0)) {
+        this.#view = { levels: left, revision: written, atMs: nowMs };
+      }
+      this.#queue = this.#queue.filter((one) => !batch.includes(one));
+      for (const { resolve } of batch) resolve(true);
     } catch (error) {
       if (!isMeshError(error, "CONFLICT")) throw error;
-      const { revision } = this.#view ?? { revision: 0 };
-      const found = await this.#bucket.get(this.#key);
-      if (found) this.#see(found.value as Levels, found.revision);
-      else if (this.#view?.revision === revision) this.#view = undefined; // lost with the broker's memory
-      if (this.#view?.revision === revision) await pause(NOTHING_SAID_MS);
-      return false;
+      if (this.#view?.revision === revision) await this.#look(revision);
     }
+  }
+
+  /** Somebody was faster, and the notice of it is not here yet. */
+  async #look(revision: number): Promise<void> {
+    const found = await this.#bucket.get(this.#key);
+    if (found) this.#see(found.value as Levels, found.revision);
+    else if (this.#view?.revision === revision) this.#view = undefined; // lost with the broker's memory
+    if (this.#view?.revision === revision) await pause(NOTHING_SAID_MS);
   }
 
   #see(levels: Levels, revision: number): void {
@@ -142,4 +184,8 @@ export class RateLimit {
       tokens: levelAt(this.#tokens, { level: tokens, atMs }, nowMs),
     };
   }
+}
+
+function part(level: number, { burst }: Rate): number {
+  return burst === Infinity ? 1 : Math.max(0, level / burst);
 }

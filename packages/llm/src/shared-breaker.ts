@@ -20,7 +20,7 @@ export type BreakerInput =
   | { readonly type: "opened" }
   /** It has closed, by a call of its own that succeeded. */
   | { readonly type: "recovered" }
-  /** It is half-open, and there is a call that could be the trial. */
+  /** It is half-open, and there is a call that could be the trial: it is, if the write is accepted. */
   | { readonly type: "due" };
 
 export type BreakerEffect =
@@ -65,11 +65,12 @@ export function step(
     case "recovered":
       return now.seen.state === "closed" ? { next: now, effects: [] } : write(CLOSED);
     case "due":
-      return mayTry(now) ? { next: now, effects: [] } : write({ state: "probing", by: now.self });
+      // Each time anew: a right to try that was not used at once may have passed to somebody else meanwhile.
+      return write({ state: "probing", by: now.self });
   }
 }
 
-/** True if the next call of this process is the trial. */
-export function mayTry({ seen, self }: SharedBreaker): boolean {
+/** True if the trial is this process's. */
+function mayTry({ seen, self }: SharedBreaker): boolean {
   return seen.state === "probing" && seen.by === self;
 }

@@ -136,7 +136,8 @@ class StoredBucket implements Bucket {
 
   async put(key: string, value: unknown, options: PutOptions = {}): Promise<number> {
     const { revision } = options;
-    const data = value === undefined ? undefined : encodePayload(value);
+    // A copy: the codec's buffer is written again by whoever encodes next, and this is not sent before the next turn.
+    const data = value === undefined ? undefined : encodePayload(value).slice();
     const ttlMs = options.ttl === undefined ? undefined : toMs(options.ttl);
     try {
       return await this.#store.write(key, data, revision, ttlMs);

@@ -1,4 +1,5 @@
 // Asks models as it is told to, as the agent of the name given. PLEXUS_TEST_MODELS: the options of openModels(), as JSON.
+import { setImmediate as turn, setTimeout as sleep } from "node:timers/promises";
 import { isMeshError } from "@plexus/core";
 import { openModels, type ModelsOptions } from "@plexus/llm";
 import { connect, shutdownSignal } from "@plexus/mesh";
@@ -9,7 +10,7 @@ const options = JSON.parse(process.env["PLEXUS_TEST_MODELS"]!) as ModelsOptions;
 await using mesh = await connect({ name: "asker" });
 await using llm = await openModels({ ...options, fleet: mesh });
 await using _hosted = await mesh.host(asker(process.argv[2]!), {
-  async ask({ calls, lanes, ask, tell }) {
+  async ask({ calls, lanes, pause, ask, tell }) {
     const outcomes: Record<string, number> = {};
     let costUsd = 0;
     const began = performance.now();
@@ -26,8 +27,12 @@ await using _hosted = await mesh.host(asker(process.argv[2]!), {
           if (tell) console.log(`charged ${answer.costUsd}`);
         } catch (error) {
           outcome = isMeshError(error) ? error.code : String(error);
+          // oxlint-disable-next-line no-await-in-loop -- calls that fail at once must not starve everything else
+          await turn();
         }
         slowest.push(performance.now() - started);
+        // oxlint-disable-next-line no-await-in-loop
+        if (pause > 0) await sleep(pause);
         outcomes[outcome] = (outcomes[outcome] ?? 0) + 1;
       }
     };

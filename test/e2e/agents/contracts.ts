@@ -44,6 +44,8 @@ export const asker = (name: string) =>
         input: z.object({
           calls: z.number(),
           lanes: z.number().default(1),
+          /** Between the calls of a lane, in ms. */
+          pause: z.number().default(0),
           ask: z.string().default("Hello"),
           /** Print every charge. */
           tell: z.boolean().default(false),
