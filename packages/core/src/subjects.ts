@@ -38,6 +38,8 @@ export interface Subjects {
   taskEvents(client: string): string;
   /** Asks every process about a task, or to stop working on it. */
   taskControl(verb: string): string;
+  /** Where the broker tells of writes to a bucket; `key` is one token, or nothing for the prefix of all. */
+  bucket(bucket: string, key: string): string;
   /** Somebody looks on: asks every process to copy its messages, events excepted, to {@link copy}. */
   readonly onlookers: string;
   /** Where the copy of a message to `subject` goes while somebody looks on. */
@@ -77,6 +79,7 @@ export function createSubjects(name: string): Subjects {
     effect: (task, effect) => `${mesh}.effect.${task}.${effect}`,
     taskEvents: (client) => `${mesh}.ctl.tasks.${client}`,
     taskControl: (verb) => `${mesh}.ctl.task.${verb}`,
+    bucket: (bucket, key) => `${mesh}.kv.${bucket}.${key}`,
     onlookers: `${mesh}.tap`,
     copy: (subject) => `${mesh}.tap.${subject}`,
   };

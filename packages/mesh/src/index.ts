@@ -38,6 +38,8 @@ export type {
 } from "./stored-event.ts";
 export type { From } from "./nats/topic-store.ts";
 export type { TopicInfo, TopicLag } from "./nats/topic-status.ts";
+export type { Bucket, BucketOptions, Entry, PutOptions } from "./bucket.ts";
+export type { Meter } from "./meter.ts";
 export type { Lease, LeaseOptions } from "./lease.ts";
 export type { Leader } from "./lease-record.ts";
 export type { ElectOptions, Election, Leadership } from "./election.ts";

@@ -18,6 +18,7 @@ import { Entities } from "./entities.ts";
 import type { EntityClient } from "./entity-client.ts";
 import type { EntityHandlers, EntityHostOptions, HostedEntity } from "./entity-host.ts";
 import type { Balance } from "./balance.ts";
+import { Buckets, type Bucket, type BucketOptions } from "./bucket.ts";
 import {
   createClient,
   createRoute,
@@ -49,6 +50,7 @@ import { Inbox } from "./inbox.ts";
 import type { Lease, LeaseOptions } from "./lease.ts";
 import { Leases } from "./leases.ts";
 import { createLogger, type Logger } from "./log.ts";
+import { createMeter, type Meter } from "./meter.ts";
 import { Metrics } from "./metrics.ts";
 import { MicroFace } from "./micro.ts";
 import { LeaseStore } from "./nats/lease-store.ts";
@@ -154,6 +156,8 @@ export class Mesh implements AsyncDisposable {
   #tasks: Tasks | undefined;
   #topics: Topics | undefined;
   #entities: Entities | undefined;
+  #buckets: Buckets | undefined;
+  #meter: Meter | undefined;
   #hosted = 0;
   #closing: Promise<void> | undefined;
   #closed = false;
@@ -238,6 +242,11 @@ export class Mesh implements AsyncDisposable {
   /** prom-client's registry with this connection's metrics. */
   get metrics(): MetricsRegistry {
     return this.#metrics.registry;
+  }
+
+  /** Makes further metrics, served with the mesh's own. */
+  get meter(): Meter {
+    return (this.#meter ??= createMeter(this.#metrics.registry));
   }
 
   /**
@@ -536,6 +545,12 @@ export class Mesh implements AsyncDisposable {
     return this.#leases!.elect(name, options);
   }
 
+  /** Small values that the processes of this mesh share, with compare-and-set. Costs nothing until it is used. */
+  bucket(name: string, options: BucketOptions = {}): Bucket {
+    const runtime = this.#open();
+    return (this.#buckets ??= new Buckets(runtime)).open(token("Bucket", name), options);
+  }
+
   /** The live instances, or those of one agent. */
   agents(contract?: Agent | Entity | string): InstanceInfo[] {
     const wanted = typeof contract === "object" ? contract.name : contract;
@@ -635,6 +650,7 @@ export class Mesh implements AsyncDisposable {
     this.#tasks?.close();
     this.#topics?.close();
     this.#entities?.close();
+    this.#buckets?.close();
     this.#watchdog?.close();
     this.#registry?.close();
     const runtime = this.#runtime;
@@ -707,6 +723,7 @@ export class Mesh implements AsyncDisposable {
     this.#tasks?.connectionLost();
     this.#topics?.connectionLost();
     this.#entities?.connectionLost();
+    this.#buckets?.connectionLost();
   }
 
   #connectionRestored(server: string): void {
@@ -721,6 +738,7 @@ export class Mesh implements AsyncDisposable {
     this.#tasks?.connectionRestored();
     this.#topics?.connectionRestored();
     this.#entities?.connectionRestored();
+    this.#buckets?.connectionRestored();
   }
 
   /** A frame that could not be sent: calls are moved, events are lost and counted. */
