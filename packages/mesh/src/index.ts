@@ -1,5 +1,7 @@
 export { connect, Mesh } from "./mesh.ts";
-export type { ConnectOptions, Hosted } from "./mesh.ts";
+export type { ConnectOptions } from "./session.ts";
+export type { Hosted } from "./hosting.ts";
+export type { WaitForOptions } from "./wait-for.ts";
 export { eraseMesh } from "./nats/erase-mesh.ts";
 export { DEFAULT_SERVER, parseServers } from "./servers.ts";
 export type { ServerOptions } from "./servers.ts";
