@@ -259,14 +259,16 @@ export class Mesh implements AsyncDisposable {
     host.listen();
     this.#hosts.add(host);
     this.#micro?.add(host);
+    const { served, drainTimeoutMs } = host;
+    const slots = options.taskConcurrency ?? info.concurrency;
+    const work = { contract, instance: info.instance, served, slots, drainTimeoutMs };
+    const tasks = TaskWorker.needed(work) ? this.#working(runtime) : undefined;
+    tasks?.listen();
     try {
       // The broker must know the subscriptions before anyone learns that the instance exists.
       await confirm(runtime);
       await this.#registry?.register(info);
-      const { served, drainTimeoutMs } = host;
-      const slots = options.taskConcurrency ?? info.concurrency;
-      const work = { contract, instance: info.instance, served, slots, drainTimeoutMs };
-      if (TaskWorker.needed(work)) host.tasks = await this.#working(runtime).work(work);
+      if (tasks) host.tasks = await tasks.work(work);
     } catch (error) {
       await drain();
       throw error;
