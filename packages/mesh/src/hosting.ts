@@ -77,11 +77,13 @@ export class Hosting {
     host.listen();
     this.agents.add(host);
     this.#micro.add(host);
+    const { served, drainTimeoutMs } = host;
+    const slots = options.taskConcurrency ?? info.concurrency;
+    const work = { contract, instance: info.instance, served, slots, drainTimeoutMs };
+    const tasks = TaskWorker.needed(work) ? site.tasks : undefined;
+    tasks?.listen();
     return this.#entered(info, drain, async () => {
-      const { served, drainTimeoutMs } = host;
-      const slots = options.taskConcurrency ?? info.concurrency;
-      const work = { contract, instance: info.instance, served, slots, drainTimeoutMs };
-      if (TaskWorker.needed(work)) host.tasks = await site.tasks.work(work);
+      if (tasks) host.tasks = await tasks.work(work);
     });
   }
 

@@ -160,9 +160,19 @@ export class TaskEnding {
       await this.#recordLess(outcome, error as MeshError);
       return;
     }
-    const subject = runtime.subjects.done(id);
+    const { subjects } = runtime;
+    const witness = subjects.recorded(client, runtime.client, id);
+    let attempts = 0;
     try {
-      await services.surely(() => js.publish(subject, bytes));
+      const stored = services.surely(() => {
+        attempts++;
+        return js.publish(subjects.done(id), bytes, { witness });
+      });
+      const { connected, maxPayload } = runtime.link;
+      if (connected && bytes.length <= maxPayload) {
+        runtime.outbox.addEncoded(subjects.taskResults(client), bytes);
+      } else attempts = 2;
+      await stored;
     } catch (error) {
       if (isMeshError(error, "MESSAGE_TOO_LARGE")) {
         await this.#recordLess(outcome, error);
@@ -180,8 +190,9 @@ export class TaskEnding {
     const ended = "error" in outcome ? metrics.failed(outcome.error.code) : metrics.ok;
     ended.value++;
     metrics.duration.observe((nowMs() - this.#run.startedMs) / 1_000);
-    if (runtime.link.connected) {
-      runtime.outbox.addEncoded(runtime.subjects.taskEvents(client), bytes);
+    // What the broker confirmed is known to the client, too, unless one of the two messages may have been lost.
+    if (attempts > 1 && runtime.link.connected) {
+      runtime.outbox.addEncoded(subjects.taskEvents(client), bytes);
     }
     this.#run.done();
   }
