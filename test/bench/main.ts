@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util";
+import { entities } from "./entities.ts";
 import { events } from "./events.ts";
 import { pipeline } from "./pipeline.ts";
 import { placement } from "./placement.ts";
@@ -9,7 +10,16 @@ import { rpc } from "./rpc.ts";
 import { scale } from "./scale.ts";
 import { tasks } from "./tasks.ts";
 
-const benches: Record<string, Bench> = { rpc, events, pipeline, placement, scale, registry, tasks };
+const benches: Record<string, Bench> = {
+  rpc,
+  events,
+  pipeline,
+  placement,
+  scale,
+  registry,
+  tasks,
+  entities,
+};
 
 const usage = `Usage: npm run bench -- ${Object.keys(benches).join("|")} [--json] [--quick]
 
