@@ -238,6 +238,7 @@ export class HostedEntity implements PartitionHome {
       running: this.#running,
       queued: 0,
       tasks: undefined,
+      shards: { partitions: this.partitions, keys: this.keys },
       draining: this.draining,
       requests,
     };
