@@ -75,20 +75,30 @@ describe("what one process learns, all know:", () => {
 
   test("that a deployment wants to be left alone, within 100 ms and for as long as it says", async () => {
     await using server = await startModelServer();
-    const groups = { desk: { deployments: [deployment(server)], attempts: 1 } };
+    const groups = { desk: { deployments: [deployment(server, { timeout: "30s" })], attempts: 1 } };
     await using askers = await startAskers(3, { groups });
-    const running = askers.ask.map((one) => one(200, { lanes: 2, pause: 10 }));
-    await sleep(200);
-    server.next({ kind: "status", status: 429, retryAfter: "2" });
-    const outcomes = await Promise.all(running);
-    expect(outcomes.every((one) => one.outcomes["RATE_LIMITED"]! > 0)).toBe(true);
-    const told = server.calls.find((call) => call.did === "status")!.at;
-    const again = async (one: (typeof askers.ask)[number]) =>
+    const ok = async (one: (typeof askers.ask)[number]) =>
       expect.poll(async () => (await one(1)).outcomes).toEqual({ ok: 1 });
-    await Promise.all(askers.ask.map(again));
-    const between = server.calls.map(({ at }) => at - told).filter((after) => after > 100);
-    expect(between.length).toBeGreaterThanOrEqual(3);
-    expect(Math.min(...between)).toBeGreaterThan(2_000);
+    const delays: number[] = [];
+    for (let round = 0; round < 5; round++) {
+      /* oxlint-disable no-await-in-loop -- one round after the other */
+      const from = server.count;
+      const running = askers.ask.map((one) => one(40, { lanes: 2, pause: 20 }));
+      await sleep(150);
+      server.next({ kind: "status", status: 429, retryAfter: "1" });
+      for (const { outcomes } of await Promise.all(running)) {
+        expect(outcomes["RATE_LIMITED"]).toBeGreaterThan(0);
+      }
+      await Promise.all(askers.ask.map(ok));
+      const calls = server.calls.slice(from);
+      const told = calls.find((call) => call.did === "status")!.at;
+      const after = calls.map(({ at }) => at - told).filter((ms) => ms > 0);
+      delays.push(Math.max(0, ...after.filter((ms) => ms < 900)));
+      expect(after.filter((ms) => ms > 900 && ms < 1_000)).toEqual([]);
+      /* oxlint-enable no-await-in-loop */
+    }
+    // The machine may have been busy elsewhere in a round or two.
+    expect(delays.toSorted((a, b) => a - b)[2]).toBeLessThan(100);
   });
 
   test("who tries a dead deployment: one call per reset time, in all; and that it works again", async () => {

@@ -60,3 +60,14 @@ export const asker = (name: string) =>
       },
     },
   });
+
+/** Runs tool loops as tasks. */
+export const Researcher = agent("researcher", {
+  capabilities: {
+    research: {
+      input: z.object({ name: z.string(), dieAt: z.string() }),
+      output: z.object({ text: z.string(), steps: z.number() }),
+      durable: { ackWait: "1s", deliveries: 20 },
+    },
+  },
+});
