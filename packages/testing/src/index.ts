@@ -1,6 +1,7 @@
 export { startBroker } from "./broker.ts";
 export { startCluster } from "./cluster.ts";
 export { findBroker } from "./find-broker.ts";
+export { pickPort } from "./port.ts";
 export { ManualClock } from "./manual-clock.ts";
 export { startProxy } from "./proxy.ts";
 export { seededRandom } from "./seeded-random.ts";

@@ -1,0 +1,158 @@
+import { once } from "node:events";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { jetstreamManager } from "@nats-io/jetstream";
+import { connect as connectNats } from "@nats-io/transport-node";
+import { pickPort } from "@plexus/testing";
+import { getContainerRuntimeClient } from "testcontainers";
+import { Container } from "./container.ts";
+import type { Images } from "./images.ts";
+import { LABEL, owner } from "./leftovers.ts";
+
+const config = join(import.meta.dirname, "..", "..", "deploy", "nats.conf");
+const names = ["nats-1", "nats-2", "nats-3"];
+
+/** A broker in a container, and its addresses on this machine. */
+export interface BrokerContainer {
+  readonly container: Container;
+  readonly url: string;
+  readonly monitorUrl: string;
+}
+
+/** Three brokers with the configuration of deploy/, in a network of their own. Disposing removes all that is in it. */
+export interface ContainerCluster extends AsyncDisposable {
+  readonly brokers: readonly BrokerContainer[];
+  /** For clients on this machine. */
+  readonly urls: readonly string[];
+  /** Starts an agent of `agents/` and resolves when it is ready. */
+  startAgent(name: string, script: string, env?: Record<string, string>): Promise<AgentContainer>;
+  /** Resolves when every broker is healthy and all replicas are up to date. */
+  ready(): Promise<void>;
+}
+
+/** An agent in a container. */
+export interface AgentContainer {
+  readonly container: Container;
+  readonly instance: string;
+}
+
+export async function startCluster(images: Images): Promise<ContainerCluster> {
+  await using stack = new AsyncDisposableStack();
+  const engine = await getContainerRuntimeClient();
+  const network = `plexus-test-${process.pid}-${Date.now().toString(36)}`;
+  const made = await engine.network.create({ Name: network, Labels: { [LABEL]: owner } });
+  stack.defer(() => made.remove());
+
+  const brokers = await Promise.all(
+    names.map(async (name) => {
+      const [client, monitor] = [await freePort(), await freePort()];
+      const container = await Container.start({
+        image: images.nats,
+        network,
+        name,
+        command: ["--config", "/etc/nats/nats.conf", "--name", name],
+        ports: { 4222: client, 8222: monitor },
+        mounts: { [config]: "/etc/nats/nats.conf" },
+        volumes: ["/data"],
+        until: /Server is ready/,
+      });
+      stack.use(container);
+      return {
+        container,
+        url: `nats://127.0.0.1:${client}`,
+        monitorUrl: `http://127.0.0.1:${monitor}`,
+      };
+    }),
+  );
+  const urls = brokers.map(({ url }) => url);
+  await healthy(brokers);
+  await placeable(urls);
+
+  const agents = stack.use(new AsyncDisposableStack());
+  const startAgent = async (name: string, script: string, env: Record<string, string> = {}) => {
+    const container = agents.use(
+      await Container.start({
+        image: images.plexus,
+        network,
+        name,
+        command: [`agents/${script}.ts`],
+        env: {
+          PLEXUS_SERVERS: names.map((broker) => `nats://${broker}:4222`).join(","),
+          PLEXUS_NAME: name,
+          ...env,
+        },
+        mounts: { [join(import.meta.dirname, "agents")]: "/plexus/agents" },
+        until: /^ready /,
+      }),
+    );
+    const [, instance] = /^ready (\S+)/m.exec(await container.output())!;
+    return { container, instance: instance! };
+  };
+  const all = stack.move();
+  return {
+    brokers,
+    urls,
+    startAgent,
+    ready: () => healthy(brokers),
+    [Symbol.asyncDispose]: () => all.disposeAsync(),
+  };
+}
+
+const readyMs = 30_000;
+
+/** Resolves when each broker says that it is healthy: it has a JetStream leader, and its replicas are up to date. */
+async function healthy(brokers: readonly BrokerContainer[]): Promise<void> {
+  await eventually(async () => {
+    for (const { container, monitorUrl } of brokers) {
+      // oxlint-disable-next-line no-await-in-loop -- the first that is not is reported
+      const response = await fetch(`${monitorUrl}/healthz`, { signal: AbortSignal.timeout(2_000) });
+      // oxlint-disable-next-line no-await-in-loop
+      if (!response.ok) throw new Error(`${container.name}: ${await response.text()}`);
+    }
+  });
+}
+
+/** Resolves when a stream can have three replicas: the leader must have heard of each broker's storage. */
+async function placeable(servers: string[]): Promise<void> {
+  const connection = await connectNats({ servers });
+  try {
+    const { streams } = await jetstreamManager(connection, { timeout: 10_000 });
+    await eventually(async () => {
+      await streams.add({ name: "probe", subjects: ["probe"], num_replicas: 3 });
+      await streams.delete("probe");
+    });
+  } finally {
+    await connection.close();
+  }
+}
+
+async function eventually(work: () => Promise<void>): Promise<void> {
+  const deadline = performance.now() + readyMs;
+  for (;;) {
+    try {
+      // oxlint-disable-next-line no-await-in-loop -- polls
+      return await work();
+    } catch (error) {
+      if (performance.now() > deadline) throw error;
+    }
+    // oxlint-disable-next-line no-await-in-loop
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+/** A port of 127.0.0.1 that is free, and that no outgoing connection will be given while its container is down. */
+async function freePort(): Promise<number> {
+  for (;;) {
+    const port = pickPort();
+    const server = createServer().listen(port, "127.0.0.1");
+    try {
+      // oxlint-disable-next-line no-await-in-loop -- again when it is taken
+      await once(server, "listening");
+      return port;
+    } catch {
+      continue;
+    } finally {
+      server.close();
+    }
+  }
+}
