@@ -1,3 +1,4 @@
+import { randomInt } from "node:crypto";
 import { once } from "node:events";
 import { createServer } from "node:net";
 import { join } from "node:path";
@@ -5,9 +6,9 @@ import { jetstreamManager } from "@nats-io/jetstream";
 import { connect as connectNats } from "@nats-io/transport-node";
 import { pickPort } from "@plexus/testing";
 import { getContainerRuntimeClient } from "testcontainers";
-import { Container } from "./container.ts";
+import { Container, type ContainerSpec } from "./container.ts";
 import type { Images } from "./images.ts";
-import { LABEL, owner } from "./leftovers.ts";
+import { OWN } from "./leftovers.ts";
 
 const config = join(import.meta.dirname, "..", "..", "deploy", "nats.conf");
 const names = ["nats-1", "nats-2", "nats-3"];
@@ -25,22 +26,18 @@ export interface ContainerCluster extends AsyncDisposable {
   /** For clients on this machine. */
   readonly urls: readonly string[];
   /** Starts an agent of `agents/` and resolves when it is ready. */
-  startAgent(name: string, script: string, env?: Record<string, string>): Promise<AgentContainer>;
+  startAgent(name: string, script: string, options?: Partial<ContainerSpec>): Promise<Container>;
+  /** The broker that leads JetStream. */
+  leader(): Promise<Container>;
   /** Resolves when every broker is healthy and all replicas are up to date. */
   ready(): Promise<void>;
-}
-
-/** An agent in a container. */
-export interface AgentContainer {
-  readonly container: Container;
-  readonly instance: string;
 }
 
 export async function startCluster(images: Images): Promise<ContainerCluster> {
   await using stack = new AsyncDisposableStack();
   const engine = await getContainerRuntimeClient();
-  const network = `plexus-test-${process.pid}-${Date.now().toString(36)}`;
-  const made = await engine.network.create({ Name: network, Labels: { [LABEL]: owner } });
+  const network = `${OWN}-${randomInt(36 ** 6).toString(36)}`;
+  const made = await engine.network.create({ Name: network });
   stack.defer(() => made.remove());
 
   const brokers = await Promise.all(
@@ -54,6 +51,7 @@ export async function startCluster(images: Images): Promise<ContainerCluster> {
         ports: { 4222: client, 8222: monitor },
         mounts: { [config]: "/etc/nats/nats.conf" },
         volumes: ["/data"],
+        stopSignal: "SIGUSR2", // as in compose.yaml: it hands over what it leads before it ends
         until: /Server is ready/,
       });
       stack.use(container);
@@ -69,8 +67,8 @@ export async function startCluster(images: Images): Promise<ContainerCluster> {
   await placeable(urls);
 
   const agents = stack.use(new AsyncDisposableStack());
-  const startAgent = async (name: string, script: string, env: Record<string, string> = {}) => {
-    const container = agents.use(
+  const startAgent = async (name: string, script: string, options: Partial<ContainerSpec> = {}) =>
+    agents.use(
       await Container.start({
         image: images.plexus,
         network,
@@ -79,20 +77,18 @@ export async function startCluster(images: Images): Promise<ContainerCluster> {
         env: {
           PLEXUS_SERVERS: names.map((broker) => `nats://${broker}:4222`).join(","),
           PLEXUS_NAME: name,
-          ...env,
         },
         mounts: { [join(import.meta.dirname, "agents")]: "/plexus/agents" },
-        until: /^ready /,
+        until: /^ready/,
+        ...options,
       }),
     );
-    const [, instance] = /^ready (\S+)/m.exec(await container.output())!;
-    return { container, instance: instance! };
-  };
   const all = stack.move();
   return {
     brokers,
     urls,
     startAgent,
+    leader: () => findLeader(brokers),
     ready: () => healthy(brokers),
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   };
@@ -110,6 +106,19 @@ async function healthy(brokers: readonly BrokerContainer[]): Promise<void> {
       if (!response.ok) throw new Error(`${container.name}: ${await response.text()}`);
     }
   });
+}
+
+/** As most of the brokers that answer say. */
+async function findLeader(brokers: readonly BrokerContainer[]): Promise<Container> {
+  const named = await Promise.all(
+    brokers.map(async ({ monitorUrl }) => {
+      const response = await fetch(`${monitorUrl}/jsz`, { signal: AbortSignal.timeout(1_000) });
+      const { meta_cluster } = (await response.json()) as { meta_cluster?: { leader?: string } };
+      return meta_cluster?.leader;
+    }).map((leader) => leader.catch(() => undefined)),
+  );
+  const votes = ({ container }: BrokerContainer) => named.filter((name) => name === container.name).length;
+  return brokers.toSorted((a, b) => votes(b) - votes(a))[0]!.container;
 }
 
 /** Resolves when a stream can have three replicas: the leader must have heard of each broker's storage. */
@@ -141,7 +150,7 @@ async function eventually(work: () => Promise<void>): Promise<void> {
 }
 
 /** A port of 127.0.0.1 that is free, and that no outgoing connection will be given while its container is down. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   for (;;) {
     const port = pickPort();
     const server = createServer().listen(port, "127.0.0.1");

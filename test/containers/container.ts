@@ -1,22 +1,32 @@
-import { GenericContainer, getContainerRuntimeClient, Wait } from "testcontainers";
-import { LABEL, owner } from "./leftovers.ts";
+import { randomUUID } from "node:crypto";
+import {
+  GenericContainer,
+  getContainerRuntimeClient,
+  StartupCheckStrategy,
+  Wait,
+} from "testcontainers";
+import { OWN } from "./leftovers.ts";
 
 /** What to run in a container, and how it is reached. */
 export interface ContainerSpec {
   readonly image: string;
-  /** Network to join, by name; there the container is known as `name`. */
-  readonly network: string;
-  readonly name: string;
-  readonly command: string[];
-  readonly env?: Record<string, string>;
+  readonly command: readonly string[];
+  /** Network to join, by name, and what the container is called there. Default: none. */
+  readonly network?: string;
+  readonly name?: string;
+  readonly env?: Readonly<Record<string, string>>;
   /** Port in the container → port on 127.0.0.1. Fixed, so that they are the same after a restart. */
   readonly ports?: Readonly<Record<number, number>>;
   /** Absolute path → path in the container, read-only. */
   readonly mounts?: Readonly<Record<string, string>>;
   /** Folders of the container that keep what is written to them over a restart; all else is read-only. */
   readonly volumes?: readonly string[];
-  /** The container counts as started with the first line that matches. */
-  readonly until: RegExp;
+  /** What {@link Container.stop} sends, if it is not what the image says. */
+  readonly stopSignal?: string;
+  /** How often to do the image's HEALTHCHECK, if not as often as it says. Two that fail make it unhealthy. */
+  readonly healthEveryMs?: number;
+  /** The container counts as started with the first line that matches, or when it has ended. */
+  readonly until: RegExp | "ended";
 }
 
 /** How a container ended. */
@@ -27,28 +37,40 @@ export interface Ending {
 
 type Engine = Awaited<ReturnType<typeof getContainerRuntimeClient>>;
 
-/** A running container that can be broken in every way that an engine offers. Disposing removes it with its volumes. */
+/** A container that can be broken in every way that an engine offers. Disposing removes it with its volumes. */
 export class Container implements AsyncDisposable {
   readonly name: string;
-  readonly #spec: ContainerSpec;
+  readonly #network: string;
   readonly #engine: Engine;
   readonly #container: ReturnType<Engine["container"]["getById"]>;
 
-  private constructor(spec: ContainerSpec, engine: Engine, id: string) {
-    this.name = spec.name;
-    this.#spec = spec;
+  private constructor({ network = "none", name = "" }: ContainerSpec, engine: Engine, id: string) {
+    this.name = name;
+    this.#network = network;
     this.#engine = engine;
     this.#container = engine.container.getById(id);
   }
 
   static async start(spec: ContainerSpec): Promise<Container> {
-    const started = await new Hardened(spec).start();
-    return new Container(spec, await getContainerRuntimeClient(), started.getId());
+    const hardened = new Hardened(spec);
+    try {
+      const started = await hardened.start();
+      return new Container(spec, await getContainerRuntimeClient(), started.getId());
+    } catch (cause) {
+      // By now the library has removed it.
+      const what = `${spec.name ?? spec.command.join(" ")} did not start`;
+      throw new Error(`${what}. It said:\n${hardened.said}`, { cause });
+    }
+  }
+
+  /** Sends a signal to its first process. */
+  async signal(name: NodeJS.Signals): Promise<void> {
+    await this.#container.kill({ signal: name });
   }
 
   /** SIGKILL: nothing in the container learns of it. */
   async kill(): Promise<void> {
-    await this.#container.kill({ signal: "SIGKILL" });
+    await this.signal("SIGKILL");
     await this.#container.wait();
   }
 
@@ -57,7 +79,7 @@ export class Container implements AsyncDisposable {
     await this.#container.start();
   }
 
-  /** SIGTERM, and SIGKILL after so many seconds. */
+  /** Asks it to end, and kills it after so many seconds. */
   async stop(seconds: number): Promise<Ending> {
     const from = performance.now();
     await this.#container.stop({ t: seconds });
@@ -76,13 +98,11 @@ export class Container implements AsyncDisposable {
 
   /** Takes it off its network: nothing arrives any more, and nobody is told. */
   async disconnect(): Promise<void> {
-    const network = this.#engine.network.getById(this.#spec.network);
-    await network.disconnect({ Container: this.#container.id });
+    await this.#engine.network.getById(this.#network).disconnect({ Container: this.#container.id });
   }
 
   async reconnect(): Promise<void> {
-    const network = this.#engine.network.getById(this.#spec.network);
-    await network.connect({
+    await this.#engine.network.getById(this.#network).connect({
       Container: this.#container.id,
       EndpointConfig: { Aliases: [this.name] },
     });
@@ -91,6 +111,10 @@ export class Container implements AsyncDisposable {
   /** What its image's HEALTHCHECK has found: starting, healthy, unhealthy. */
   async health(): Promise<string | undefined> {
     return (await this.#container.inspect()).State.Health?.Status;
+  }
+
+  async exitCode(): Promise<number> {
+    return (await this.#container.inspect()).State.ExitCode;
   }
 
   /** Everything it has written, over all its lives. */
@@ -106,16 +130,27 @@ export class Container implements AsyncDisposable {
 
 /** Locked down as deploy/compose.yaml does, and reached on 127.0.0.1 only. */
 class Hardened extends GenericContainer {
+  /** What it has written while it was being started. */
+  said = "";
+
   constructor(spec: ContainerSpec) {
     super(spec.image);
+    const { network = "none", name = randomUUID(), ports = {}, healthEveryMs } = spec;
+    const everyNs = (healthEveryMs ?? 0) * 1e6;
     this.createOpts = {
       ...this.createOpts,
-      Cmd: spec.command,
-      Env: Object.entries(spec.env ?? {}).map(([name, value]) => `${name}=${value}`),
-      Labels: { [LABEL]: owner },
-      ExposedPorts: Object.fromEntries(Object.keys(spec.ports ?? {}).map((port) => [`${port}/tcp`, {}])),
+      name: `${network === "none" ? OWN : network}-${name}`,
+      Cmd: [...spec.command],
+      Env: Object.entries(spec.env ?? {}).map(([key, value]) => `${key}=${value}`),
+      ExposedPorts: Object.fromEntries(Object.keys(ports).map((port) => [`${port}/tcp`, {}])),
       Volumes: Object.fromEntries((spec.volumes ?? []).map((folder) => [folder, {}])),
-      NetworkingConfig: { EndpointsConfig: { [spec.network]: { Aliases: [spec.name] } } },
+      ...(spec.network === undefined
+        ? {}
+        : { NetworkingConfig: { EndpointsConfig: { [network]: { Aliases: [name] } } } }),
+      ...(spec.stopSignal === undefined ? {} : { StopSignal: spec.stopSignal }),
+      ...(healthEveryMs === undefined
+        ? {}
+        : { Healthcheck: { Test: [], Interval: everyNs, Timeout: everyNs, Retries: 2 } }),
     };
     this.hostConfig = {
       ...this.hostConfig,
@@ -123,16 +158,26 @@ class Hardened extends GenericContainer {
       CapDrop: ["ALL"],
       SecurityOpt: ["no-new-privileges"],
       PortBindings: Object.fromEntries(
-        Object.entries(spec.ports ?? {}).map(([port, onHost]) => [
+        Object.entries(ports).map(([port, onHost]) => [
           `${port}/tcp`,
           [{ HostIp: "127.0.0.1", HostPort: String(onHost) }],
         ]),
       ),
       Binds: Object.entries(spec.mounts ?? {}).map(([from, to]) => `${from}:${to}:ro`),
     };
-    this.withNetworkMode(spec.network)
-      .withWaitStrategy(Wait.forLogMessage(spec.until))
+    this.withNetworkMode(network)
+      .withWaitStrategy(spec.until === "ended" ? new Ended() : Wait.forLogMessage(spec.until))
+      .withLogConsumer((log) => log.on("data", (text) => (this.said += String(text))))
       .withStartupTimeout(60_000);
+  }
+}
+
+class Ended extends StartupCheckStrategy {
+  override async checkStartupState(
+    ...[dockerode, id]: Parameters<StartupCheckStrategy["checkStartupState"]>
+  ): ReturnType<StartupCheckStrategy["checkStartupState"]> {
+    const { State } = await dockerode.getContainer(id).inspect();
+    return State.Running ? "PENDING" : "SUCCESS";
   }
 }
 

@@ -12,6 +12,8 @@ export interface Images {
   /** Of the repository's own Dockerfile. */
   readonly plexus: string;
   readonly nats: string;
+  /** What the Plexus image stands on. */
+  readonly base: string;
 }
 
 const root = join(import.meta.dirname, "..", "..");
@@ -24,13 +26,15 @@ const clone = createHash("sha256").update(root).digest("hex").slice(0, 8);
  */
 export async function buildImages(): Promise<Images> {
   const name = (image: string) => `plexus-test-${image}:${clone}`;
-  const [base, broker, images] = [name("base"), await findBroker(), { plexus: name("plexus"), nats: name("nats") }];
+  const images = { plexus: name("plexus"), nats: name("nats"), base: name("base") };
+  const broker = await findBroker();
+  // The official image on Alpine, which compose.yaml names, has a wget, too.
+  const programs = { "nats-server": broker.path, wget: await which("wget") };
   await Promise.all([
-    buildRoot(base, { node: process.execPath }, []),
-    // The official image on Alpine, which compose.yaml names, has a wget, too.
-    buildRoot(images.nats, { "nats-server": broker.path, wget: await which("wget") }, ['ENTRYPOINT ["nats-server"]']),
+    buildRoot(images.base, { node: process.execPath }, []),
+    buildRoot(images.nats, programs, ['ENTRYPOINT ["nats-server"]']),
   ]);
-  await build(images.plexus, root, "deploy/Dockerfile", { BASE: base });
+  await build(images.plexus, root, "deploy/Dockerfile", { BASE: images.base });
   return images;
 }
 
@@ -65,7 +69,8 @@ async function buildRoot(
   }
 }
 
-async function build(
+/** Builds an image, all over if nothing of it is cached. */
+export async function build(
   image: string,
   context: string,
   dockerfile: string,

@@ -1,11 +1,11 @@
-// Runs in a container. Writes `ready <instance>`, `drained` when it has left in order, and `file <task>` for every execution.
+// Runs in a container. Writes `ready`, `drained` when it has left in order, and `file <task>` for every execution.
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { connect, shutdownSignal, type Hosted } from "@plexus/mesh";
+import { connect, shutdownSignal } from "@plexus/mesh";
 import { Clerk } from "./contract.ts";
 
 const mesh = await connect({ timeout: "60s" });
-const hosted: Hosted = await mesh.host(
+const { drain } = await mesh.host(
   Clerk,
   {
     add: async ({ a, b, ms }) => {
@@ -14,7 +14,7 @@ const hosted: Hosted = await mesh.host(
     },
     serve: async ({ ms }) => {
       await sleep(ms);
-      return { instance: hosted.info.instance, uid: process.getuid?.() ?? -1, pid: process.pid };
+      return { name: mesh.name, uid: process.getuid?.() ?? -1, pid: process.pid };
     },
     file: async ({ a, b, ms }, { id }) => {
       console.log(`file ${id}`);
@@ -24,8 +24,8 @@ const hosted: Hosted = await mesh.host(
   },
   { taskConcurrency: 16 },
 );
-console.log(`ready ${hosted.info.instance}`);
+console.log("ready");
 await shutdownSignal();
-await hosted.drain();
+await drain();
 await mesh.close();
 console.log("drained");

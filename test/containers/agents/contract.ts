@@ -3,8 +3,8 @@ import { z } from "zod";
 
 const Sum = z.object({ a: z.number(), b: z.number(), ms: z.number() });
 
-/** Which instance did the work, in which process. */
-const Served = z.object({ instance: z.string(), uid: z.number(), pid: z.number() });
+/** Who did the work. */
+const Served = z.object({ name: z.string(), uid: z.number(), pid: z.number() });
 
 /** Adds after so many ms: what the tests keep busy while containers break. */
 export const Clerk = agent("clerk", {
