@@ -6,7 +6,10 @@ import { serverOptions } from "./mesh-options.ts";
 
 /** The broker a demo runs on. */
 export interface DemoBroker extends AsyncDisposable {
+  /** For who connects: credentials may stand in it. */
   readonly url: string;
+  /** The same without them. */
+  readonly address: string;
   readonly version: string;
   /** Name of the mesh: on a shared broker, one that no other demo uses. */
   readonly mesh: string;
@@ -19,9 +22,11 @@ const LOOK_MS = 250;
 /** Brings a broker of its own, or takes the one named. */
 export async function demoBroker(server: string | undefined): Promise<DemoBroker> {
   if (server !== undefined) {
-    const [first = ""] = serverOptions(server).servers;
+    const { servers } = serverOptions(server);
+    const [first = ""] = servers;
     return {
       url: server,
+      address: servers.join(","),
       version: await serverVersion(new URL(first)),
       mesh: `demo-${randomBytes(3).toString("hex")}`,
       died: new Promise(() => undefined),
@@ -38,6 +43,7 @@ export async function demoBroker(server: string | undefined): Promise<DemoBroker
   }, LOOK_MS);
   return {
     url: broker.url,
+    address: broker.url,
     version: broker.version,
     mesh: "demo",
     died,

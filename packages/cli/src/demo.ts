@@ -51,7 +51,7 @@ async function runDemo(options: DemoOptions, stop: AbortSignal): Promise<ExitCod
   await using mesh = await joinMesh({ server: broker.url, mesh: broker.mesh });
   await using desk = await Desk.open(mesh, plan);
   view.say(
-    `Plexus trading demo: ${desk.seatNames.length} agent processes, nats-server ${broker.version} at ${broker.url}, mesh ${broker.mesh}`,
+    `Plexus trading demo: ${desk.seatNames.length} agent processes, nats-server ${broker.version} at ${broker.address}, mesh ${broker.mesh}`,
   );
   stop.addEventListener("abort", () =>
     view.say(

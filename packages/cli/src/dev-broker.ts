@@ -1,9 +1,12 @@
 import { startBroker, type Broker } from "@plexus/testing";
+import { serverOptions } from "./mesh-options.ts";
 import { note } from "./output.ts";
 
 /** The broker that `plexus dev` runs its agents on. */
 export interface DevBroker extends AsyncDisposable {
+  /** For who connects: credentials may stand in it. */
   readonly url: string;
+  /** For who looks on. */
   readonly facts: { readonly url: string; readonly embedded: boolean; readonly version?: string };
 }
 
@@ -19,7 +22,7 @@ export async function devBroker(
   port: number | undefined,
 ): Promise<DevBroker> {
   if (server !== undefined) {
-    const facts = { url: server, embedded: false };
+    const facts = { url: serverOptions(server).servers.join(","), embedded: false };
     return { url: server, facts, [Symbol.asyncDispose]: () => Promise.resolve() };
   }
   const broker = await embedded(port);

@@ -8,6 +8,16 @@ export interface Subjects {
   rpc(agent: string, capability: string): string;
   /** Call the instance that placement chose. */
   rpcInstance(agent: string, capability: string, instance: string): string;
+  /** Call the owner of a partition; `command` may be a wildcard. */
+  rpcPartition(entity: string, command: string, partition: number): string;
+  /** The durable commands of a partition. */
+  command(entity: string, partition: number): string;
+  /** Where the broker tells of each durable command that it has stored. */
+  commandStored(entity: string, partition: number): string;
+  /** The recorded commands and events of an entity's key; `key` is one token, or a wildcard. */
+  log(entity: string, partition: number, key: string): string;
+  /** The folded state of a key up to some record. */
+  snapshot(entity: string, partition: number, key: string): string;
   /** Publish–subscribe; `topic` may hold several tokens or wildcards. */
   event(topic: string): string;
   /** Notes on the events of a durable topic that a named subscription has given up; `topic` is one token. */
@@ -51,6 +61,11 @@ export function createSubjects(name: string): Subjects {
     rpc: (agent, capability) => `${mesh}.rpc.${agent}.${capability}`,
     rpcInstance: (agent, capability, instance) =>
       `${mesh}.rpc.${agent}.${capability}.i.${instance}`,
+    rpcPartition: (entity, command, partition) => `${mesh}.rpc.${entity}.${command}.p.${partition}`,
+    command: (entity, partition) => `${mesh}.cmd.${entity}.${partition}`,
+    commandStored: (entity, partition) => `${mesh}.stored.cmd.${entity}.${partition}`,
+    log: (entity, partition, key) => `${mesh}.log.${entity}.${partition}.${key}`,
+    snapshot: (entity, partition, key) => `${mesh}.snap.${entity}.${partition}.${key}`,
     event: (topic) => `${mesh}.evt.${topic}`,
     skipped: (topic, subscription) => `${mesh}.skip.${topic}.${subscription}`,
     control: (instance) => `${mesh}.ctl.${instance}`,

@@ -7,11 +7,16 @@ import {
   token,
   type Agent,
   type Duration,
+  type Entity,
   type Topic,
 } from "@plexus/core";
 import type { Registry as MetricsRegistry } from "prom-client";
 import { z } from "zod";
 import { ask } from "./ask.ts";
+import type { CommandHandler } from "./command-execution.ts";
+import { Entities } from "./entities.ts";
+import type { EntityClient } from "./entity-client.ts";
+import type { EntityHandlers, EntityHostOptions, HostedEntity } from "./entity-host.ts";
 import type { Balance } from "./balance.ts";
 import {
   createClient,
@@ -54,6 +59,7 @@ import { ObservabilityServer, type HttpOptions } from "./observability.ts";
 import { Outbox } from "./outbox.ts";
 import { Registry } from "./registry.ts";
 import { noteBadMessage, type Runtime } from "./runtime.ts";
+import type { ShardInfo } from "./shards.ts";
 import {
   readsStore,
   type NamedSubscribeOptions,
@@ -62,19 +68,24 @@ import {
 } from "./stored-event.ts";
 import type { MeshStream, StreamOptions } from "./stream-call.ts";
 import { Onlookers, tap, type TappedMessage } from "./tap.ts";
-import type { SubmitOptions } from "./task-client.ts";
-import type { TaskHandle, TaskStatus } from "./task-handle.ts";
+import type { TaskHandle } from "./task-handle.ts";
 import type { ListTasksOptions } from "./task-list.ts";
+import type { TaskStatus } from "./task-status.ts";
+import type { SubmitOptions } from "./task-submitter.ts";
 import { TaskWorker } from "./task-worker.ts";
 import { Tasks, type TaskOptions } from "./tasks.ts";
 import type { DurablePublisher } from "./topic-publisher.ts";
 import { Topics } from "./topics.ts";
+import { DEFAULT_SERVER, parseServers } from "./servers.ts";
 import { callOnce } from "./unary-call.ts";
 import { Watchdog } from "./watchdog.ts";
 
 /** Options of {@link connect}; each falls back to the environment variable named. */
 export interface ConnectOptions {
-  /** NATS URLs. PLEXUS_SERVERS (comma separated), else nats://127.0.0.1:4222. */
+  /**
+   * NATS URLs, in which credentials may stand: `nats://user:password@host`, `nats://token@host`. PLEXUS_SERVERS (comma
+   * separated), else nats://127.0.0.1:4222.
+   */
   readonly servers?: string | readonly string[];
   /** Which mesh to join: the namespace of every subject. PLEXUS_MESH, else `plexus`. */
   readonly mesh?: string;
@@ -101,7 +112,7 @@ export interface Hosted extends AsyncDisposable {
 
 const RETURN_MS = 5_000; // processes try to reconnect every 250 to 500 ms and then register again
 
-/** Joins a mesh. Throws `NOT_CONNECTED`, `UNAUTHORIZED` or `INCOMPATIBLE_BROKER` when that is impossible. */
+/** Joins a mesh. Throws `NOT_CONNECTED`, `UNAUTHORIZED`, `INCOMPATIBLE_BROKER` or `INVALID_INPUT` when that is impossible. */
 export async function connect(options: ConnectOptions = {}): Promise<Mesh> {
   const mesh = new Mesh(options);
   try {
@@ -141,6 +152,7 @@ export class Mesh implements AsyncDisposable {
   #server: Promise<ObservabilityServer> | undefined;
   #tasks: Tasks | undefined;
   #topics: Topics | undefined;
+  #entities: Entities | undefined;
   #hosted = 0;
   #closing: Promise<void> | undefined;
   #closed = false;
@@ -163,10 +175,10 @@ export class Mesh implements AsyncDisposable {
 
   /** @internal */
   async open(options: ConnectOptions): Promise<void> {
-    const servers = options.servers ?? process.env["PLEXUS_SERVERS"] ?? "nats://127.0.0.1:4222";
+    const servers = options.servers ?? process.env["PLEXUS_SERVERS"] ?? DEFAULT_SERVER;
     const link = await Link.open(
       {
-        servers: typeof servers === "string" ? servers.split(",") : servers,
+        ...parseServers(servers),
         name: this.client,
         timeoutMs: toMs(options.timeout ?? "5s"),
         ...(options.user === undefined ? {} : { user: options.user }),
@@ -227,15 +239,38 @@ export class Mesh implements AsyncDisposable {
     return this.#metrics.registry;
   }
 
-  /** Hosts an instance of an agent: it is discovered, placed and called until it is drained. */
-  async host<A extends Agent>(
-    contract: A,
-    handlers: Handlers<A>,
-    options: HostOptions = {},
+  /**
+   * Hosts an instance of an agent: it is discovered, placed and called until it is drained. Of an entity, it owns a share of the
+   * partitions, which moves when instances join, leave or die.
+   */
+  host<A extends Agent>(contract: A, handlers: Handlers<A>, options?: HostOptions): Promise<Hosted>;
+  host<E extends Entity>(
+    contract: E,
+    handlers: EntityHandlers<E>,
+    options?: EntityHostOptions,
+  ): Promise<Hosted>;
+  async host(
+    contract: Agent | Entity,
+    handlers: object,
+    options: HostOptions & EntityHostOptions = {},
+  ): Promise<Hosted> {
+    if (contract?.kind === "entity") {
+      return this.#hostEntity(contract, handlers as Record<string, CommandHandler>, options);
+    }
+    return this.#hostAgent(contract, handlers as Handlers<Agent>, options);
+  }
+
+  async #hostAgent(
+    contract: Agent,
+    handlers: Handlers<Agent>,
+    options: HostOptions,
   ): Promise<Hosted> {
     const runtime = this.#staying();
     if (contract?.kind !== "agent") {
-      throw new MeshError("INVALID_CONTRACT", "mesh.host() takes a contract made by agent().");
+      throw new MeshError(
+        "INVALID_CONTRACT",
+        "mesh.host() takes a contract made by agent() or entity().",
+      );
     }
     const server = this.#http === false ? undefined : await this.#serve(this.#http);
     const info = instanceInfo(runtime, contract, options, {
@@ -269,15 +304,59 @@ export class Mesh implements AsyncDisposable {
     return { info, drain, [Symbol.asyncDispose]: drain };
   }
 
-  /** The client of a contract: `mesh.get(Analyst).score(window)`. */
-  get<A extends Agent>(contract: A, options?: ClientOptions): Client<A> {
+  async #hostEntity(
+    contract: Entity,
+    handlers: Record<string, CommandHandler>,
+    options: EntityHostOptions,
+  ): Promise<Hosted> {
+    const runtime = this.#staying();
+    const server = this.#http === false ? undefined : await this.#serve(this.#http);
+    const { name, version, commands: capabilities } = contract;
+    const info = instanceInfo(runtime, { name, version, capabilities }, options, {
+      instance: `${this.client}-${++this.#hosted}`,
+      host: hostname(),
+      http: server?.url,
+    });
+    const entities = this.#entitled(runtime);
+    const leave = async (host: HostedEntity): Promise<void> => {
+      await this.#registry?.leave(info);
+      this.#micro?.remove(host);
+    };
+    const host = await entities.host(contract, handlers, options, info, leave);
+    this.#micro?.add(host);
+    const drain = (): Promise<void> => host.drain();
+    try {
+      await confirm(runtime);
+      await this.#registry?.register(info);
+      host.join();
+    } catch (error) {
+      await drain();
+      throw error;
+    }
+    return { info, drain, [Symbol.asyncDispose]: drain };
+  }
+
+  /** The client of a contract: `mesh.get(Analyst).score(window)`, or of one key of an entity: `mesh.get(Account, "ada").deposit(5)`. */
+  get<A extends Agent>(contract: A, options?: ClientOptions): Client<A>;
+  get<E extends Entity>(contract: E, key: string): EntityClient<E>;
+  get(contract: Agent | Entity, option?: ClientOptions | string): unknown {
     const runtime = this.#open();
+    if (contract?.kind === "entity") {
+      return this.#entitled(runtime).client(contract, option as string);
+    }
+    const options = option as ClientOptions | undefined;
     let client = options === undefined ? this.#clients.get(contract) : undefined;
     if (client === undefined) {
       client = createClient(runtime, contract, options ?? {});
       if (options === undefined) this.#clients.set(contract, client);
     }
-    return client as Client<A>;
+    return client;
+  }
+
+  /** Who owns the partitions of an entity, or of all entities of the mesh. */
+  shards(contract?: Entity | string): Promise<ShardInfo[]> {
+    const entities = this.#entitled(this.#open());
+    return entities.shards(typeof contract === "object" ? contract.name : contract);
   }
 
   /**
@@ -443,7 +522,7 @@ export class Mesh implements AsyncDisposable {
   }
 
   /** The live instances, or those of one agent. */
-  agents(contract?: Agent | string): InstanceInfo[] {
+  agents(contract?: Agent | Entity | string): InstanceInfo[] {
     const wanted = typeof contract === "object" ? contract.name : contract;
     return [...this.#directory.peers()]
       .map((peer) => peer.info)
@@ -463,7 +542,7 @@ export class Mesh implements AsyncDisposable {
 
   /** Resolves once at least `instances` (default 1) of an agent are live. Rejects with `NO_AGENT` after `timeout` (30 s). */
   async waitFor(
-    contract: Agent | string,
+    contract: Agent | Entity | string,
     options: { instances?: number; timeout?: Duration; signal?: AbortSignal } = {},
   ): Promise<void> {
     const { instances = 1, timeout = "30s", signal } = options;
@@ -532,13 +611,15 @@ export class Mesh implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
-    await Promise.all([...this.#hosts].map((host) => host.drain()));
+    const entities = [...(this.#entities?.hosts ?? [])];
+    await Promise.all([...this.#hosts, ...entities].map((host) => host.drain()));
     await Promise.all([...this.#subscribers].map((subscriber) => subscriber.unsubscribe()));
     await this.#topics?.settled();
     await this.#leases?.close(); // only now: handlers that were finishing may have needed them
     this.#closed = true;
     this.#tasks?.close();
     this.#topics?.close();
+    this.#entities?.close();
     this.#watchdog?.close();
     this.#registry?.close();
     const runtime = this.#runtime;
@@ -574,6 +655,10 @@ export class Mesh implements AsyncDisposable {
     return (this.#tasks ??= new Tasks(runtime, this.#taskOptions));
   }
 
+  #entitled(runtime: Runtime): Entities {
+    return (this.#entities ??= new Entities(runtime, this.#leases!.store));
+  }
+
   #storing(runtime: Runtime): Topics {
     return (this.#topics ??= new Topics(runtime));
   }
@@ -592,9 +677,9 @@ export class Mesh implements AsyncDisposable {
 
   #serve(options: HttpOptions): Promise<ObservabilityServer> {
     return (this.#server ??= ObservabilityServer.open(options, this.metrics, () => {
-      const draining =
-        this.#closing !== undefined || [...this.#hosts].some((host) => host.draining);
-      const registered = this.#hosts.size > 0;
+      const hosts = [...this.#hosts, ...(this.#entities?.hosts ?? [])];
+      const draining = this.#closing !== undefined || hosts.some((host) => host.draining);
+      const registered = hosts.length > 0;
       const { connected } = this;
       return { ready: connected && registered && !draining, connected, registered, draining };
     }));
@@ -606,6 +691,7 @@ export class Mesh implements AsyncDisposable {
     this.#runtime?.inbox.connectionLost();
     this.#tasks?.connectionLost();
     this.#topics?.connectionLost();
+    this.#entities?.connectionLost();
   }
 
   #connectionRestored(server: string): void {
@@ -619,6 +705,7 @@ export class Mesh implements AsyncDisposable {
     void this.#registry?.restore();
     this.#tasks?.connectionRestored();
     this.#topics?.connectionRestored();
+    this.#entities?.connectionRestored();
   }
 
   /** A frame that could not be sent: calls are moved, events are lost and counted. */
@@ -641,6 +728,14 @@ export class Mesh implements AsyncDisposable {
     for (const { contract, gate } of this.#hosts) {
       metrics.inflight.with({ agent: contract.name }).value += gate.running;
       metrics.queueDepth.with({ agent: contract.name }).value += gate.queued;
+    }
+    for (const cell of metrics.partitionsOwned.cells) cell.cell.value = 0;
+    for (const cell of metrics.activeKeys.cells) cell.cell.value = 0;
+    for (const { contract, running, partitions, keys } of this.#entities?.hosts ?? []) {
+      const labels = { agent: contract.name };
+      metrics.inflight.with(labels).value += running;
+      metrics.partitionsOwned.with(labels).value += partitions;
+      metrics.activeKeys.with(labels).value += keys;
     }
     for (const cell of metrics.tasksRunning.cells) cell.cell.value = 0;
     for (const [agent, count] of this.#tasks?.running() ?? []) {

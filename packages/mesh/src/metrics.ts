@@ -36,12 +36,15 @@ export class Metrics {
   readonly tasks: CellFamily;
   readonly taskDuration: HistogramFamily;
   readonly taskRetries: CellFamily;
+  readonly taskReassigned: CellFamily;
   readonly taskSurplus: CellFamily;
   readonly deadLetters: CellFamily;
   readonly tasksRunning: CellFamily;
   readonly inflight: CellFamily;
   readonly queueDepth: CellFamily;
   readonly instances: CellFamily;
+  readonly partitionsOwned: CellFamily;
+  readonly activeKeys: CellFamily;
   readonly frames: Cell;
   readonly frameEnvelopes: Cell;
   readonly reconnects: Cell;
@@ -95,6 +98,11 @@ export class Metrics {
       "agent",
       "capability",
     ]);
+    this.taskReassigned = counter(
+      "plexus_task_reassignments_total",
+      "Tasks executed again here, as their instance was lost or fell silent",
+      ["agent", "capability"],
+    );
     this.taskSurplus = counter(
       "plexus_task_surplus_executions_total",
       "Executions whose result came too late to be recorded",
@@ -122,6 +130,18 @@ export class Metrics {
       registry,
       "plexus_registry_instances",
       "Live instances this process knows",
+      ["agent"],
+    );
+    this.partitionsOwned = fastGauge(
+      registry,
+      "plexus_shard_partitions_owned",
+      "Partitions of entities that this process owns",
+      ["agent"],
+    );
+    this.activeKeys = fastGauge(
+      registry,
+      "plexus_entity_keys_active",
+      "Keys of entities in memory",
       ["agent"],
     );
     this.badMessages = counter("plexus_bad_messages_total", "Messages refused, by code", ["code"]);

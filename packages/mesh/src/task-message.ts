@@ -27,7 +27,7 @@ const MAX_HISTORY = 20;
 const MAX_HISTORY_BYTES = 4 * 1024;
 
 /** What is told of a task to the client that submitted it, beside its result. */
-export type TaskNews = "started" | "progress" | "retried";
+export type TaskNews = "started" | "reassigned" | "progress" | "retried";
 
 /** One failed attempt. */
 export interface FailedAttempt {

@@ -10,6 +10,7 @@ import {
 import { nowMs } from "./clock.ts";
 import { controlFields } from "./control.ts";
 import type { Peer } from "./directory.ts";
+import { Pulse } from "./pulse.ts";
 import { newId, type Runtime } from "./runtime.ts";
 
 interface Placed {
@@ -30,10 +31,13 @@ export class TaskPlacement {
   readonly #runtime: Runtime;
   readonly #placements = new Map<string, Placement>();
   readonly #placed = new Map<string, Placed>();
+  readonly #pulse: Pulse;
   readonly #stop: () => void;
 
   constructor(runtime: Runtime) {
     this.#runtime = runtime;
+    // If it is alive after all, its next renewal brings it back.
+    this.#pulse = new Pulse(runtime, (instance) => runtime.directory.remove(instance));
     this.#stop = runtime.directory.watch(({ type, instance }) => {
       if (type === "left") this.#gone(instance.agent, instance.instance);
     });
@@ -57,8 +61,8 @@ export class TaskPlacement {
     return placement.pick(candidates, key, Math.random) as Peer;
   }
 
-  /** The task lies on the instance's lane. */
-  add(id: string, peer: Peer): void {
+  /** The task lies on the instance's lane, and others shall have it when the instance is silent for so long. */
+  add(id: string, peer: Peer, silentMs: number): void {
     if (this.#placed.size >= MAX_PLACED) {
       const [oldest] = this.#placed.keys();
       if (oldest !== undefined) this.remove(oldest);
@@ -66,6 +70,7 @@ export class TaskPlacement {
     this.#placed.set(id, { peer, sentMs: nowMs() });
     peer.outstanding++;
     this.#runtime.inbox.heed(peer.id);
+    this.#pulse.heed(peer.id, silentMs);
   }
 
   /** The task has ended, or is not there. */
@@ -76,6 +81,7 @@ export class TaskPlacement {
     const { peer, sentMs } = placed;
     peer.outstanding--;
     this.#runtime.inbox.unheed(peer.id);
+    this.#pulse.unheed(peer.id);
     const now = nowMs();
     if (result) peer.observe(now - sentMs, Math.max(result.load, peer.outstanding), now);
   }

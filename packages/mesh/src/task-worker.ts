@@ -7,12 +7,15 @@ import {
   type Priority,
 } from "@plexus/core";
 import { nowMs } from "./clock.ts";
-import { Puller, type Delivered } from "./nats/puller.ts";
-import { laneName, type TaskLane } from "./nats/task-store.ts";
+import { NAK_LATER, giveBack, taskId } from "./give-back.ts";
+import type { Delivered } from "./nats/feed.ts";
+import { Puller } from "./nats/puller.ts";
+import { laneName, type TaskLane } from "./nats/task-lane.ts";
 import type { Served } from "./served-call.ts";
 import { OWN_LANE } from "./task-placement.ts";
-import { NAK_LATER, TaskRun, taskId, type RunOwner } from "./task-run.ts";
+import { TaskRun, type RunOwner } from "./task-run.ts";
 import type { TaskServices } from "./task-services.ts";
+import { TurnShare } from "./turn-share.ts";
 
 /** What a worker needs of the hosted agent that it works for. */
 export interface TaskHost {
@@ -39,6 +42,7 @@ export class TaskWorker implements RunOwner {
   readonly #beatMs: number;
   readonly #lanes = new Map<string, TaskLane>();
   readonly #goneSince = new Map<string, number>();
+  readonly #turns = new TurnShare();
   #unwatch: (() => void) | undefined;
   #puller: Puller | undefined;
   #beats: NodeJS.Timeout | undefined;
@@ -67,27 +71,35 @@ export class TaskWorker implements RunOwner {
     return Object.values(contract.capabilities).some(({ durable }) => durable !== undefined);
   }
 
-  /** Begins to fetch tasks. */
+  /** Begins to fetch tasks. When that fails, nothing of it is left. */
   async open(): Promise<void> {
+    try {
+      await this.#open();
+    } catch (error) {
+      await this.drain();
+      throw error;
+    }
+  }
+
+  async #open(): Promise<void> {
     const { store, runtime } = this.services;
     await store.open();
     await this.#openLanes();
     const prefix = `${runtime.subjects.inbox(runtime.client)}.work.${this.instance}`;
-    this.#puller = new Puller(
-      runtime.link,
-      prefix,
-      this.#host.slots,
-      (delivered) => this.#take(delivered),
-      () => this.#reopen(),
-    );
+    this.#puller = new Puller(runtime.link, prefix, this.#host.slots, {
+      take: (delivered) => this.#take(delivered),
+      refuse: (delivered) => giveBack(this.services, delivered),
+      lost: () => this.#reopen(),
+    });
     await this.refresh();
     this.#beats = setInterval(() => {
       for (const run of this.runs.values()) run.beat();
     }, this.#beatMs);
     this.#refreshing = setInterval(() => void this.refresh().catch(() => undefined), REFRESH_MS);
     this.#refreshing.unref();
-    this.#unwatch = runtime.directory.watch(({ type, instance }) => {
-      if (type === "left" && instance.agent === this.agent) {
+    this.#unwatch = runtime.directory.watch(({ type, instance: { agent, instance } }) => {
+      if (agent !== this.agent) return;
+      if (type === "left" || (type === "joined" && this.#rescues(instance))) {
         void this.refresh().catch(() => undefined);
       }
     });
@@ -108,15 +120,20 @@ export class TaskWorker implements RunOwner {
     }
     const names = new Set(listed.map(laneName));
     for (const [consumer, lane] of this.#lanes) {
-      if (names.has(consumer)) continue;
-      if (this.#concerned(lane, true)) unsettled.push(lane);
-      else {
-        this.#puller?.remove(consumer);
+      const lost = !names.has(consumer) && this.#concerned(lane, true);
+      if (lost) unsettled.push(lane);
+      else if (!names.has(consumer) || !this.#concerned(lane)) {
+        this.#puller?.remove(consumer); // gone with its instance, or that is back
         this.#lanes.delete(consumer);
       }
     }
     void this.#settle(unsettled).catch(() => undefined); // seen again by who finds a consumer missing
     await this.#clearAway(lanes);
+  }
+
+  /** True if it empties the lane of an instance that was taken for lost. */
+  #rescues(instance: string): boolean {
+    return [...this.#lanes.values()].some(({ tenant }) => tenant === OWN_LANE + instance);
   }
 
   /** Makes lanes as this contract wants them, whatever their submitters thought, or again if somebody deleted them. */
@@ -142,6 +159,10 @@ export class TaskWorker implements RunOwner {
   /** A lane whose instance has long been gone is removed once it is empty; by now nobody places anything on it. */
   async #clearAway(lanes: readonly TaskLane[]): Promise<void> {
     const now = nowMs();
+    const gone = new Set(lanes.map(({ tenant }) => tenant));
+    for (const tenant of this.#goneSince.keys()) {
+      if (!gone.has(tenant)) this.#goneSince.delete(tenant);
+    }
     for (const lane of lanes) {
       if (!lane.tenant.startsWith(OWN_LANE) || lane.tenant === OWN_LANE + this.instance) continue;
       const since = this.#goneSince.get(lane.tenant) ?? now;
@@ -216,13 +237,13 @@ export class TaskWorker implements RunOwner {
     if (running) {
       // This process was silent for so long that the broker has given the task to somebody else: to us. Or it is the next
       // attempt, here before the last one has seen that it is stored.
-      if (!running.adopt(delivered)) this.services.runtime.link.publish(delivered.ack, NAK_LATER);
+      if (!running.adopt(delivered)) void giveBack(this.services, delivered, NAK_LATER);
       this.#puller?.release();
       return;
     }
     const run = new TaskRun(this, delivered);
     this.runs.set(run.id, run);
-    void run.start();
+    this.#turns.start(() => void run.start());
     this.#announceLater();
   }
 

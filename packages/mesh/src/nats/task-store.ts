@@ -1,25 +1,11 @@
 import { AckPolicy, RetentionPolicy, type ConsumerConfig } from "@nats-io/jetstream";
-import { PRIORITIES, type Priority, type ResolvedDurability, type Subjects } from "@plexus/core";
+import type { ResolvedDurability, Subjects } from "@plexus/core";
 import { isNoStream, type JetStream, type StoredMessage } from "./jetstream.ts";
 import type { Link } from "./link.ts";
 import { Streams } from "./streams.ts";
+import { laneName, laneOf, type TaskLane } from "./task-lane.ts";
 
 const NS_PER_MS = 1_000_000;
-const SEPARATOR = "~"; // occurs in no token
-
-/** One queue among those of a capability: its tasks are taken in their order, and share its host's slots with the others. */
-export interface TaskLane {
-  readonly agent: string;
-  readonly capability: string;
-  readonly priority: Priority;
-  /** As a token: escaped. */
-  readonly tenant: string;
-}
-
-/** The name of a lane's consumer. */
-export function laneName({ agent, capability, priority, tenant }: TaskLane): string {
-  return [agent, capability, priority, tenant].join(SEPARATOR);
-}
 
 /** How long what is recorded of a task is kept. */
 export interface Retention {
@@ -106,9 +92,8 @@ export class TaskStore {
       const page = await this.#js.api(`CONSUMER.NAMES.${this.tasks}`, { offset });
       const names = (page["consumers"] ?? []) as string[];
       for (const name of names) {
-        const [owner = "", capability = "", priority = "", tenant = ""] = name.split(SEPARATOR);
-        if (owner !== agent || !Object.hasOwn(PRIORITIES, priority)) continue;
-        found.push({ agent, capability, priority: priority as Priority, tenant });
+        const lane = laneOf(name);
+        if (lane?.agent === agent) found.push(lane);
       }
       offset += names.length;
       if (names.length === 0 || offset >= (page["total"] as number)) return found;
@@ -145,6 +130,12 @@ export class TaskStore {
   queued(task: string): Promise<StoredMessage | undefined> {
     const subject = this.#subjects.task("*", "*", "*", "*", task);
     return noneWithoutStream(this.#js.last(this.tasks, subject));
+  }
+
+  /** The subjects on which a stream holds something, of those that match. */
+  async subjects(stream: string, matching: string): Promise<string[]> {
+    const { state } = await this.#js.api(`STREAM.INFO.${stream}`, { subjects_filter: matching });
+    return Object.keys((state as { subjects?: object }).subjects ?? {});
   }
 
   /** Takes a task off the queue. */

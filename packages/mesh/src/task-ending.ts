@@ -1,0 +1,244 @@
+import {
+  DEFAULT_TENANT,
+  KINDS,
+  MeshError,
+  backoffMs,
+  isMeshError,
+  resolveRetry,
+  type Envelope,
+  type ResolvedRetry,
+  type RetryPolicy,
+} from "@plexus/core";
+import { nowMs, nowUs } from "./clock.ts";
+import type { Delivered } from "./nats/feed.ts";
+import {
+  HISTORY,
+  MESSAGE,
+  ORIGIN,
+  REASON,
+  RECHECK,
+  RETRY,
+  envelopeBytes,
+  formatHistory,
+  parseHistory,
+  readEnvelope,
+  resultFields,
+  type FailedAttempt,
+  type TaskNews,
+} from "./task-message.ts";
+import { OWN_LANE } from "./task-placement.ts";
+import type { RunOwner } from "./task-run.ts";
+
+/** The parts of the subject that a task lies on. */
+export interface Address {
+  readonly capability: string;
+  readonly priority: string;
+  readonly tenant: string;
+  readonly id: string;
+}
+
+/** What an execution has come to. */
+export type Outcome = { readonly value: unknown } | { readonly error: MeshError };
+
+/** The execution that ends. */
+export interface EndingRun {
+  readonly owner: RunOwner;
+  readonly instance: string;
+  readonly address: Address;
+  readonly delivered: Delivered;
+  readonly attempt: number;
+  /** Who submitted the task; empty if that is not known. */
+  readonly client: string;
+  /** Monotonic ms. */
+  readonly startedMs: number;
+  announce(): void;
+  tell(news: TaskNews, value: unknown): void;
+  /** Answers the delivery, once, and frees the slot. */
+  let(answer: Uint8Array): void;
+}
+
+export const ACK = Buffer.from("+ACK");
+const MAX_TEXT = 300;
+
+/** How executions come to their end: with a recorded result, a next attempt, or a dead letter. */
+export class TaskEnding {
+  readonly #run: EndingRun;
+
+  constructor(run: EndingRun) {
+    this.#run = run;
+  }
+
+  /** What the handler has come to: recorded, put back for another attempt, or given up. */
+  async conclude(outcome: Outcome, envelope: Envelope, policy: ResolvedRetry): Promise<void> {
+    if (!("error" in outcome)) {
+      await this.record(outcome);
+      return;
+    }
+    const { error } = outcome;
+    const retry = this.#retryPolicy(policy);
+    const delayMs = backoffMs(retry.backoff, this.#run.attempt, Math.random);
+    const inTime = nowMs() + delayMs < deadlineOf(envelope);
+    if (error.retryable && this.#run.attempt < retry.attempts && inTime) {
+      await this.#retry(error, envelope, delayMs);
+    } else if (error.code === "CANCELED") await this.record(outcome);
+    else await this.giveUp(error);
+  }
+
+  /** Has the broker deliver the next attempt when it is due; no slot is held meanwhile. */
+  async #retry(error: MeshError, envelope: Envelope, delayMs: number): Promise<void> {
+    const { services, agent } = this.#run.owner;
+    const { runtime, js } = services;
+    const { capability, tenant, id } = this.#run.address;
+    const next = envelopeBytes({
+      kind: KINDS.task_delegation,
+      id,
+      sender: envelope.sender,
+      recipient: envelope.recipient,
+      name: envelope.name,
+      sentAt: envelope.sentAt,
+      deadline: envelope.deadline,
+      parents: envelope.parents,
+      trace: envelope.trace,
+      payload: envelope.payload,
+      seq: this.#run.attempt + 1,
+    });
+    const subject = runtime.subjects.task(agent, capability, "retry", tenant, id);
+    // The instance whose lane it was on may be gone by then.
+    const target = tenant.startsWith(OWN_LANE)
+      ? runtime.subjects.task(agent, capability, this.#run.address.priority, DEFAULT_TENANT, id)
+      : this.#run.delivered.subject;
+    const headers = {
+      "Nats-Schedule": `@at ${new Date(Date.now() + delayMs).toISOString()}`,
+      "Nats-Schedule-Target": target,
+      [RECHECK]: "1", // it may be canceled while this attempt is being put back
+      [HISTORY]: formatHistory(this.#history(error)),
+      ...this.#ownPolicy(),
+    };
+    await services.surely(() => js.publish(subject, next, { headers }));
+    runtime.metrics.taskRetries.with({ agent, capability }).value++;
+    this.#run.announce();
+    const { code, message } = error; // no details: news is small, and must not fail
+    const told = { code, message: oneLine(message), retryable: true };
+    this.#run.tell("retried", { delayMs: Math.round(delayMs), error: told });
+    this.#run.let(ACK);
+  }
+
+  /** It has failed for good: kept as a dead letter, and recorded. */
+  async giveUp(error: MeshError): Promise<void> {
+    const { services, agent } = this.#run.owner;
+    const { runtime, js } = services;
+    const { capability, id } = this.#run.address;
+    const headers = {
+      [REASON]: error.code,
+      [MESSAGE]: oneLine(error.message),
+      [HISTORY]: formatHistory(this.#history(error)),
+      [ORIGIN]: this.#run.delivered.subject,
+      ...this.#ownPolicy(),
+    };
+    const subject = runtime.subjects.dead(agent, capability, id);
+    const { data } = this.#run.delivered;
+    try {
+      await services.surely(() => js.publish(subject, data, { headers, expect: { sequence: 0 } }));
+    } catch (failure) {
+      if (!isMeshError(failure, "CONFLICT")) throw failure; // it is there already
+    }
+    runtime.metrics.deadLetters.with({ agent, capability, reason: error.code }).value++;
+    await this.record({ error });
+  }
+
+  /** The first recorded result wins; whoever comes later learns that it was in vain. */
+  async record(outcome: Outcome): Promise<void> {
+    const { services, agent } = this.#run.owner;
+    const { runtime, js, store } = services;
+    const { capability, id } = this.#run.address;
+    const client = this.#run.client === "" ? "unknown" : this.#run.client;
+    const task = { id, client, name: `${agent}.${capability}` };
+    let fields;
+    try {
+      fields = resultFields(task, this.#run.instance, outcome, this.#run.attempt);
+    } catch (error) {
+      await this.#recordLess(outcome, error as MeshError);
+      return;
+    }
+    const bytes = envelopeBytes(fields);
+    const { payload } = readEnvelope(bytes); // the encoder's own bytes do not outlast the wait
+    const subject = runtime.subjects.done(id);
+    const expect = { sequence: 0 };
+    try {
+      await services.surely(() => js.publish(subject, bytes, { expect }));
+    } catch (error) {
+      if (isMeshError(error, "MESSAGE_TOO_LARGE")) {
+        await this.#recordLess(outcome, error);
+        return;
+      }
+      if (!isMeshError(error, "CONFLICT")) throw error;
+      const recorded = await services.surely(() => store.result(id));
+      if (recorded && !Buffer.from(recorded.data).equals(bytes)) {
+        runtime.metrics.taskSurplus.with({ agent, capability }).value++;
+        this.#run.let(ACK);
+        return;
+      }
+    }
+    const state = "error" in outcome ? outcome.error.code : "ok";
+    runtime.metrics.tasks.with({ agent, capability, outcome: state }).value++;
+    runtime.metrics.taskDuration
+      .with({ agent, capability })
+      .observe((nowMs() - this.#run.startedMs) / 1_000);
+    if (runtime.link.connected) {
+      runtime.outbox.add(runtime.subjects.taskEvents(client), {
+        ...fields,
+        payload,
+        load: this.#run.owner.runs.size,
+      });
+    }
+    this.#run.let(ACK);
+  }
+
+  /** Records what there is to say of an outcome that cannot travel. */
+  async #recordLess(outcome: Outcome, why: MeshError): Promise<void> {
+    if (!("error" in outcome)) {
+      await this.giveUp(why);
+      return;
+    }
+    const { code, message, retryable, details } = outcome.error;
+    if (details === undefined) throw why;
+    await this.record({ error: new MeshError(code, message, { retryable }) });
+  }
+
+  #history(error: MeshError): FailedAttempt[] {
+    const earlier = parseHistory(this.#run.delivered.headers?.get(HISTORY));
+    const own = {
+      attempt: this.#run.attempt,
+      at: Date.now(),
+      instance: this.#run.instance,
+      code: error.code,
+      message: oneLine(error.message),
+    };
+    return [...earlier, own];
+  }
+
+  /** The policy that was given with the submission goes wherever the task goes. */
+  #ownPolicy(): Record<string, string> {
+    const own = this.#run.delivered.headers?.get(RETRY);
+    return own ? { [RETRY]: own } : {};
+  }
+
+  #retryPolicy(policy: ResolvedRetry): ResolvedRetry {
+    const own = this.#run.delivered.headers?.get(RETRY);
+    if (!own) return policy;
+    try {
+      return resolveRetry(JSON.parse(own) as RetryPolicy);
+    } catch {
+      return policy;
+    }
+  }
+}
+
+/** A task's deadline on this process's monotonic clock; Infinity: it has none. */
+export function deadlineOf({ deadline }: Envelope): number {
+  return deadline === undefined ? Infinity : nowMs() + (deadline - nowUs()) / 1_000;
+}
+
+function oneLine(text: string): string {
+  return text.replace(/\s+/g, " ").slice(0, MAX_TEXT);
+}
