@@ -41,6 +41,8 @@ describe.skipIf(!images)("brokers in containers", () => {
   }, 90_000);
 
   test("the leader is cut off from the network: the others elect one, and it catches up when it is back", async () => {
+    // Clerks that are connected to it find out within half a minute; until then the others must do.
+    await fixture.spread();
     await workThrough(patiently, async (work) => {
       const leader = await fixture.cluster.leader();
       await leader.disconnect();

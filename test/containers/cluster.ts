@@ -29,6 +29,8 @@ export interface ContainerCluster extends AsyncDisposable {
   startAgent(name: string, script: string, options?: Partial<ContainerSpec>): Promise<Container>;
   /** The broker that leads JetStream. */
   leader(): Promise<Container>;
+  /** How many clients with names that begin like this each broker has. */
+  connections(prefix: string): Promise<number[]>;
   /** Resolves when every broker is healthy and all replicas are up to date. */
   ready(): Promise<void>;
 }
@@ -89,6 +91,7 @@ export async function startCluster(images: Images): Promise<ContainerCluster> {
     urls,
     startAgent,
     leader: () => findLeader(brokers),
+    connections: (prefix) => Promise.all(brokers.map((broker) => countConnections(broker, prefix))),
     ready: () => healthy(brokers),
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   };
@@ -106,6 +109,12 @@ async function healthy(brokers: readonly BrokerContainer[]): Promise<void> {
       if (!response.ok) throw new Error(`${container.name}: ${await response.text()}`);
     }
   });
+}
+
+async function countConnections({ monitorUrl }: BrokerContainer, prefix: string): Promise<number> {
+  const response = await fetch(`${monitorUrl}/connz`);
+  const { connections } = (await response.json()) as { connections: { name?: string }[] };
+  return connections.filter(({ name = "" }) => name.startsWith(prefix)).length;
 }
 
 /** As most of the brokers that answer say. */

@@ -15,6 +15,8 @@ export interface ClusterFixture {
   startClerk(): Promise<Container>;
   /** Names of the clerks that are in the mesh. */
   present(): string[];
+  /** Sees to it that not all clerks are connected to one broker. */
+  spread(): Promise<void>;
   /**
    * Calls and submits tasks while `broken` breaks something, and finds that no call has failed, no task is lost and none is
    * recorded twice.
@@ -33,6 +35,7 @@ export function useCluster(images: Images | undefined, clerks: number): ClusterF
   let started = 0;
   let tasks = 0;
   const all: Container[] = [];
+  const present = () => mesh.agents(Clerk).map(({ name }) => name);
   const startClerk = () => cluster.startAgent(`clerk-${++started}`, "clerk");
 
   beforeAll(async () => {
@@ -58,7 +61,14 @@ export function useCluster(images: Images | undefined, clerks: number): ClusterF
     },
     clerks: all,
     startClerk,
-    present: () => mesh.agents(Clerk).map(({ name }) => name),
+    present,
+    async spread() {
+      while ((await cluster.connections("clerk-")).includes(all.length)) {
+        await all[0]!.stop(30);
+        await all[0]!.restart();
+        await expect.poll(present, { timeout: 15_000 }).toHaveLength(all.length);
+      }
+    },
     async workThrough(call, broken) {
       await using work = startWork(mesh, call);
       await work.progress(50);

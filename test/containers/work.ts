@@ -81,10 +81,12 @@ export function startWork(mesh: Mesh, call: (mesh: Mesh) => Promise<unknown>): W
   };
   return {
     async progress(count) {
-      const [moreCalls, moreTasks] = [calls + count, results.size + count];
-      await expect
-        .poll(() => calls >= moreCalls && results.size >= moreTasks, { timeout: PROGRESS_MS })
-        .toBe(true);
+      const before = { calls, tasks: results.size };
+      const more = () => ({
+        calls: Math.min(calls - before.calls, count),
+        tasks: Math.min(results.size - before.tasks, count),
+      });
+      await expect.poll(more, { timeout: PROGRESS_MS }).toEqual({ calls: count, tasks: count });
     },
     async finish(reader) {
       await stop();
