@@ -120,13 +120,16 @@ async function countConnections({ monitorUrl }: BrokerContainer, prefix: string)
 /** As most of the brokers that answer say. */
 async function findLeader(brokers: readonly BrokerContainer[]): Promise<Container> {
   const named = await Promise.all(
-    brokers.map(async ({ monitorUrl }) => {
-      const response = await fetch(`${monitorUrl}/jsz`, { signal: AbortSignal.timeout(1_000) });
-      const { meta_cluster } = (await response.json()) as { meta_cluster?: { leader?: string } };
-      return meta_cluster?.leader;
-    }).map((leader) => leader.catch(() => undefined)),
+    brokers
+      .map(async ({ monitorUrl }) => {
+        const response = await fetch(`${monitorUrl}/jsz`, { signal: AbortSignal.timeout(1_000) });
+        const { meta_cluster } = (await response.json()) as { meta_cluster?: { leader?: string } };
+        return meta_cluster?.leader;
+      })
+      .map((leader) => leader.catch(() => undefined)),
   );
-  const votes = ({ container }: BrokerContainer) => named.filter((name) => name === container.name).length;
+  const votes = ({ container }: BrokerContainer) =>
+    named.filter((name) => name === container.name).length;
   return brokers.toSorted((a, b) => votes(b) - votes(a))[0]!.container;
 }
 

@@ -184,7 +184,7 @@ class Ended extends StartupCheckStrategy {
 /** An engine's log of a container without a terminal: frames of a header, whose last four bytes are the length, and text. */
 function withoutHeaders(log: Buffer): Buffer {
   const texts: Buffer[] = [];
-  for (let at = 0; at + 8 <= log.length; ) {
+  for (let at = 0; at + 8 <= log.length;) {
     const end = at + 8 + log.readUInt32BE(at + 4);
     texts.push(log.subarray(at + 8, end));
     at = end;

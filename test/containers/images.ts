@@ -78,14 +78,19 @@ export async function build(
 ): Promise<void> {
   // The library notices that a build has failed by there being no image: so the one before goes, and what is cached stays.
   const { dockerode } = (await getContainerRuntimeClient()).container;
-  await dockerode.getImage(image).remove({ force: true, noprune: true }).catch(() => undefined);
+  await dockerode
+    .getImage(image)
+    .remove({ force: true, noprune: true })
+    .catch(() => undefined);
   try {
     await GenericContainer.fromDockerfile(context, dockerfile)
       .withBuildArgs(args)
       .build(image, { deleteOnExit: false });
   } catch (cause) {
     const how = "DEBUG=testcontainers:build npx vitest run test/containers";
-    throw new Error(`${dockerfile} of ${context} cannot be built. \`${how}\` shows why.`, { cause });
+    throw new Error(`${dockerfile} of ${context} cannot be built. \`${how}\` shows why.`, {
+      cause,
+    });
   }
 }
 
@@ -99,7 +104,13 @@ async function which(program: string): Promise<string> {
   for (const folder of (process.env["PATH"] ?? "").split(":")) {
     const path = join(folder, program);
     // oxlint-disable-next-line no-await-in-loop -- the first one wins
-    if (await access(path).then(() => true, () => false)) return path;
+    if (
+      await access(path).then(
+        () => true,
+        () => false,
+      )
+    )
+      return path;
   }
   throw new Error(`There is no ${program} on PATH. Install it.`);
 }
