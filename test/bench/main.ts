@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util";
+import { entities } from "./entities.ts";
 import { events } from "./events.ts";
 import { fairness } from "./fairness.ts";
 import { pipeline } from "./pipeline.ts";
@@ -19,6 +20,7 @@ const benches: Record<string, Bench> = {
   registry,
   tasks,
   fairness,
+  entities,
 };
 
 const usage = `Usage: npm run bench -- ${Object.keys(benches).join("|")} [--json] [--quick]

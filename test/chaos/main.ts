@@ -1,12 +1,14 @@
 import { parseArgs } from "node:util";
 import type { Campaign } from "./campaign.ts";
 import { recoveryCampaign } from "./recovery.ts";
+import { shardCampaign } from "./shards.ts";
 import { taskCampaign } from "./tasks.ts";
 
 const campaigns: Record<string, Campaign> = {
   tasks: taskCampaign("single"),
   "tasks-cluster": taskCampaign("cluster"),
   recovery: recoveryCampaign,
+  shards: shardCampaign,
 };
 
 const width = Math.max(...Object.keys(campaigns).map((name) => name.length));

@@ -48,6 +48,8 @@ export class Metrics {
   readonly inflight: CellFamily;
   readonly queueDepth: CellFamily;
   readonly instances: CellFamily;
+  readonly partitionsOwned: CellFamily;
+  readonly activeKeys: CellFamily;
   readonly frames: Cell;
   readonly frameEnvelopes: Cell;
   readonly reconnects: Cell;
@@ -135,6 +137,18 @@ export class Metrics {
       registry,
       "plexus_registry_instances",
       "Live instances this process knows",
+      ["agent"],
+    );
+    this.partitionsOwned = fastGauge(
+      registry,
+      "plexus_shard_partitions_owned",
+      "Partitions of entities that this process owns",
+      ["agent"],
+    );
+    this.activeKeys = fastGauge(
+      registry,
+      "plexus_entity_keys_active",
+      "Keys of entities in memory",
       ["agent"],
     );
     this.badMessages = counter("plexus_bad_messages_total", "Messages refused, by code", ["code"]);

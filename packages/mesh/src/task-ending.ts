@@ -11,6 +11,7 @@ import {
 } from "@plexus/core";
 import { nowMs, nowUs } from "./clock.ts";
 import type { Delivered } from "./nats/feed.ts";
+import type { StoredMessage } from "./nats/jetstream.ts";
 import {
   HISTORY,
   MESSAGE,
@@ -57,6 +58,7 @@ export interface EndingRun {
 }
 
 const MAX_TEXT = 300;
+const RECORDED_MS = 10_000; // brokers agree on who leads within a few heartbeats of a second each
 
 /** How executions come to their end: with a recorded result, a next attempt, or a dead letter. */
 export class TaskEnding {
@@ -147,7 +149,7 @@ export class TaskEnding {
   /** The first recorded result wins; whoever comes later learns that it was in vain. */
   async record(outcome: Outcome): Promise<void> {
     const { services, agent } = this.#run.owner;
-    const { runtime, js, store } = services;
+    const { runtime, js } = services;
     const { capability, id } = this.#run.address;
     const { owner } = this.#run;
     const client = this.#run.client === "" ? "unknown" : this.#run.client;
@@ -179,8 +181,8 @@ export class TaskEnding {
         return;
       }
       if (!isMeshError(error, "CONFLICT")) throw error;
-      const recorded = await services.surely(() => store.result(id));
-      if (recorded && !Buffer.from(recorded.data).equals(bytes)) {
+      const recorded = await this.#recorded();
+      if (recorded === undefined || !Buffer.from(recorded.data).equals(bytes)) {
         runtime.metrics.taskSurplus.with({ agent, capability }).value++;
         this.#run.done();
         return;
@@ -195,6 +197,25 @@ export class TaskEnding {
       runtime.outbox.addEncoded(subjects.taskEvents(client), bytes);
     }
     this.#run.done();
+  }
+
+  /**
+   * What somebody has recorded. It is there, as recording was refused; but a broker that hung and has yet to hear that it leads
+   * no more may answer that it is not: so that is asked again. Undefined: it is not kept any more.
+   */
+  async #recorded(): Promise<StoredMessage | undefined> {
+    const { services } = this.#run.owner;
+    const look = async (): Promise<StoredMessage> => {
+      const found = await services.store.result(this.#run.address.id);
+      if (found === undefined) throw new MeshError("TIMEOUT", "It is not to be seen yet.");
+      return found;
+    };
+    try {
+      return await services.surely(look, nowMs() + RECORDED_MS);
+    } catch (error) {
+      if (isMeshError(error, "TIMEOUT")) return undefined;
+      throw error;
+    }
   }
 
   /** Records what there is to say of an outcome that cannot travel. */

@@ -7,7 +7,7 @@ import {
   type ResolvedDurability,
 } from "@plexus/core";
 import { nowMs } from "./clock.ts";
-import { isThenable, runInScope } from "./context.ts";
+import { isThenable, orCanceled, runInScope } from "./context.ts";
 import { explain } from "./exchange.ts";
 import { NAK, NAK_LATER, giveBack, taskId, timesGivenBack, wasGivenBack } from "./give-back.ts";
 import type { TaskMetrics } from "./metrics.ts";
@@ -320,16 +320,4 @@ function parsed(served: Served, envelope: Envelope): unknown {
   const input = served.capability.input.safeParse(envelope.value);
   if (input.success) return input.data;
   throw new MeshError("INVALID_INPUT", explain(input.error));
-}
-
-/** Ends with the result, or with the reason once the scope is canceled. */
-async function orCanceled(scope: TaskScope, result: PromiseLike<unknown>): Promise<unknown> {
-  const { promise: canceled, reject } = Promise.withResolvers<never>();
-  if (scope.canceled) reject(scope.canceled);
-  const stop = scope.onCancel(reject);
-  try {
-    return await Promise.race([result, canceled]);
-  } finally {
-    stop();
-  }
 }

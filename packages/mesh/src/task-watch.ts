@@ -22,6 +22,7 @@ interface Feed {
 const FIRST_CHECK_MS = 2_000; // results are told by who recorded them; the store is asked in case that got lost
 const MAX_CHECK_MS = 30_000;
 const MAX_MISSES = 3;
+const MAX_MISSES_CLUSTERED = 12; // 3 s: for some heartbeats of 1 s a broker that hung may take itself for the leader
 const SWEEP_MS = 250;
 const MAX_CHECKS_AT_ONCE = 256;
 const MAX_EARLY = 8_192; // submitted tasks whose result is kept in case it comes before anyone waits for it
@@ -191,7 +192,8 @@ export class TaskWatch {
         return;
       }
       watched.misses = (await store.queued(id)) ? 0 : watched.misses + 1;
-      if (watched.misses >= MAX_MISSES) {
+      const { clustered } = this.#services.runtime.link;
+      if (watched.misses >= (clustered ? MAX_MISSES_CLUSTERED : MAX_MISSES)) {
         this.#watched.delete(id);
         for (const listener of watched.listeners) listener.unknown(noTask(id));
         return;

@@ -51,7 +51,9 @@ const MAX_BYTES_IN_FLIGHT = 32 * 1024 * 1024;
 const NO_MESSAGE = 10_037;
 const STREAM_NOT_FOUND = 10_059;
 const BATCH_ENDS = new Set([204, 404]); // that was all; there is nothing
-const CONFLICTS = new Set([10_071, 10_164]); // wrong last sequence, of the stream or of a subject
+const MAX_BATCH_BYTES = 4 * 1024 * 1024; // of one answer to a batched read, which always has one message at least
+const UNDECIDED = 10_164; // refused as another conditional write of the subject is under way, or was a moment ago
+const CONFLICTS = new Set([10_071, UNDECIDED]); // wrong last sequence, of the stream or of a subject
 const STORE_FAILED = 10_077;
 const FULL = new Set([10_002, 10_023, 10_028, 10_047, 10_077]); // no resources left; the stream's limits are reached
 
@@ -182,10 +184,22 @@ export class JetStream {
     return this.#get(stream, { seq: from, next_by_subj: subject });
   }
 
-  /** Up to `count` messages on a subject, wildcards allowed, from a sequence on, as one of the stream's replicas knows them. */
+  /**
+   * The next messages on a subject, wildcards allowed, from a sequence on, as one of the stream's replicas knows them: some of
+   * them, `count` at most, or none if there are none.
+   */
   batch(stream: string, subject: string, from: number, count: number): Promise<StoredMessage[]> {
+    const query = { seq: from, next_by_subj: subject, batch: count, max_bytes: MAX_BATCH_BYTES };
+    return this.#directly(stream, query);
+  }
+
+  /** The last messages on some subjects, as one of the stream's replicas knows them at one moment. */
+  lastOf(stream: string, subjects: readonly string[]): Promise<StoredMessage[]> {
+    return this.#directly(stream, { multi_last: subjects });
+  }
+
+  #directly(stream: string, query: object): Promise<StoredMessage[]> {
     const messages: StoredMessage[] = [];
-    const query = { seq: from, next_by_subj: subject, batch: count };
     const name = `DIRECT.GET.${stream}`;
     return new Promise((resolve, reject) => {
       this.#send(`$JS.API.${name}`, Buffer.from(JSON.stringify(query)), undefined, {
@@ -331,6 +345,14 @@ function headerBytes(headers: Readonly<Record<string, string>> | undefined): num
   return bytes;
 }
 
+/**
+ * True if a conditional write was refused without a look at its condition: in a cluster another one that names the same
+ * subject is under way, or has just been confirmed. Nothing is stored; the same write may succeed a moment later.
+ */
+export function isUndecided(error: unknown): boolean {
+  return error instanceof MeshError && error.details === UNDECIDED;
+}
+
 /** True if a request failed because there is no such stream, so nothing was ever stored in it. */
 export function isNoStream(error: unknown): boolean {
   return error instanceof MeshError && error.details === STREAM_NOT_FOUND;
@@ -382,10 +404,10 @@ function stored({ subject, seq, hdrs, data, time }: ApiMessage): StoredMessage {
 
 function direct(data: Uint8Array, headers: Headers): StoredMessage {
   return {
-    subject: headers.get("Nats-Subject"),
-    sequence: Number(headers.get("Nats-Sequence")),
+    subject: headers.last("Nats-Subject"),
+    sequence: Number(headers.last("Nats-Sequence")),
     data,
-    storedAt: Date.parse(headers.get("Nats-Time-Stamp")),
+    storedAt: Date.parse(headers.last("Nats-Time-Stamp")),
     header: (name) => headers.get(name) || undefined,
   };
 }
