@@ -1,5 +1,6 @@
 import { parseArgs } from "node:util";
 import { events } from "./events.ts";
+import { llm } from "./llm.ts";
 import { pipeline } from "./pipeline.ts";
 import { placement } from "./placement.ts";
 import { registry } from "./registry.ts";
@@ -9,7 +10,16 @@ import { rpc } from "./rpc.ts";
 import { scale } from "./scale.ts";
 import { tasks } from "./tasks.ts";
 
-const benches: Record<string, Bench> = { rpc, events, pipeline, placement, scale, registry, tasks };
+const benches: Record<string, Bench> = {
+  rpc,
+  events,
+  pipeline,
+  placement,
+  scale,
+  registry,
+  tasks,
+  llm,
+};
 
 const usage = `Usage: npm run bench -- ${Object.keys(benches).join("|")} [--json] [--quick]
 

@@ -210,6 +210,25 @@ describe("calls of models", () => {
     expect(alerts.some(({ budget }) => budget === "agent:desk")).toBe(true);
   });
 
+  test("that are under way when everything ends are recorded as well", async () => {
+    const server = await models.server();
+    server.always({ kind: "stall" });
+    const fleet = localFleet();
+    const llm = await models.open({
+      fleet,
+      groups: { desk: { deployments: [deployment(server, { timeout: "30s" })] } },
+      budgets: { agent: { usd: 1 } },
+    });
+    const call = llm.generate("desk", "Hello");
+    call.catch(() => undefined);
+    await expect.poll(() => server.count).toBe(1);
+    await llm[Symbol.asyncDispose]();
+    await expect(call).rejects.toMatchObject({ code: "CANCELED" });
+    const report = (await readBudget(budgetBucket(fleet), "agent:desk"))!;
+    expect(report.spent.nanoUsd).toBeGreaterThan(0); // what the provider may have counted
+    expect([report.held.nanoUsd, report.processes]).toEqual([0, 0]);
+  });
+
   test("need a price where money is limited", async () => {
     const server = await models.server();
     const { price: _none, ...spec } = deployment(server);

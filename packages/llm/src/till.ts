@@ -100,9 +100,7 @@ export class Till {
       entry = await this.#open(deployment, request, call);
       for await (const part of deployment.stream(entry.request, entry.options)) {
         if (part.type === "text") text += part.text;
-        else {
-          await entry.end(part.reply);
-        }
+        else await entry.end(part.reply);
         yield part;
       }
     } catch (error) {
