@@ -229,6 +229,30 @@ describe("calls of models", () => {
     expect([report.held.nanoUsd, report.processes]).toEqual([0, 0]);
   });
 
+  test("that confirm wait for a broker that is away, but not for ever", async () => {
+    await using proxy = await startProxy({ target: meshes.broker.url });
+    const mesh = await meshes.join({ servers: proxy.url });
+    const server = await models.server();
+    server.always({ kind: "reply", text: "x", usage: { inputTokens: 50, outputTokens: 10 } });
+    const llm = await models.open({
+      fleet: mesh,
+      groups: { desk: { deployments: [deployment(server)] } },
+      budgets: { agent: { usd: 1 } },
+      maxTokens: 100,
+    });
+    const spent = async () =>
+      (await readBudget(budgetBucket(await meshes.join()), "agent:desk"))!.spent.tokens;
+    await llm.generate("desk", "Hello", { confirm: true });
+    expect(await spent()).toBe(60);
+    await proxy.cut();
+    await expect.poll(() => mesh.connected).toBe(false);
+    const began = performance.now();
+    await llm.generate("desk", "Hello", { confirm: true, timeout: 300 });
+    expect(performance.now() - began).toBeGreaterThan(290);
+    await proxy.heal();
+    await expect.poll(spent).toBe(120);
+  });
+
   test("need a price where money is limited", async () => {
     const server = await models.server();
     const { price: _none, ...spec } = deployment(server);

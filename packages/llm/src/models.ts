@@ -284,7 +284,7 @@ class OpenModels implements Models {
   }
 
   #call(role: string, group: Group, options: CallOptions): { call: Call; end: () => void } {
-    const { timeout, agent = role, tenant, run, idempotencyKey } = options;
+    const { timeout, agent = role, tenant, run, confirm = false, idempotencyKey } = options;
     const timeoutMs = timeout === undefined ? group.timeoutMs : toMs(timeout);
     const deadline = new AbortController();
     const timer = setTimeout(
@@ -301,6 +301,7 @@ class OpenModels implements Models {
         ...(run === undefined ? {} : { run }),
       },
       bill: new Bill(),
+      confirm,
       ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
     };
     return { call, end: () => clearTimeout(timer) };
