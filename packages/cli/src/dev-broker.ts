@@ -1,14 +1,17 @@
 import { startBroker, type Broker } from "@plexus/testing";
+import { serverOptions } from "./mesh-options.ts";
 import { note } from "./output.ts";
+import { reviveBroker } from "./revive-broker.ts";
 
 /** The broker that `plexus dev` runs its agents on. */
 export interface DevBroker extends AsyncDisposable {
+  /** For who connects: credentials may stand in it. */
   readonly url: string;
+  /** For who looks on. */
   readonly facts: { readonly url: string; readonly embedded: boolean; readonly version?: string };
 }
 
 const DEFAULT_PORT = 4222;
-const LOOK_MS = 500;
 
 /**
  * The broker at `server`, else an embedded one: on `port`, or without one on 4222 unless that is taken. An embedded one
@@ -19,12 +22,12 @@ export async function devBroker(
   port: number | undefined,
 ): Promise<DevBroker> {
   if (server !== undefined) {
-    const facts = { url: server, embedded: false };
+    const facts = { url: serverOptions(server).servers.join(","), embedded: false };
     return { url: server, facts, [Symbol.asyncDispose]: () => Promise.resolve() };
   }
   const broker = await embedded(port);
   const { url, version } = broker;
-  const stopReviving = revive(broker);
+  const stopReviving = reviveBroker(broker, (line) => note(`plexus: ${line}`));
   return {
     url,
     facts: { url, embedded: true, version },
@@ -32,30 +35,6 @@ export async function devBroker(
       await stopReviving();
       await broker[Symbol.asyncDispose]();
     },
-  };
-}
-
-/** Starts the broker again whenever it is down. Returns what ends that, and waits for a start under way. */
-function revive(broker: Broker): () => Promise<void> {
-  let starting: Promise<void> | undefined;
-  let failed = false; // told once, however often it fails to start
-  const start = async (): Promise<void> => {
-    if (!failed) note("plexus: the embedded broker has died and is started again");
-    try {
-      await broker.restart();
-      failed = false;
-    } catch (error) {
-      if (!failed) note(`plexus: it does not start, trying on: ${(error as Error).message}`);
-      failed = true;
-    }
-    starting = undefined;
-  };
-  const timer = setInterval(() => {
-    if (broker.pid === undefined) starting ??= start();
-  }, LOOK_MS);
-  return async () => {
-    clearInterval(timer);
-    await starting;
   };
 }
 

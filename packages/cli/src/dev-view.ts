@@ -1,4 +1,5 @@
 import { note, paint, print, printJson } from "./output.ts";
+import { LastWords } from "./last-words.ts";
 import type { ProcessEvent } from "./supervisor.ts";
 
 /** What `plexus dev` tells. */
@@ -30,6 +31,8 @@ export interface DevView {
   readonly show: (event: DevEvent) => void;
 }
 
+const HOLD_MS = 1_000; // a stack is written in the last moment of a process
+
 const COLORS = ["cyan", "magenta", "yellow", "blue", "green", "redBright"] as const;
 
 /** Prefixed, coloured lines, or one JSON document per line. */
@@ -43,13 +46,45 @@ export function devView(processes: readonly string[], json: boolean): DevView {
     ]),
   );
   const own = paint("dim", `${"plexus".padEnd(width)} │`);
+  const words = new Map(processes.map((name) => [name, new LastWords()]));
   return {
     show: (event) => {
-      const head = "process" in event ? (prefix.get(event.process) ?? own) : own;
-      if (event.event === "stopping") note(`${own} ${describe(event)}`);
-      else print(`${head} ${describe(event)}`);
+      if (event.event === "stopping") {
+        note(`${own} ${describe(event)}`);
+        return;
+      }
+      const process = "process" in event ? event.process : "";
+      const head = prefix.get(process) ?? own;
+      for (const line of linesOf(event, words.get(process), (late) => print(`${head} ${late}`))) {
+        print(`${head} ${line}`);
+      }
     },
   };
+}
+
+/** How an event reads. What a process repeats on its way into the same crash is held back, for a moment at least. */
+function linesOf(
+  event: DevEvent,
+  words: LastWords | undefined,
+  later: (line: string) => void,
+): string[] {
+  const line = describe(event);
+  if (words === undefined) return [line];
+  if (event.event === "line" && event.stream === "stderr") {
+    const held = words.holding;
+    const lines = words.say(line);
+    if (!held && words.holding) {
+      setTimeout(() => words.release().forEach((late) => later(late)), HOLD_MS).unref();
+    }
+    return lines;
+  }
+  if (event.event === "line") return [line];
+  if (event.event === "crashed" && words.crash()) {
+    return [`${line}, ${paint("dim", "with the same words as before")}`];
+  }
+  const lines = [...words.release(), line];
+  if (event.event === "started") words.begin();
+  return lines;
 }
 
 function describe(event: DevEvent): string {

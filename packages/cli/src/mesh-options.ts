@@ -1,5 +1,12 @@
 import { toMs, token, type Duration } from "@plexus/core";
-import { connect, type ConnectOptions, type Logger, type Mesh } from "@plexus/mesh";
+import {
+  DEFAULT_SERVER,
+  connect,
+  parseServers,
+  type Logger,
+  type Mesh,
+  type ServerOptions,
+} from "@plexus/mesh";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { UsageError } from "./exit-codes.ts";
 import { interruptible } from "./interrupt.ts";
@@ -12,8 +19,6 @@ export interface MeshOptions {
   readonly json?: true;
   readonly timeout?: Duration;
 }
-
-const DEFAULT_SERVER = "nats://127.0.0.1:4222";
 
 export function meshOptions(): Option[] {
   return [
@@ -64,27 +69,13 @@ export function countArgument(text: string): number {
   return Number(text);
 }
 
-/** Where and as whom to connect. Credentials may stand in the URL: `nats://user:password@host` or `nats://token@host`. */
-export function serverOptions(
-  server: string = DEFAULT_SERVER,
-): Pick<ConnectOptions, "user" | "password" | "token"> & { servers: string[] } {
-  const servers: string[] = [];
-  let credentials: Pick<ConnectOptions, "user" | "password" | "token"> = {};
-  for (const text of server.split(",").map((part) => part.trim())) {
-    const full = text.includes("://") ? text : `nats://${text}`;
-    const url = URL.canParse(full) ? new URL(full) : undefined;
-    if (url === undefined || url.hostname === "") {
-      throw new UsageError(`"${text}" is no server address. Write it like ${DEFAULT_SERVER}.`);
-    }
-    const user = decodeURIComponent(url.username);
-    const password = decodeURIComponent(url.password);
-    if (password !== "") credentials = { user, password };
-    else if (user !== "") credentials = { token: user };
-    url.username = "";
-    url.password = "";
-    servers.push(url.href);
+/** Where and as whom to connect. Throws a `UsageError` for what is no address. */
+export function serverOptions(server: string = DEFAULT_SERVER): ServerOptions {
+  try {
+    return parseServers(server);
+  } catch (error) {
+    throw new UsageError((error as Error).message);
   }
-  return { servers, ...credentials };
 }
 
 /** Joins the mesh as a bystander while `work` runs; Ctrl-C fires its signal. */
@@ -98,25 +89,32 @@ export function withMesh<T>(
   });
 }
 
-export function joinMesh({ server, mesh, timeout }: MeshOptions): Promise<Mesh> {
+/** @param say where the runtime's warnings go */
+export function joinMesh(
+  { server, mesh, timeout }: MeshOptions,
+  say: (line: string) => void = note,
+): Promise<Mesh> {
   return connect({
     ...serverOptions(server),
     ...(mesh === undefined ? {} : { mesh }),
     ...(timeout === undefined ? {} : { timeout: Math.min(toMs(timeout), 5_000) }),
     name: "cli",
     http: false,
-    log: readableLog,
+    log: readableLog(say),
   });
 }
 
 /** What the runtime has to say, for a person at a terminal. */
-const readableLog: Logger = {
-  debug: () => undefined,
-  info: () => undefined,
-  warn: (_fields, message) => note(`plexus: ${message}`),
-  error: (fields, message) => {
-    const { err } = fields as { err?: Error };
-    note(`plexus: ${message}${err === undefined ? "" : `: ${err.message}`}`);
-  },
-  child: () => readableLog,
-};
+function readableLog(say: (line: string) => void): Logger {
+  const log: Logger = {
+    debug: () => undefined,
+    info: () => undefined,
+    warn: (_fields, message) => say(`plexus: ${message}`),
+    error: (fields, message) => {
+      const { err } = fields as { err?: Error };
+      say(`plexus: ${message}${err === undefined ? "" : `: ${err.message}`}`);
+    },
+    child: () => log,
+  };
+  return log;
+}

@@ -86,6 +86,8 @@ function line(event: TaskEvent): string {
 function describe(event: TaskEvent): string {
   const who = `attempt ${event.attempt} (${event.instance})`;
   if (event.type === "started") return `started ${who}`;
+  if (event.type === "reassigned")
+    return `reassigned ${who}: the instance before was lost or hangs`;
   if (event.type === "progress") {
     return `${Math.round(event.fraction * 100)} % ${event.note ?? ""}`.trimEnd();
   }

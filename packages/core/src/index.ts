@@ -1,5 +1,7 @@
 export { agent, describeAgent } from "./contract.ts";
 export type { Agent, AgentDescription, Capability, CapabilityDescription } from "./contract.ts";
+export { commandTimeoutMs, describeEntity, entity } from "./entity.ts";
+export type { Command, Entity, Folds } from "./entity.ts";
 export {
   parameterPattern,
   partitionSubject,

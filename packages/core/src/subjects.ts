@@ -8,6 +8,16 @@ export interface Subjects {
   rpc(agent: string, capability: string): string;
   /** Call the instance that placement chose. */
   rpcInstance(agent: string, capability: string, instance: string): string;
+  /** Call the owner of a partition; `command` may be a wildcard. */
+  rpcPartition(entity: string, command: string, partition: number): string;
+  /** The durable commands of a partition. */
+  command(entity: string, partition: number): string;
+  /** Where the broker tells of each durable command that it has stored. */
+  commandStored(entity: string, partition: number): string;
+  /** The recorded commands and events of an entity's key; `key` is one token, or a wildcard. */
+  log(entity: string, partition: number, key: string): string;
+  /** The folded state of a key up to some record. */
+  snapshot(entity: string, partition: number, key: string): string;
   /** Publish–subscribe; `topic` may hold several tokens or wildcards. */
   event(topic: string): string;
   /** Notes on the events of a durable topic that a named subscription has given up; `topic` is one token. */
@@ -26,6 +36,10 @@ export interface Subjects {
   effect(task: string, name: string): string;
   /** What happens to the tasks that one client submitted. */
   taskEvents(client: string): string;
+  /** Results of the tasks that one client submitted, on their way to the stream that records them. */
+  taskResults(client: string): string;
+  /** Where the broker confirms to a client, and to the host, that a result is recorded. */
+  recorded(client: string, host: string, task: string): string;
   /** Asks every process about a task, or to stop working on it. */
   taskControl(verb: string): string;
   /** Where the broker tells of writes to a bucket; `key` is one token, or nothing for the prefix of all. */
@@ -53,6 +67,11 @@ export function createSubjects(name: string): Subjects {
     rpc: (agent, capability) => `${mesh}.rpc.${agent}.${capability}`,
     rpcInstance: (agent, capability, instance) =>
       `${mesh}.rpc.${agent}.${capability}.i.${instance}`,
+    rpcPartition: (entity, command, partition) => `${mesh}.rpc.${entity}.${command}.p.${partition}`,
+    command: (entity, partition) => `${mesh}.cmd.${entity}.${partition}`,
+    commandStored: (entity, partition) => `${mesh}.stored.cmd.${entity}.${partition}`,
+    log: (entity, partition, key) => `${mesh}.log.${entity}.${partition}.${key}`,
+    snapshot: (entity, partition, key) => `${mesh}.snap.${entity}.${partition}.${key}`,
     event: (topic) => `${mesh}.evt.${topic}`,
     skipped: (topic, subscription) => `${mesh}.skip.${topic}.${subscription}`,
     control: (instance) => `${mesh}.ctl.${instance}`,
@@ -63,6 +82,8 @@ export function createSubjects(name: string): Subjects {
     dead: (agent, capability, task) => `${mesh}.dead.${agent}.${capability}.${task}`,
     effect: (task, effect) => `${mesh}.effect.${task}.${effect}`,
     taskEvents: (client) => `${mesh}.ctl.tasks.${client}`,
+    taskResults: (client) => `${mesh}.ctl.results.${client}`,
+    recorded: (client, host, task) => `${mesh}.ctl.recorded.${client}.${host}.${task}`,
     taskControl: (verb) => `${mesh}.ctl.task.${verb}`,
     bucket: (bucket, key) => `${mesh}.kv.${bucket}.${key}`,
     onlookers: `${mesh}.tap`,

@@ -23,17 +23,18 @@ export function token(what: string, value: string): string {
 
 /**
  * Turns any key a user supplies into exactly one subject token. Letters, digits, `_` and `-` stay readable, every
- * other UTF-8 byte becomes `=XX`, the empty key `=0`. A key that would be longer than 128 characters, or that UTF-8
- * cannot hold (half of a surrogate pair), becomes `=h` and 160 bits of its SHA-256.
+ * other UTF-8 byte becomes `=XX`, the empty key `=0`. A key that would be longer than `limit` characters (128, and never
+ * more), or that UTF-8 cannot hold (half of a surrogate pair), becomes `=h` and 160 bits of its SHA-256: 42 characters.
  * Different keys give different tokens, as long as nobody finds a SHA-256 collision.
  */
-export function escapeKey(key: string): string {
-  if (PLAIN.test(key) && key.length <= MAX_ESCAPED) return key;
+export function escapeKey(key: string, limit: number = MAX_ESCAPED): string {
+  const most = Math.min(limit, MAX_ESCAPED);
+  if (PLAIN.test(key) && key.length <= most) return key;
   if (key === "") return "=0";
-  if (key.length > MAX_ESCAPED || !key.isWellFormed()) return hashed(key);
+  if (key.length > most || !key.isWellFormed()) return hashed(key);
   let escaped = "";
   for (const byte of Buffer.from(key, "utf8")) escaped += ESCAPED[byte]!;
-  return escaped.length > MAX_ESCAPED ? hashed(key) : escaped;
+  return escaped.length > most ? hashed(key) : escaped;
 }
 
 /** The key that {@link escapeKey} made `escaped` of; undefined for a hashed one and for what escapeKey never makes. */

@@ -1,6 +1,7 @@
 import { isMeshError } from "@plexus/core";
 import type { InstanceReport } from "./host.ts";
-import { laneName, type TaskLane, type TaskStore } from "./nats/task-store.ts";
+import { laneName, type TaskLane } from "./nats/task-lane.ts";
+import type { TaskStore } from "./nats/task-store.ts";
 import { OWN_LANE } from "./task-placement.ts";
 
 /** What one instance has to do at the moment. */

@@ -74,7 +74,7 @@ export class Scope implements TaskContext {
     const { trace } = this.#envelope;
     return trace !== undefined && trace.length >= TRACEPARENT_LENGTH
       ? trace.slice(3, 35)
-      : ulidToHex(this.id);
+      : ulidToHex(this.#envelope.id);
   }
 
   get log(): Logger {
@@ -95,7 +95,7 @@ export class Scope implements TaskContext {
 
   /** The traceparent for messages this handler sends: same trace, this message as the parent span. */
   get traceparent(): string {
-    return (this.#traceparent ??= `00-${this.traceId}-${ulidToHex(this.id).slice(16)}-01`);
+    return (this.#traceparent ??= `00-${this.traceId}-${ulidToHex(this.#envelope.id).slice(16)}-01`);
   }
 
   get canceled(): MeshError | undefined {
@@ -142,4 +142,16 @@ export function isThenable(value: unknown): value is PromiseLike<unknown> {
       "then" in value &&
       typeof value.then === "function")
   );
+}
+
+/** Ends with the result of a handler, or with the reason once its scope is canceled. */
+export async function orCanceled(scope: Scope, result: PromiseLike<unknown>): Promise<unknown> {
+  const { promise: canceled, reject } = Promise.withResolvers<never>();
+  if (scope.canceled) reject(scope.canceled);
+  const stop = scope.onCancel(reject);
+  try {
+    return await Promise.race([result, canceled]);
+  } finally {
+    stop();
+  }
 }

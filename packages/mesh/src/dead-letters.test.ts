@@ -68,6 +68,25 @@ async function streams() {
   };
 }
 
+test("a retried task keeps the retry policy that it was submitted with", async () => {
+  const [host, client] = [await meshes.join(), await meshes.join()];
+  let executions = 0;
+  await host.host(
+    Desk,
+    handlers(() => {
+      executions++;
+      return failing();
+    }),
+  );
+  const retry = { attempts: 3, first: 1, max: 2 };
+  const task = await client.submit(Desk, "run", { n: 1 }, { retry });
+  await expect(task.result()).rejects.toMatchObject({ code: "CONFLICT" });
+  expect(executions).toBe(3);
+  const again = await client.deadLetters.retry(task.id);
+  await expect(again.result()).rejects.toMatchObject({ code: "CONFLICT" });
+  expect(executions).toBe(6); // the contract says two attempts
+});
+
 describe("dead letters", () => {
   test("tell why and after what a task was given up, and with which input", async () => {
     const { client, id } = await withLetter(42);

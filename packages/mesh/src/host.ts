@@ -4,7 +4,6 @@ import {
   MeshError,
   RPC_QUEUE,
   describeAgent,
-  encodePayload,
   readFrame,
   toMeshError,
   toMs,
@@ -13,9 +12,9 @@ import {
   type Duration,
   type Envelope,
   type Kind,
-  type WireError,
 } from "@plexus/core";
 import type { z } from "zod";
+import { sendAnswer } from "./answer.ts";
 import { nowUs } from "./clock.ts";
 import type { Context, TaskContext } from "./context.ts";
 import type { InstanceInfo } from "./directory.ts";
@@ -63,13 +62,13 @@ export interface InstanceReport extends InstanceInfo {
   readonly queued: number;
   /** Undefined for an agent that takes no tasks. */
   readonly tasks: { readonly running: number; readonly slots: number } | undefined;
+  /** What an instance of an entity owns, and how many keys it has in memory; undefined for an agent. */
+  readonly shards: { readonly partitions: number; readonly keys: number } | undefined;
   readonly draining: boolean;
   readonly requests: Readonly<Record<string, { readonly ok: number; readonly meanMs: number }>>;
 }
 
 const CLUSTER_LINGER_MS = 300; // for the news of a leave to reach every caller
-const MAX_MESSAGE = 1_000; // of an error that is too large to be sent as it is
-
 const MAX_TIMER_MS = 2 ** 31 - 1; // a longer setTimeout would fire at once
 
 /** One running agent instance. */
@@ -165,6 +164,7 @@ export class HostedAgent implements AsyncDisposable, CallOwner {
       running: this.gate.running,
       queued: this.gate.queued,
       tasks: this.tasks?.load,
+      shards: undefined,
       draining: this.draining,
       requests,
     };
@@ -172,38 +172,14 @@ export class HostedAgent implements AsyncDisposable, CallOwner {
 
   /** Sends an answer to a request. Falls back to an error that says why when the answer itself cannot be sent. */
   respond(
-    call: { id: string; reply: string | undefined; name: string },
+    { id, reply, name }: { id: string; reply: string | undefined; name: string },
     kind: Kind,
     value: unknown,
     seq = 0,
   ): MeshError | undefined {
-    if (call.reply === undefined) return undefined;
-    const fields = {
-      kind,
-      id: call.id,
-      sender: this.info.instance,
-      name: call.name,
-      sentAt: nowUs(),
-      seq,
-      load: this.gate.running + this.gate.queued,
-    };
-    try {
-      this.runtime.outbox.add(call.reply, { ...fields, payload: encodePayload(value) });
-      return undefined;
-    } catch (cause) {
-      const error = toMeshError(cause);
-      const { code, message, retryable } =
-        kind === KINDS.error
-          ? (value as WireError)
-          : {
-              code: error.code,
-              message: `The answer cannot be sent: ${error.message}`,
-              retryable: false,
-            };
-      const payload = encodePayload({ code, message: message.slice(0, MAX_MESSAGE), retryable });
-      this.runtime.outbox.add(call.reply, { ...fields, kind: KINDS.error, payload });
-      return error;
-    }
+    const { runtime, info, gate } = this;
+    const load = gate.running + gate.queued;
+    return sendAnswer(runtime, info.instance, load, { id, reply, name, kind, value, seq });
   }
 
   async #drain(): Promise<void> {
@@ -317,6 +293,9 @@ export class HostedAgent implements AsyncDisposable, CallOwner {
       case "describe":
         this.respond(answer, KINDS.response, this.report());
         return;
+      case "ping":
+        this.respond(answer, KINDS.response, null);
+        return;
       case "drain":
         this.respond(answer, KINDS.response, null);
         void this.drain().catch((error: unknown) =>
@@ -335,8 +314,8 @@ export class HostedAgent implements AsyncDisposable, CallOwner {
 /** Makes the registry record of a new instance. Throws `INVALID_CONTRACT` for options out of range. */
 export function instanceInfo(
   runtime: Runtime,
-  contract: Agent,
-  options: HostOptions,
+  contract: Pick<Agent, "name" | "version"> & { readonly capabilities: object },
+  options: Pick<HostOptions, "concurrency" | "weight">,
   place: { instance: string; host: string; http: string | undefined },
 ): InstanceInfo {
   const { concurrency = 128, weight = 1 } = options;

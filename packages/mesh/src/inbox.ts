@@ -19,7 +19,8 @@ export interface Pending {
   timeout(): void;
 }
 
-const SWEEP_MS = 10;
+const SWEEP_MS = 10; // how late a timeout may be
+const MAX_TIMER_MS = 2 ** 31 - 1; // a longer setTimeout would fire at once
 const ANSWERS = new Set<Kind>([KINDS.response, KINDS.error, KINDS.chunk, KINDS.control]);
 
 /**
@@ -34,7 +35,8 @@ export class Inbox {
   readonly #subscription: LinkSubscription;
   readonly #onBadMessage: (error: unknown) => void;
   #nextFrame = 0;
-  #earliest = Infinity;
+  /** When the timer goes off. */
+  #dueMs = Infinity;
   #timer: NodeJS.Timeout | undefined;
   readonly #visit = (envelope: Envelope): void => {
     if (ANSWERS.has(envelope.kind)) this.#pending.get(envelope.id)?.answer(envelope);
@@ -59,11 +61,7 @@ export class Inbox {
 
   add(pending: Pending): void {
     this.#pending.set(pending.id, pending);
-    if (pending.deadlineMs < this.#earliest) this.#earliest = pending.deadlineMs;
-    if (this.#timer === undefined) {
-      this.#timer = setInterval(() => this.#sweep(), SWEEP_MS);
-      this.#timer.unref();
-    }
+    if (pending.deadlineMs < this.#dueMs) this.#sweepAt(pending.deadlineMs);
   }
 
   delete(id: string): void {
@@ -120,7 +118,7 @@ export class Inbox {
   /** Ends the subscription and whatever still waits. */
   close(): void {
     for (const pending of this.#snapshot()) pending.lost("closing");
-    clearInterval(this.#timer);
+    clearTimeout(this.#timer);
     this.#subscription.unsubscribe();
   }
 
@@ -141,18 +139,21 @@ export class Inbox {
     } else this.frameDropped(subject);
   }
 
+  /** One timer for all: a call's deadline is seldom the next one, so adding it seldom moves the timer. */
+  #sweepAt(deadlineMs: number): void {
+    clearTimeout(this.#timer);
+    this.#dueMs = deadlineMs;
+    const waitMs = Math.min(Math.max(deadlineMs - nowMs(), SWEEP_MS), MAX_TIMER_MS);
+    this.#timer = setTimeout(() => this.#sweep(), waitMs).unref();
+  }
+
   #sweep(): void {
     const now = nowMs();
-    if (now < this.#earliest) return;
-    this.#earliest = Infinity;
-    for (const pending of this.#snapshot()) {
-      if (pending.deadlineMs <= now) pending.timeout();
-      else if (pending.deadlineMs < this.#earliest) this.#earliest = pending.deadlineMs;
-    }
-    if (this.#pending.size === 0) {
-      clearInterval(this.#timer);
-      this.#timer = undefined;
-    }
+    this.#dueMs = Infinity;
+    for (const pending of this.#snapshot()) if (pending.deadlineMs <= now) pending.timeout();
+    let next = Infinity;
+    for (const { deadlineMs } of this.#pending.values()) next = Math.min(next, deadlineMs);
+    if (next < this.#dueMs) this.#sweepAt(next);
   }
 
   #snapshot(): Pending[] {

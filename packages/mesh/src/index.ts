@@ -1,5 +1,10 @@
 export { connect, Mesh } from "./mesh.ts";
-export type { ConnectOptions, Hosted } from "./mesh.ts";
+export type { ConnectOptions } from "./session.ts";
+export type { Hosted } from "./hosting.ts";
+export type { WaitForOptions } from "./wait-for.ts";
+export { eraseMesh } from "./nats/erase-mesh.ts";
+export { DEFAULT_SERVER, parseServers } from "./servers.ts";
+export type { ServerOptions } from "./servers.ts";
 export { probeBroker } from "./nats/broker-probe.ts";
 export type { BrokerReport, JetStreamReport } from "./nats/broker-probe.ts";
 export { shutdownSignal } from "./signals.ts";
@@ -8,8 +13,10 @@ export type { CallOptions } from "./exchange.ts";
 export type { MeshStream, StreamOptions } from "./stream-call.ts";
 export type { Context, TaskContext } from "./context.ts";
 export type { Balance, InstanceLoad, LaneLoad } from "./balance.ts";
-export type { SubmitOptions } from "./task-client.ts";
-export type { TaskEvent, TaskHandle, TaskStatus, WaitOptions } from "./task-handle.ts";
+export type { SubmitOptions } from "./task-submitter.ts";
+export type { TaskEvent } from "./task-events.ts";
+export type { TaskHandle, WaitOptions } from "./task-handle.ts";
+export type { TaskStatus } from "./task-status.ts";
 export type { TaskOptions } from "./tasks.ts";
 export type { ListTasksOptions } from "./task-list.ts";
 export type { DeadLetters } from "./dead-letters.ts";
@@ -29,6 +36,7 @@ export type {
   ReplayOptions,
   StoredEventContext,
   StoredEventHandler,
+  StoredEventValue,
 } from "./stored-event.ts";
 export type { From } from "./nats/topic-store.ts";
 export type { TopicInfo, TopicLag } from "./nats/topic-status.ts";
@@ -37,6 +45,11 @@ export type { Meter } from "./meter.ts";
 export type { Lease, LeaseOptions } from "./lease.ts";
 export type { Leader } from "./lease-record.ts";
 export type { ElectOptions, Election, Leadership } from "./election.ts";
+export type { EntityHandler, EntityHandlers, EntityHostOptions } from "./entity-host.ts";
+export type { CommandCall, EntityClient, SendOptions, SentCommandHandle } from "./entity-client.ts";
+export type { CommandOptions } from "./entity-call.ts";
+export type { EntityContext } from "./command-scope.ts";
+export type { ShardInfo } from "./shards.ts";
 export type { InstanceInfo, MembershipChange } from "./directory.ts";
 export type { HttpOptions } from "./observability.ts";
 export type { TappedMessage } from "./tap.ts";

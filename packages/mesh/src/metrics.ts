@@ -22,6 +22,13 @@ export interface RequestMetrics {
   failed(code: string): Cell;
 }
 
+/** Tasks of one capability that ended here. */
+export interface TaskMetrics {
+  readonly duration: HistogramCell;
+  readonly ok: Cell;
+  failed(code: string): Cell;
+}
+
 /** Every metric of one mesh connection. Labels come from contracts and fixed sets, never from ids. */
 export class Metrics {
   readonly registry = new Registry();
@@ -33,19 +40,22 @@ export class Metrics {
   readonly redelivered: CellFamily;
   readonly givenUp: CellFamily;
   readonly retries: CellFamily;
-  readonly tasks: CellFamily;
-  readonly taskDuration: HistogramFamily;
   readonly taskRetries: CellFamily;
+  readonly taskReassigned: CellFamily;
   readonly taskSurplus: CellFamily;
   readonly deadLetters: CellFamily;
   readonly tasksRunning: CellFamily;
   readonly inflight: CellFamily;
   readonly queueDepth: CellFamily;
   readonly instances: CellFamily;
+  readonly partitionsOwned: CellFamily;
+  readonly activeKeys: CellFamily;
   readonly frames: Cell;
   readonly frameEnvelopes: Cell;
   readonly reconnects: Cell;
   readonly connected: Cell;
+  readonly #tasks: CellFamily;
+  readonly #taskDuration: HistogramFamily;
   readonly #duration: HistogramFamily;
   readonly #requests: CellFamily;
   readonly requestLatency: HistogramCell;
@@ -79,12 +89,12 @@ export class Metrics {
     this.requestLatency = latency.with({ kind: "request" });
     this.responseLatency = latency.with({ kind: "response" });
     this.eventLatency = latency.with({ kind: "event" });
-    this.tasks = counter("plexus_tasks_total", "Tasks that ended here (ok or an error code)", [
+    this.#tasks = counter("plexus_tasks_total", "Tasks that ended here (ok or an error code)", [
       "agent",
       "capability",
       "outcome",
     ]);
-    this.taskDuration = fastHistogram(
+    this.#taskDuration = fastHistogram(
       registry,
       "plexus_task_duration_seconds",
       "From the delivery of a task to its recorded result",
@@ -95,6 +105,11 @@ export class Metrics {
       "agent",
       "capability",
     ]);
+    this.taskReassigned = counter(
+      "plexus_task_reassignments_total",
+      "Tasks executed again here, as their instance was lost or fell silent",
+      ["agent", "capability"],
+    );
     this.taskSurplus = counter(
       "plexus_task_surplus_executions_total",
       "Executions whose result came too late to be recorded",
@@ -122,6 +137,18 @@ export class Metrics {
       registry,
       "plexus_registry_instances",
       "Live instances this process knows",
+      ["agent"],
+    );
+    this.partitionsOwned = fastGauge(
+      registry,
+      "plexus_shard_partitions_owned",
+      "Partitions of entities that this process owns",
+      ["agent"],
+    );
+    this.activeKeys = fastGauge(
+      registry,
+      "plexus_entity_keys_active",
+      "Keys of entities in memory",
       ["agent"],
     );
     this.badMessages = counter("plexus_bad_messages_total", "Messages refused, by code", ["code"]);
@@ -163,6 +190,12 @@ export class Metrics {
       "1 while connected to the broker",
       [],
     ).with({});
+  }
+
+  tasksOf(agent: string, capability: string): TaskMetrics {
+    const labels = { agent, capability };
+    const outcome = (name: string) => this.#tasks.with({ ...labels, outcome: name });
+    return { duration: this.#taskDuration.with(labels), ok: outcome("ok"), failed: outcome };
   }
 
   requests(agent: string, capability: string, side: "client" | "server"): RequestMetrics {

@@ -1,4 +1,6 @@
-import type { HostedAgent } from "./host.ts";
+import type { Agent, Capability } from "@plexus/core";
+import type { InstanceInfo } from "./directory.ts";
+import type { RequestMetrics } from "./metrics.ts";
 import type { LinkSubscription } from "./nats/link.ts";
 import type { Runtime } from "./runtime.ts";
 
@@ -6,20 +8,34 @@ import type { Runtime } from "./runtime.ts";
 const VERBS = ["PING", "INFO", "STATS"] as const;
 type Verb = (typeof VERBS)[number];
 
+/** What the face shows of an instance. */
+export interface MicroService {
+  readonly contract: Pick<Agent, "name" | "version" | "description">;
+  readonly info: InstanceInfo;
+  readonly served: ReadonlyMap<
+    string,
+    {
+      readonly name: string;
+      readonly capability: Pick<Capability, "description" | "idempotent">;
+      readonly metrics: RequestMetrics;
+    }
+  >;
+}
+
 /**
  * Answers `$SRV.PING|INFO|STATS` for every instance this process hosts. The service name is `<mesh>-<agent>`, since
  * `$SRV` is shared by all meshes on a broker; the id is the instance's.
  */
 export class MicroFace {
   readonly #runtime: Runtime;
-  readonly #hosts = new Set<HostedAgent>();
+  readonly #hosts = new Set<MicroService>();
   readonly #subscriptions = new Map<string, { subscription: LinkSubscription; users: number }>();
 
   constructor(runtime: Runtime) {
     this.#runtime = runtime;
   }
 
-  add(host: HostedAgent): void {
+  add(host: MicroService): void {
     this.#hosts.add(host);
     for (const [subject, verb] of this.#subjects(host)) {
       const known = this.#subscriptions.get(subject);
@@ -33,7 +49,7 @@ export class MicroFace {
     }
   }
 
-  remove(host: HostedAgent): void {
+  remove(host: MicroService): void {
     if (!this.#hosts.delete(host)) return;
     for (const [subject] of this.#subjects(host)) {
       const known = this.#subscriptions.get(subject);
@@ -43,7 +59,7 @@ export class MicroFace {
     }
   }
 
-  #subjects(host: HostedAgent): [string, Verb][] {
+  #subjects(host: MicroService): [string, Verb][] {
     const name = this.#name(host);
     return VERBS.flatMap((verb): [string, Verb][] => [
       [`$SRV.${verb}`, verb],
@@ -52,7 +68,7 @@ export class MicroFace {
     ]);
   }
 
-  #name(host: HostedAgent): string {
+  #name(host: MicroService): string {
     return `${this.#runtime.subjects.mesh}-${host.contract.name}`;
   }
 
@@ -66,7 +82,7 @@ export class MicroFace {
     }
   }
 
-  #describe(verb: Verb, host: HostedAgent): object {
+  #describe(verb: Verb, host: MicroService): object {
     const { contract, info } = host;
     const type = `io.nats.micro.v1.${verb.toLowerCase()}_response`;
     const metadata = {

@@ -1,4 +1,4 @@
-import { MeshError, agent } from "@plexus/core";
+import { FrameWriter, KINDS, MeshError, agent } from "@plexus/core";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { startProxy, type Proxy } from "@plexus/testing";
 import { describe, expect, test } from "vitest";
@@ -140,6 +140,61 @@ test("what arrives when the last slot has just been taken is given back, not kep
   });
   expect(performance.now() - began).toBeLessThan(18_000); // each that was kept would have taken 20 s
 }, 60_000);
+
+test("leaving the events of a task while the next one is awaited ends both", async () => {
+  const client = await meshes.join();
+  const task = await client.submit(Desk, "run", "it");
+  const events = task.events();
+  const next = events.next();
+  await sleep(20);
+  expect(await events.return()).toEqual({ done: true, value: undefined });
+  expect(await next).toEqual({ done: true, value: undefined });
+  expect(await events.next()).toEqual({ done: true, value: undefined });
+});
+
+test("a task whose payload cannot be read, or breaks its schema, is given up at once and says why", async () => {
+  const [host, client, nats] = [await meshes.join(), await meshes.join(), await meshes.nats()];
+  const input = z.string().refine((text) => {
+    if (text === "break it") throw new Error("the schema is broken");
+    return true;
+  });
+  const Strange = agent("strange", {
+    capabilities: { run: { ...Desk.capabilities.run, input } },
+  });
+  await host.host(Strange, { run: (text) => text });
+  expect(await ending(await client.submitByName("strange", "run", "break it"))).toBe(
+    "AGENT_FAILED",
+  );
+  const id = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
+  const writer = new FrameWriter();
+  const fields = { id, sender: client.client, name: "run", sentAt: 1, seq: 1 };
+  writer.write({ ...fields, kind: KINDS.task_delegation, payload: Uint8Array.of(0xc1) });
+  nats.publish(`${meshes.name}.task.strange.run.normal.default.${id}`, writer.take());
+  await nats.flush();
+  expect(await ending(client.task(id))).toBe("BAD_MESSAGE");
+});
+
+test("names as long as they may be have queues of their own, and so have their tenants", async () => {
+  const [host, client] = [await meshes.join(), await meshes.join()];
+  const name = (letter: string): string => letter.repeat(63);
+  const run = { ...Desk.capabilities.run, durable: { ...quick, tenantConcurrency: 1 } };
+  const Long = agent(name("a"), { capabilities: { [name("c")]: run } });
+  await host.host(Long, { [name("c")]: (input: string) => input });
+  const tenant = "t".repeat(127);
+  const submit = (own: string) =>
+    client.submit(Long, name("c"), own, { tenant: tenant + own, priority: "normal" });
+  const tasks = await Promise.all(["1", "2"].map(submit));
+  expect(await Promise.all(tasks.map(ending))).toEqual(["1", "2"]);
+  const byName = client.submitByName(Long.name, name("c"), "3", { tenant: `${tenant}1` });
+  expect(await ending(await byName)).toBe("3");
+  const manager = await jetstreamManager(await meshes.nats());
+  const names: string[] = [];
+  for await (const consumer of manager.consumers.list(`${meshes.name}-tasks`)) {
+    names.push(consumer.name);
+  }
+  expect(names.filter((one) => one.includes("~=h"))).toHaveLength(2);
+  expect(Math.max(...names.map(({ length }) => length))).toBeLessThanOrEqual(255);
+});
 
 test("nobody waits for a task on a closed connection", async () => {
   const client = await meshes.join();

@@ -1,63 +1,7 @@
-import {
-  KINDS,
-  MeshError,
-  fromWireError,
-  isMeshError,
-  toMs,
-  type Duration,
-  type Envelope,
-  type TaskState,
-  type WireError,
-} from "@plexus/core";
+import { KINDS, MeshError, fromWireError, toMs, type Duration } from "@plexus/core";
 import { nowMs } from "./clock.ts";
-import { finalState, type TaskNews } from "./task-message.ts";
-
-/** What is known of a task at one moment. */
-export interface TaskStatus {
-  readonly id: string;
-  readonly state: TaskState;
-  readonly agent: string;
-  readonly capability: string;
-  readonly attempt: number;
-  /** The instance that works or has worked on it. */
-  readonly instance?: string;
-  /** 0 to 1, as its handler reported. */
-  readonly progress?: number;
-  readonly note?: string;
-  /** The client that submitted it. */
-  readonly client: string;
-  /** Milliseconds since the epoch. */
-  readonly submittedAt?: number;
-  readonly endedAt?: number;
-  /** When its next attempt is due, while it waits for one. */
-  readonly dueAt?: number;
-  readonly error?: WireError;
-}
-
-/** What happens to a task. */
-export type TaskEvent =
-  | { readonly type: "started"; readonly attempt: number; readonly instance: string }
-  | {
-      readonly type: "progress";
-      readonly attempt: number;
-      readonly instance: string;
-      readonly fraction: number;
-      readonly note?: string;
-    }
-  | {
-      readonly type: "retried";
-      readonly attempt: number;
-      readonly instance: string;
-      readonly delayMs: number;
-      readonly error: WireError;
-    }
-  | {
-      readonly type: "finished";
-      readonly attempt: number;
-      readonly instance: string;
-      readonly state: TaskState;
-      readonly error?: WireError;
-    };
+import { TaskEvents, type TaskEvent, type TaskListener } from "./task-events.ts";
+import type { TaskStatus } from "./task-status.ts";
 
 /** Options of waiting for a task. */
 export interface WaitOptions {
@@ -86,13 +30,6 @@ export interface HandleOwner {
   listen(id: string, listener: TaskListener, options: { fresh: boolean }): () => void;
   /** Parses a result by the contract, as far as it is known. */
   parse(value: unknown): unknown;
-}
-
-export interface TaskListener {
-  news(envelope: Envelope): void;
-  ended(result: Envelope): void;
-  /** There is no such task. */
-  unknown(error: MeshError): void;
 }
 
 const DEFAULT_WAIT_MS = 300_000;
@@ -134,47 +71,8 @@ export class Handle implements TaskHandle {
     });
   }
 
-  async *events(options: WaitOptions = {}): AsyncGenerator<TaskEvent, void, void> {
-    const queue: (TaskEvent | MeshError)[] = [];
-    let wake: (() => void) | undefined;
-    const add = (event: TaskEvent | MeshError): void => {
-      queue.push(event);
-      wake?.();
-    };
-    let started = 0;
-    const began = ({ seq, sender }: Envelope): void => {
-      if (seq > started) add({ type: "started", attempt: seq, instance: sender });
-      started = Math.max(started, seq);
-    };
-    const stop = this.#follow(options, {
-      news: (envelope) => {
-        began(envelope);
-        if (envelope.name !== "started") add(newsEvent(envelope));
-      },
-      ended: (result) => {
-        const state = finalState(result);
-        if (state === "completed" || state === "failed") began(result);
-        add(endEvent(result, state));
-      },
-      unknown: add,
-    });
-    try {
-      for (;;) {
-        const event = queue.shift();
-        if (event === undefined) {
-          // oxlint-disable-next-line no-await-in-loop -- until there is one
-          await new Promise<void>((resolve) => {
-            wake = resolve;
-          });
-          continue;
-        }
-        if (isMeshError(event)) throw event;
-        yield event;
-        if (event.type === "finished") return;
-      }
-    } finally {
-      stop();
-    }
+  events(options: WaitOptions = {}): AsyncGenerator<TaskEvent, void, void> {
+    return new TaskEvents((listener) => this.#follow(options, listener));
   }
 
   #follow({ timeout, signal }: WaitOptions, listener: TaskListener): () => void {
@@ -225,21 +123,4 @@ export class Handle implements TaskHandle {
     else signal?.addEventListener("abort", abort, { once: true });
     return end;
   }
-}
-
-function newsEvent(envelope: Envelope): TaskEvent {
-  const about = { attempt: envelope.seq, instance: envelope.sender };
-  const details: unknown = envelope.value ?? {};
-  return { type: envelope.name as TaskNews, ...about, ...(details as object) } as TaskEvent;
-}
-
-function endEvent(result: Envelope, state: TaskState): TaskEvent {
-  const error = result.kind === KINDS.error ? fromWireError(result.value).toJSON() : undefined;
-  return {
-    type: "finished",
-    attempt: result.seq,
-    instance: result.sender,
-    state,
-    ...(error === undefined ? {} : { error }),
-  };
 }

@@ -1,4 +1,4 @@
-import { KINDS, MeshError, encodePayload, fromWireError, type TaskState } from "@plexus/core";
+import { MeshError, encodePayload, type TaskState } from "@plexus/core";
 import { nowMs } from "./clock.ts";
 import { controlFields } from "./control.ts";
 import type { Pending } from "./inbox.ts";
@@ -6,10 +6,9 @@ import { checkListOptions, type ListOptions } from "./list-options.ts";
 import type { StoredMessage } from "./nats/jetstream.ts";
 import { newest } from "./nats/newest.ts";
 import { newId } from "./runtime.ts";
-import type { TaskStatus } from "./task-handle.ts";
-import { finalState, readEnvelope } from "./task-message.ts";
 import type { RunReport } from "./task-run.ts";
 import type { TaskServices } from "./task-services.ts";
+import { endedStatus, queuedStatus, type TaskStatus } from "./task-status.ts";
 
 /** Options of `mesh.listTasks`. */
 export interface ListTasksOptions extends ListOptions {
@@ -77,7 +76,7 @@ export class TaskList {
     const { runtime, js, store } = this.#services;
     const runs = await this.#survey();
     const pick = (message: StoredMessage): Entry | undefined => {
-      const status = queuedStatus(message, runs);
+      const status = attempt(() => queuedStatus(message, runs.get(taskOf(message))));
       return status && matches(status) ? [message.storedAt, status] : undefined;
     };
     if (state === "working") {
@@ -102,7 +101,7 @@ export class TaskList {
       limit,
       signal,
       pick: (message) => {
-        const status = endedStatus(message);
+        const status = attempt(() => endedStatus(message));
         return status && matches(status) ? [message.storedAt, status] : undefined;
       },
     });
@@ -141,55 +140,12 @@ export class TaskList {
   }
 }
 
-/** What a queued message and whoever works on it tell of a task; undefined if it cannot be read. */
-function queuedStatus(message: StoredMessage, runs: Runs): TaskStatus | undefined {
-  const [, , agent = "", capability = "", priority = "", , id = ""] = message.subject.split(".");
-  const envelope = attempt(() => readEnvelope(message.data));
-  if (envelope === undefined) return undefined;
-  const known = {
-    id,
-    agent,
-    capability,
-    client: envelope.sender,
-    submittedAt: Math.round(envelope.sentAt / 1_000),
-  };
-  const run = priority === "retry" ? undefined : runs.get(id);
-  if (run === undefined) {
-    const at =
-      priority === "retry" ? message.header("Nats-Schedule")?.slice("@at ".length) : undefined;
-    const due = at === undefined ? {} : { dueAt: Date.parse(at) };
-    return { ...known, state: "submitted", attempt: envelope.seq, ...due };
-  }
-  return {
-    ...known,
-    state: "working",
-    attempt: run.attempt,
-    instance: run.instance,
-    ...(run.fraction === undefined ? {} : { progress: run.fraction }),
-    ...(run.note === undefined ? {} : { note: run.note }),
-  };
+/** The task that a queued message is. */
+function taskOf({ subject }: StoredMessage): string {
+  return subject.slice(subject.lastIndexOf(".") + 1);
 }
 
-/** What a recorded result tells of a task; undefined if it cannot be read. */
-function endedStatus(message: StoredMessage): TaskStatus | undefined {
-  return attempt(() => {
-    const envelope = readEnvelope(message.data);
-    const [agent = "", capability = ""] = envelope.name.split(".");
-    const failed = envelope.kind === KINDS.error;
-    return {
-      id: envelope.id,
-      state: finalState(envelope),
-      agent,
-      capability,
-      attempt: envelope.seq,
-      instance: envelope.sender,
-      client: envelope.recipient ?? "",
-      endedAt: message.storedAt,
-      ...(failed ? { error: fromWireError(envelope.value).toJSON() } : {}),
-    };
-  });
-}
-
+/** Undefined for what cannot be read. */
 function attempt<T>(read: () => T): T | undefined {
   try {
     return read();

@@ -27,7 +27,7 @@ const MAX_HISTORY = 20;
 const MAX_HISTORY_BYTES = 4 * 1024;
 
 /** What is told of a task to the client that submitted it, beside its result. */
-export type TaskNews = "started" | "progress" | "retried";
+export type TaskNews = "started" | "reassigned" | "progress" | "retried";
 
 /** One failed attempt. */
 export interface FailedAttempt {
@@ -66,12 +66,16 @@ export function finalState(result: Envelope): TaskState {
   return REJECTED.has(code) ? "rejected" : "failed";
 }
 
-/** The envelope that records how a task ended. */
+/**
+ * The envelope that records how a task ended.
+ * @param load how much its host has to do beside it
+ */
 export function resultFields(
   task: { readonly id: string; readonly client: string; readonly name: string },
   sender: string,
   outcome: { readonly value: unknown } | { readonly error: MeshError },
   attempt: number,
+  load = 0,
 ): EnvelopeFields {
   const failed = "error" in outcome;
   const kind: Kind = failed ? KINDS.error : KINDS.response;
@@ -84,6 +88,7 @@ export function resultFields(
     sentAt: nowUs(),
     payload: encodePayload(failed ? outcome.error.toJSON() : outcome.value),
     seq: attempt,
+    load,
   };
 }
 

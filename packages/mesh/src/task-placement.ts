@@ -10,6 +10,7 @@ import {
 import { nowMs } from "./clock.ts";
 import { controlFields } from "./control.ts";
 import type { Peer } from "./directory.ts";
+import { Pulse } from "./pulse.ts";
 import { newId, type Runtime } from "./runtime.ts";
 
 interface Placed {
@@ -17,6 +18,7 @@ interface Placed {
   readonly sentMs: number;
 }
 
+const RECORD_MS = 10_000; // by then whoever is lost is in nobody's directory any more
 const MAX_PLACED = 65_536; // beyond, the oldest counts as done
 
 /** What an instance's own lane is called in the place of a tenant; no escaped tenant contains an `@`. */
@@ -30,12 +32,18 @@ export class TaskPlacement {
   readonly #runtime: Runtime;
   readonly #placements = new Map<string, Placement>();
   readonly #placed = new Map<string, Placed>();
+  /** Instances that were lost with tasks on their lanes, and until when newcomers may take them for alive. */
+  readonly #lost = new Map<string, { readonly agent: string; readonly untilMs: number }>();
+  readonly #pulse: Pulse;
   readonly #stop: () => void;
 
   constructor(runtime: Runtime) {
     this.#runtime = runtime;
+    // If it is alive after all, its next renewal brings it back.
+    this.#pulse = new Pulse(runtime, (instance) => runtime.directory.remove(instance));
     this.#stop = runtime.directory.watch(({ type, instance }) => {
       if (type === "left") this.#gone(instance.agent, instance.instance);
+      else if (type === "joined") this.#joined(instance.agent, instance.instance);
     });
   }
 
@@ -57,8 +65,8 @@ export class TaskPlacement {
     return placement.pick(candidates, key, Math.random) as Peer;
   }
 
-  /** The task lies on the instance's lane. */
-  add(id: string, peer: Peer): void {
+  /** The task lies on the instance's lane, and others shall have it when the instance is silent for so long. */
+  add(id: string, peer: Peer, silentMs: number): void {
     if (this.#placed.size >= MAX_PLACED) {
       const [oldest] = this.#placed.keys();
       if (oldest !== undefined) this.remove(oldest);
@@ -66,6 +74,7 @@ export class TaskPlacement {
     this.#placed.set(id, { peer, sentMs: nowMs() });
     peer.outstanding++;
     this.#runtime.inbox.heed(peer.id);
+    this.#pulse.heed(peer.id, silentMs);
   }
 
   /** The task has ended, or is not there. */
@@ -76,6 +85,7 @@ export class TaskPlacement {
     const { peer, sentMs } = placed;
     peer.outstanding--;
     this.#runtime.inbox.unheed(peer.id);
+    this.#pulse.unheed(peer.id);
     const now = nowMs();
     if (result) peer.observe(now - sentMs, Math.max(result.load, peer.outstanding), now);
   }
@@ -89,6 +99,20 @@ export class TaskPlacement {
     const lost = [...this.#placed].filter(([, { peer }]) => peer.id === instance);
     if (lost.length === 0) return;
     for (const [id] of lost) this.remove(id);
+    this.#lost.set(instance, { agent, untilMs: nowMs() + RECORD_MS });
+    this.#tellLost(agent, instance);
+  }
+
+  /** Somebody has come who does not know who is lost; or who was lost is back. */
+  #joined(agent: string, instance: string): void {
+    if (this.#lost.delete(instance)) return;
+    for (const [lost, about] of this.#lost) {
+      if (nowMs() > about.untilMs) this.#lost.delete(lost);
+      else if (about.agent === agent) this.#tellLost(agent, lost);
+    }
+  }
+
+  #tellLost(agent: string, instance: string): void {
     const { outbox, subjects, link } = this.#runtime;
     if (!link.connected) return;
     outbox.add(subjects.taskControl("lost"), {

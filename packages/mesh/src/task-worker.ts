@@ -7,12 +7,17 @@ import {
   type Priority,
 } from "@plexus/core";
 import { nowMs } from "./clock.ts";
-import { Puller, type Delivered } from "./nats/puller.ts";
-import { laneName, type TaskLane } from "./nats/task-store.ts";
+import { NAK_LATER, giveBack, taskId } from "./give-back.ts";
+import { ACK, LateAck } from "./late-ack.ts";
+import type { TaskMetrics } from "./metrics.ts";
+import type { Delivered } from "./nats/feed.ts";
+import { Puller } from "./nats/puller.ts";
+import { laneName, type TaskLane } from "./nats/task-lane.ts";
 import type { Served } from "./served-call.ts";
 import { OWN_LANE } from "./task-placement.ts";
-import { NAK_LATER, TaskRun, taskId, type RunOwner } from "./task-run.ts";
+import { TaskRun, type RunOwner } from "./task-run.ts";
 import type { TaskServices } from "./task-services.ts";
+import { TurnShare } from "./turn-share.ts";
 
 /** What a worker needs of the hosted agent that it works for. */
 export interface TaskHost {
@@ -26,6 +31,7 @@ export interface TaskHost {
 const ANNOUNCE_MS = 10; // tasks that take longer are told to have started
 const REFRESH_MS = 10_000; // lanes are announced when they are opened; this is for who has missed it
 const CLEAR_AFTER_MS = 600_000; // a submitter knows within seconds that an instance is gone
+const MAX_POLL_MS = 30_000;
 const HAND_BACK_MS = 500; // for handlers that were canceled to come to an end
 
 /** Executes the tasks of one hosted agent: as many at a time as it has slots, and no more than that are fetched. */
@@ -36,9 +42,12 @@ export class TaskWorker implements RunOwner {
   readonly runs = new Map<string, TaskRun>();
   readonly #host: TaskHost;
   readonly #durable = new Map<string, NonNullable<ReturnType<RunOwner["served"]>>>();
-  readonly #beatMs: number;
+  readonly #ackWaitMs: number;
   readonly #lanes = new Map<string, TaskLane>();
   readonly #goneSince = new Map<string, number>();
+  readonly #turns = new TurnShare();
+  readonly #acks: LateAck;
+  readonly #metrics = new Map<string, TaskMetrics>();
   #unwatch: (() => void) | undefined;
   #puller: Puller | undefined;
   #beats: NodeJS.Timeout | undefined;
@@ -51,15 +60,16 @@ export class TaskWorker implements RunOwner {
     this.agent = host.contract.name;
     this.instance = host.instance;
     this.#host = host;
-    let beatMs = Infinity;
+    this.#acks = new LateAck(services.runtime.link);
+    let ackWaitMs = Infinity;
     for (const [name, served] of host.served) {
       const { durable } = served.capability;
       if (durable === undefined) continue;
       const durability = resolveDurability(durable);
-      beatMs = Math.min(beatMs, durability.ackWaitMs / 3);
+      ackWaitMs = Math.min(ackWaitMs, durability.ackWaitMs);
       this.#durable.set(name, { served, durability });
     }
-    this.#beatMs = beatMs;
+    this.#ackWaitMs = ackWaitMs;
   }
 
   /** True if the agent has something that can be submitted. */
@@ -67,27 +77,37 @@ export class TaskWorker implements RunOwner {
     return Object.values(contract.capabilities).some(({ durable }) => durable !== undefined);
   }
 
-  /** Begins to fetch tasks. */
+  /** Begins to fetch tasks. When that fails, nothing of it is left. */
   async open(): Promise<void> {
+    try {
+      await this.#open();
+    } catch (error) {
+      await this.drain();
+      throw error;
+    }
+  }
+
+  async #open(): Promise<void> {
     const { store, runtime } = this.services;
     await store.open();
     await this.#openLanes();
     const prefix = `${runtime.subjects.inbox(runtime.client)}.work.${this.instance}`;
-    this.#puller = new Puller(
-      runtime.link,
-      prefix,
-      this.#host.slots,
-      (delivered) => this.#take(delivered),
-      () => this.#reopen(),
-    );
+    // Should this process hang, it is given nothing more by the time that what it has goes to others.
+    const pollMs = Math.min(Math.floor(this.#ackWaitMs / 2), MAX_POLL_MS);
+    this.#puller = new Puller(runtime.link, prefix, this.#host.slots, pollMs, {
+      take: (delivered) => this.#take(delivered),
+      refuse: (delivered) => giveBack(this.services, delivered),
+      lost: () => this.#reopen(),
+    });
     await this.refresh();
     this.#beats = setInterval(() => {
       for (const run of this.runs.values()) run.beat();
-    }, this.#beatMs);
+    }, this.#ackWaitMs / 3);
     this.#refreshing = setInterval(() => void this.refresh().catch(() => undefined), REFRESH_MS);
     this.#refreshing.unref();
-    this.#unwatch = runtime.directory.watch(({ type, instance }) => {
-      if (type === "left" && instance.agent === this.agent) {
+    this.#unwatch = runtime.directory.watch(({ type, instance: { agent, instance } }) => {
+      if (agent !== this.agent) return;
+      if (type === "left" || (type === "joined" && this.#rescues(instance))) {
         void this.refresh().catch(() => undefined);
       }
     });
@@ -108,15 +128,20 @@ export class TaskWorker implements RunOwner {
     }
     const names = new Set(listed.map(laneName));
     for (const [consumer, lane] of this.#lanes) {
-      if (names.has(consumer)) continue;
-      if (this.#concerned(lane, true)) unsettled.push(lane);
-      else {
-        this.#puller?.remove(consumer);
+      const lost = !names.has(consumer) && this.#concerned(lane, true);
+      if (lost) unsettled.push(lane);
+      else if (!names.has(consumer) || !this.#concerned(lane)) {
+        this.#puller?.remove(consumer); // gone with its instance, or that is back
         this.#lanes.delete(consumer);
       }
     }
     void this.#settle(unsettled).catch(() => undefined); // seen again by who finds a consumer missing
     await this.#clearAway(lanes);
+  }
+
+  /** True if it empties the lane of an instance that was taken for lost. */
+  #rescues(instance: string): boolean {
+    return [...this.#lanes.values()].some(({ tenant }) => tenant === OWN_LANE + instance);
   }
 
   /** Makes lanes as this contract wants them, whatever their submitters thought, or again if somebody deleted them. */
@@ -142,6 +167,10 @@ export class TaskWorker implements RunOwner {
   /** A lane whose instance has long been gone is removed once it is empty; by now nobody places anything on it. */
   async #clearAway(lanes: readonly TaskLane[]): Promise<void> {
     const now = nowMs();
+    const gone = new Set(lanes.map(({ tenant }) => tenant));
+    for (const tenant of this.#goneSince.keys()) {
+      if (!gone.has(tenant)) this.#goneSince.delete(tenant);
+    }
     for (const lane of lanes) {
       if (!lane.tenant.startsWith(OWN_LANE) || lane.tenant === OWN_LANE + this.instance) continue;
       const since = this.#goneSince.get(lane.tenant) ?? now;
@@ -157,6 +186,27 @@ export class TaskWorker implements RunOwner {
 
   served(capability: string): ReturnType<RunOwner["served"]> {
     return this.#durable.get(capability);
+  }
+
+  metrics(capability: string): TaskMetrics {
+    let metrics = this.#metrics.get(capability);
+    if (metrics === undefined) {
+      metrics = this.services.runtime.metrics.tasksOf(this.agent, capability);
+      this.#metrics.set(capability, metrics);
+    }
+    return metrics;
+  }
+
+  acknowledge({ address, delivered }: TaskRun): void {
+    const durability = this.#durable.get(address.capability)?.durability;
+    // Its place is taken until the broker knows: where that would keep something from being fetched, it is told at once.
+    if (this.#isFull() || durability?.tenantConcurrency !== Infinity) {
+      this.services.runtime.link.publish(delivered.ack, ACK);
+    } else this.#acks.acknowledge(delivered);
+  }
+
+  #isFull(): boolean {
+    return this.#puller === undefined || this.#puller.used >= this.#host.slots;
   }
 
   ended(run: TaskRun): void {
@@ -181,6 +231,7 @@ export class TaskWorker implements RunOwner {
     const left = [...this.runs.values()];
     for (const run of left) run.handBack(reason);
     if (left.length > 0) await this.#settled(HAND_BACK_MS);
+    this.#acks.close();
     clearInterval(this.#beats);
     clearInterval(this.#refreshing);
     this.#unwatch?.();
@@ -216,13 +267,14 @@ export class TaskWorker implements RunOwner {
     if (running) {
       // This process was silent for so long that the broker has given the task to somebody else: to us. Or it is the next
       // attempt, here before the last one has seen that it is stored.
-      if (!running.adopt(delivered)) this.services.runtime.link.publish(delivered.ack, NAK_LATER);
+      if (!running.adopt(delivered)) void giveBack(this.services, delivered, NAK_LATER);
       this.#puller?.release();
       return;
     }
     const run = new TaskRun(this, delivered);
     this.runs.set(run.id, run);
-    void run.start();
+    if (this.#isFull()) this.#acks.flush();
+    this.#turns.start(() => void run.start());
     this.#announceLater();
   }
 

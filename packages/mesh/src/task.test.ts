@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { fired, gate, metric, upTo, useMeshes } from "../../../test/support/mesh.ts";
 import type { TaskContext } from "./context.ts";
-import type { TaskEvent } from "./task-handle.ts";
+import type { TaskEvent } from "./task-events.ts";
 
 const meshes = useMeshes();
 
@@ -26,7 +26,7 @@ const Desk = agent("desk", {
 type Run = (input: { n: number }, context: TaskContext) => number | Promise<number>;
 
 const handlers = (run: Run) => ({ run, hang: () => new Promise<number>(() => {}), call: () => 0 });
-const nap = () => new Promise((resolve) => setTimeout(resolve, 2));
+const nap = (ms = 2) => new Promise((resolve) => setTimeout(resolve, ms));
 const failing = (retryable: boolean) => (): never => {
   throw new MeshError("CONFLICT", "no luck", { retryable });
 };
@@ -254,6 +254,34 @@ describe("time", () => {
     expect(await task.status()).toMatchObject({ state: "failed" });
   });
 
+  test("a handler that runs when the deadline passes is told to stop, and the task has failed", async () => {
+    const [host, client] = [await meshes.join(), await meshes.join()];
+    const reason = Promise.withResolvers<unknown>();
+    let executions = 0;
+    const run: Run = async ({ n }, context) => {
+      executions++;
+      reason.resolve(await fired(context.signal));
+      return n;
+    };
+    await host.host(Desk, handlers(run));
+    const task = await client.submit(Desk, "run", { n: 1 }, { deadline: "150ms" });
+    await expect(task.result()).rejects.toMatchObject({ code: "TIMEOUT" });
+    expect(await reason.promise).toMatchObject({ code: "TIMEOUT" });
+    expect(await task.status()).toMatchObject({ state: "failed", attempt: 1 });
+    expect(executions).toBe(1);
+    expect(await client.deadLetters.get(task.id)).toMatchObject({ reason: "TIMEOUT" });
+  });
+
+  test("an attempt that would be due after the deadline is not waited for", async () => {
+    const [host, client] = [await meshes.join(), await meshes.join()];
+    await host.host(Desk, handlers(failing(true)));
+    const retry = { attempts: 100, first: "1h", max: "1h" } as const; // drawn at random below that: after the deadline
+    const began = Date.now();
+    const task = await client.submit(Desk, "run", { n: 1 }, { deadline: "1s", retry });
+    await expect(task.result()).rejects.toMatchObject({ code: "CONFLICT" });
+    expect(Date.now() - began).toBeLessThan(2_500); // the broker looks at schedules once a second
+  });
+
   test("waiting ends by itself, the task goes on", async () => {
     const [host, client] = [await meshes.join(), await meshes.join()];
     const end = gate();
@@ -400,7 +428,7 @@ describe("tenants", () => {
     let most = 0;
     const work = async ({ n }: { n: number }) => {
       most = Math.max(most, ++running);
-      await nap();
+      await nap(20); // time enough for a third to be fetched
       running--;
       return n;
     };

@@ -4,7 +4,6 @@ import {
   MeshError,
   agent as makeContract,
   encodePayload,
-  escapeKey,
   readFrame,
   toMs,
   type Agent,
@@ -20,13 +19,16 @@ import { DeadLetters } from "./dead-letters.ts";
 import type { Pending } from "./inbox.ts";
 import { JetStream } from "./nats/jetstream.ts";
 import type { LinkSubscription } from "./nats/link.ts";
+import { laneTenant } from "./nats/task-lane.ts";
 import { TaskStore } from "./nats/task-store.ts";
 import { newId, noteBadMessage, type Runtime } from "./runtime.ts";
-import { TaskClient, type SubmitOptions } from "./task-client.ts";
-import type { Handle, TaskStatus } from "./task-handle.ts";
+import { TaskClient } from "./task-client.ts";
+import type { Handle } from "./task-handle.ts";
 import { TaskList, type ListTasksOptions, type Survey } from "./task-list.ts";
 import type { RunReport } from "./task-run.ts";
 import { TaskServices } from "./task-services.ts";
+import type { TaskStatus } from "./task-status.ts";
+import type { SubmitOptions } from "./task-submitter.ts";
 import { TaskWorker, type TaskHost } from "./task-worker.ts";
 
 /** How long what is recorded of tasks is kept; decided by the first process that uses tasks in a mesh. */
@@ -53,7 +55,8 @@ export class Tasks {
   constructor(runtime: Runtime, { results = "1d", deadLetters = "14d" }: TaskOptions) {
     this.#runtime = runtime;
     const { link, subjects, client } = runtime;
-    this.#js = new JetStream(link, `${subjects.inbox(client)}.js`);
+    const witnessed = subjects.recorded("*", client, "*");
+    this.#js = new JetStream(link, `${subjects.inbox(client)}.js`, witnessed);
     const store = new TaskStore(link, this.#js, subjects, {
       resultsMs: toMs(results),
       deadLettersMs: toMs(deadLetters),
@@ -84,7 +87,8 @@ export class Tasks {
     const contract = makeContract(agent, { capabilities: { [name]: spec } });
     const { tenant = DEFAULT_TENANT, priority = "normal" } = options;
     if (tenant !== DEFAULT_TENANT) {
-      const lane = { agent, capability: name, priority, tenant: escapeKey(tenant) };
+      const shared = { agent, capability: name, priority };
+      const lane = { ...shared, tenant: laneTenant(shared, tenant) };
       await this.#services.store.open();
       if (!(await this.#services.store.adoptLane(lane))) {
         throw new MeshError(
@@ -109,12 +113,16 @@ export class Tasks {
     return balanceOf(this.#services.store, agents, reports);
   }
 
-  /** Begins to execute the tasks of a hosted agent. */
-  async work(host: TaskHost): Promise<NonNullable<HostedAgent["tasks"]>> {
+  /** Begins to hear what is said to all hosts of tasks; before anybody learns that this is one. */
+  listen(): void {
     this.#control ??= this.#runtime.link.subscribe(
       this.#runtime.subjects.taskControl("*"),
       (data, _subject, reply) => this.#asked(data, reply),
     );
+  }
+
+  /** Begins to execute the tasks of a hosted agent. */
+  async work(host: TaskHost): Promise<NonNullable<HostedAgent["tasks"]>> {
     const worker = new TaskWorker(this.#services, host);
     await worker.open();
     this.#workers.add(worker);

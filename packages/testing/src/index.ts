@@ -1,6 +1,7 @@
 export { startBroker } from "./broker.ts";
 export { startCluster } from "./cluster.ts";
 export { findBroker } from "./find-broker.ts";
+export { pickPort } from "./port.ts";
 export { ManualClock } from "./manual-clock.ts";
 export { startModelServer } from "./model-server.ts";
 export { startProxy } from "./proxy.ts";

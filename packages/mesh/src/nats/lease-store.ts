@@ -86,17 +86,33 @@ export class LeaseStore {
     }
   }
 
+  /** The keys below a prefix that were ever written; `a` for `a.1` and `a.2`. */
+  async keys(prefix: string): Promise<string[]> {
+    try {
+      const { streams } = await this.#open();
+      const options = { subjects_filter: this.#subject(`${prefix}.>`) };
+      const { state } = await streams.info(`KV_${this.#bucket}`, options);
+      return Object.keys(state.subjects ?? {}).map((subject) =>
+        subject.slice(this.#subject("").length),
+      );
+    } catch (cause) {
+      throw this.#failure(`Lease records below ${prefix} cannot be listed`, cause);
+    }
+  }
+
   /**
    * Tells every write of a key from now on, as far as this connection hears of it: what is missed while it is broken stays
    * missed.
+   * @param key may end in a wildcard
    * @returns ends it
    */
-  follow(key: string, listener: (entry: LeaseEntry) => void): () => void {
+  follow(key: string, listener: (entry: LeaseEntry, key: string) => void): () => void {
     const subscription = this.#link.connection.subscribe(`${this.#told}.${key}`, {
       callback: (error, message) => {
         if (error) return;
-        const revision = Number(message.headers?.get("Nats-Sequence"));
-        if (revision > 0) listener({ revision, value: message.data });
+        const revision = Number(message.headers?.last("Nats-Sequence"));
+        const written = message.subject.slice(this.#told.length + 1);
+        if (revision > 0) listener({ revision, value: message.data }, written);
       },
     });
     return () => subscription.unsubscribe();

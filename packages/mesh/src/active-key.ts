@@ -1,0 +1,203 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { MeshError, encodePayload, escapeKey, decodePayload, type Entity } from "@plexus/core";
+import { nowMs } from "./clock.ts";
+import { readCommand, type CommandRecord, type RecordedEvent } from "./entity-record.ts";
+import type { EntityServices } from "./entity-services.ts";
+import { explain } from "./exchange.ts";
+import { MAX_SINCE_FENCE, type PartitionLog } from "./partition-log.ts";
+
+/** The fold of a key up to one of its records. */
+interface Snapshot {
+  /** Contracts of another version fold in another way. */
+  readonly contract: string;
+  readonly version: number;
+  readonly state: unknown;
+  readonly remembered: readonly (readonly [id: string, sequence: number])[];
+}
+
+const BATCH = 256;
+const SNAPSHOT_EVERY = 256; // records: what an activation reads at most, or twice that
+/** Commands of a key whose ids are good for a repetition; beyond, as many more as a new owner may meet once more. */
+const REMEMBERED = 1_000 + MAX_SINCE_FENCE;
+const LAG_MS = 20; // before a replica that is behind is asked again
+const MAX_LAGS = 100;
+const nothing = (): void => undefined;
+
+/** One key in the memory of its owner: its state, and which commands made it so. */
+export class ActiveKey {
+  readonly key: string;
+  readonly token: string;
+  state: unknown;
+  /** Sequence of the key's last record; 0: nothing was ever recorded. */
+  version = 0;
+  /** Commands of this key that run or wait. */
+  pending = 0;
+  usedMs = nowMs();
+  /** Where this key's records go. */
+  readonly log: PartitionLog;
+  /** Rejects if the state cannot be told. Then nothing of this key can be executed, and it has to be loaded anew. */
+  readonly loaded: Promise<void>;
+  /** Sequence of the record of each of the last commands. */
+  readonly #remembered = new Map<string, number>();
+  readonly #services: EntityServices;
+  readonly #contract: Entity;
+  readonly #partition: number;
+  #records = 0; // since the last snapshot
+  #turn: Promise<void> = Promise.resolve();
+
+  constructor(
+    services: EntityServices,
+    contract: Entity,
+    log: PartitionLog,
+    partition: number,
+    key: string,
+  ) {
+    this.#services = services;
+    this.#contract = contract;
+    this.log = log;
+    this.#partition = partition;
+    this.key = key;
+    this.token = escapeKey(key);
+    this.state = contract.initial(key);
+    this.loaded = this.#load();
+    this.loaded.catch(nothing); // whoever comes in turn meets it
+  }
+
+  /** How many of its commands this key remembers. */
+  get remembered(): number {
+    return this.#remembered.size;
+  }
+
+  /** Runs `work` when everything before it has ended; rejects if the key could not be loaded. */
+  async inTurn<T>(work: () => Promise<T>): Promise<T> {
+    this.pending++;
+    const result = this.#turn.then(() => this.loaded).then(work);
+    this.#turn = result.then(nothing, nothing);
+    try {
+      return await result;
+    } finally {
+      this.pending--;
+      this.usedMs = nowMs();
+    }
+  }
+
+  /** Whether a command is among the last ones that were recorded. */
+  remembers(id: string): boolean {
+    return this.#remembered.has(id);
+  }
+
+  /** The record of a command that is remembered. Rejects with `NO_TASK` if the journal has lost it. */
+  async recorded(id: string): Promise<CommandRecord> {
+    const sequence = this.#remembered.get(id)!;
+    const { js, store } = this.#services;
+    for (let lags = 0; lags < MAX_LAGS; lags++) {
+      // oxlint-disable no-await-in-loop -- again only if who answers is behind
+      const found = await this.log.surely(() => js.next(store.journal, this.#subject, sequence));
+      if (found?.sequence === sequence) return readCommand(found.data);
+      if (found) break;
+      await sleep(LAG_MS);
+      // oxlint-enable no-await-in-loop
+    }
+    const text = `Command ${id} of ${this.#contract.name} ${this.key} was executed, but its record is gone.`;
+    throw new MeshError("NO_TASK", text);
+  }
+
+  /** A command has been recorded, and the state is this one now. */
+  advance(id: string, sequence: number, state: unknown): void {
+    this.state = state;
+    this.version = sequence;
+    this.#remember(id, sequence);
+    if (++this.#records >= SNAPSHOT_EVERY) this.#takeSnapshot();
+  }
+
+  /** The state after an event. Throws `INVALID_INPUT` if that is not of its schema. */
+  apply(state: unknown, [name, data]: RecordedEvent): { state: unknown; event: RecordedEvent } {
+    const { name: entity, events, fold } = this.#contract;
+    const schema = Object.hasOwn(events, name) ? events[name] : undefined;
+    if (schema === undefined) {
+      throw new MeshError("INVALID_CONTRACT", `Entity ${entity} has no event ${name}.`);
+    }
+    const parsed = schema.safeParse(data);
+    if (!parsed.success) {
+      throw new MeshError("INVALID_INPUT", `${entity}.${name}: ${explain(parsed.error)}`);
+    }
+    return { state: fold[name]!(state, parsed.data), event: [name, parsed.data] };
+  }
+
+  get #subject(): string {
+    return this.log.subject(this.token);
+  }
+
+  get #snapshotSubject(): string {
+    const { subjects } = this.#services.runtime;
+    return subjects.snapshot(this.#contract.name, this.#partition, this.token);
+  }
+
+  async #load(): Promise<void> {
+    const { js, store } = this.#services;
+    const [last, snapshot] = await Promise.all([
+      this.log.last(this.token),
+      this.log.surely(() => js.last(store.snapshots, this.#snapshotSubject)),
+    ]);
+    if (last === undefined) return;
+    if (snapshot) this.#restore(snapshot.data);
+    while (this.version < last.sequence) {
+      this.log.demand();
+      const from = this.version + 1;
+      // oxlint-disable no-await-in-loop -- each batch begins where the one before ended
+      const records = await this.log.surely(() =>
+        js.batch(store.journal, this.#subject, from, BATCH),
+      );
+      for (const { sequence, data } of records) this.#replay(sequence, readCommand(data));
+      if (records.length === 0) await sleep(LAG_MS);
+      // oxlint-enable no-await-in-loop
+    }
+  }
+
+  #replay(sequence: number, { id, events }: CommandRecord): void {
+    for (const event of events) this.state = this.apply(this.state, event).state;
+    this.version = sequence;
+    this.#records++;
+    this.#remember(id, sequence);
+  }
+
+  #remember(id: string, sequence: number): void {
+    this.#remembered.delete(id);
+    this.#remembered.set(id, sequence);
+    if (this.#remembered.size <= REMEMBERED) return;
+    for (const oldest of this.#remembered.keys()) {
+      this.#remembered.delete(oldest);
+      return;
+    }
+  }
+
+  #restore(data: Uint8Array): void {
+    try {
+      const snapshot = decodePayload(data) as Snapshot;
+      const state = this.#contract.state.safeParse(snapshot.state);
+      if (snapshot.contract !== this.#contract.version || !state.success) return;
+      this.state = state.data;
+      this.version = snapshot.version;
+      for (const [id, sequence] of snapshot.remembered) this.#remembered.set(id, sequence);
+    } catch (error) {
+      const { log } = this.#services.runtime;
+      log.warn({ err: error, key: this.key }, "unreadable snapshot ignored");
+    }
+  }
+
+  /** A snapshot only saves time, so nobody waits for it, and one that fails is taken later. */
+  #takeSnapshot(): void {
+    const { js, runtime } = this.#services;
+    this.#records = 0;
+    const { version, state } = this;
+    const remembered = [...this.#remembered];
+    try {
+      const snapshot: Snapshot = { contract: this.#contract.version, version, state, remembered };
+      js.publish(this.#snapshotSubject, Buffer.from(encodePayload(snapshot))).catch(
+        (error: unknown) => runtime.log.debug({ err: error, key: this.key }, "no snapshot taken"),
+      );
+    } catch (error) {
+      runtime.log.debug({ err: error, key: this.key }, "the state of this key cannot be stored");
+    }
+  }
+}

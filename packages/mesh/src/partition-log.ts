@@ -1,0 +1,283 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { MeshError, isMeshError, type EnvelopeFields } from "@plexus/core";
+import {
+  FENCE,
+  commandFields,
+  fenceFields,
+  readFence,
+  type CommandRecord,
+  type FenceRecord,
+} from "./entity-record.ts";
+import type { EntityServices } from "./entity-services.ts";
+import { isUndecided, type StoredMessage } from "./nats/jetstream.ts";
+import { newId } from "./runtime.ts";
+import { isPassing, untilConnected } from "./surely.ts";
+import { envelopeBytes } from "./task-message.ts";
+
+/** Which partition a log is of, and who writes it. */
+export interface LogOwner {
+  readonly entity: string;
+  readonly partition: number;
+  readonly epoch: number;
+  readonly instance: string;
+  /** Whether this process may still write for the partition, by its own clock. */
+  owned(): boolean;
+}
+
+/**
+ * How many records may follow a fence whose cursor is behind. A new owner meets the durable commands among them once more,
+ * and knows that they are recorded as each key remembers more of its last commands than this.
+ */
+export const MAX_SINCE_FENCE = 256;
+const PAUSE_MS = 50;
+const MAX_PAUSE_MS = 1_000;
+const LAG_MS = 10; // before a replica that is behind is asked again
+const UNDECIDED_MS = 1;
+/** Tells a caller that nothing has run here, and that somebody else owns the partition, or soon will. */
+const MOVED = "moved";
+
+/**
+ * The journal of one partition, as its owner writes it: one record after the other, each on the condition that the last fence
+ * is the writer's own. That costs the broker one look at one subject, however long the journal is. A write of
+ * unknown fate is followed by a new fence: behind it, it is stored or never will be.
+ */
+export class PartitionLog {
+  readonly #services: EntityServices;
+  readonly #owner: LogOwner;
+  readonly #fenceSubject: string;
+  /** Sequence of the own fence, and what it says. */
+  #fence = 0;
+  #said: FenceRecord = NOTHING;
+  #cursor = 0;
+  #next: Pick<FenceRecord, "next" | "tries"> = NOTHING;
+  #sinceFence = 0;
+  #writing: Promise<unknown> = Promise.resolve();
+
+  constructor(services: EntityServices, owner: LogOwner) {
+    this.#services = services;
+    this.#owner = owner;
+    this.#fenceSubject = this.subject(FENCE);
+  }
+
+  /** Sequence of the last durable command that needs not be executed any more. */
+  get cursor(): number {
+    return this.#cursor;
+  }
+
+  /** The subject of a key's records. */
+  subject(token: string): string {
+    const { entity, partition } = this.#owner;
+    return this.#services.runtime.subjects.log(entity, partition, token);
+  }
+
+  /** Raises the fence. Rejects with {@link isMoved} if a newer owner has done so. */
+  async open(): Promise<void> {
+    const { store, js } = this.#services;
+    for (;;) {
+      // oxlint-disable no-await-in-loop -- again only if somebody else wrote meanwhile
+      const before = await this.surely(() => js.last(store.journal, this.#fenceSubject));
+      const { epoch, ...found } = this.#read(before);
+      if (epoch > this.#owner.epoch) throw moved(this.#owner);
+      this.#fence = before?.sequence ?? 0;
+      this.#cursor = found.cursor;
+      this.#next = found;
+      try {
+        await this.#raise();
+        return;
+      } catch (error) {
+        if (!isMoved(error) || !this.#owner.owned()) throw error;
+      }
+      // oxlint-enable no-await-in-loop
+    }
+  }
+
+  /**
+   * Appends the record of a command and resolves with its sequence. Rejects with {@link isMoved} when this process is not
+   * the owner any more: what it wrote last may be recorded. With anything else nothing is.
+   * @param token the key's, for the subject
+   */
+  append(
+    token: string,
+    record: Omit<CommandRecord, "epoch">,
+    trace: string | undefined,
+  ): Promise<number> {
+    const { epoch, instance } = this.#owner;
+    return this.#inTurn(async () => {
+      if (this.#sinceFence >= MAX_SINCE_FENCE && this.#isBehind) await this.#raise();
+      const bytes = envelopeBytes(commandFields(instance, trace, { ...record, epoch }));
+      const sequence = await this.#store(token, bytes);
+      this.#sinceFence++;
+      if (record.durable !== undefined) this.#cursor = record.durable;
+      return sequence;
+    });
+  }
+
+  /** A durable command turned out to be recorded already, or to be none. */
+  pass(durable: number): void {
+    this.#cursor = durable;
+    this.#sinceFence++;
+  }
+
+  /**
+   * A durable command is about to be executed as the first one of this owner.
+   * @returns how many owners have begun with it before, and never got past it
+   */
+  async meet(durable: number): Promise<number> {
+    const before = this.#next.next === durable ? this.#next.tries : 0;
+    this.#next = { next: durable, tries: before + 1 };
+    await this.#inTurn(() => this.#raise());
+    return before;
+  }
+
+  /**
+   * Lets the fence say how far the durable commands are.
+   * @param leaving so that the next owner begins as if nobody had ever failed
+   * @returns up to where they need not be kept
+   */
+  async settle(leaving = false): Promise<number> {
+    await this.#inTurn(async () => {
+      if (leaving) this.#next = NOTHING;
+      if (this.#isBehind || (leaving && this.#said.tries > 0)) await this.#raise();
+    });
+    return this.#said.cursor;
+  }
+
+  /** The last record of a key: as it is, not as a replica or former leader believes. */
+  async last(token: string): Promise<StoredMessage | undefined> {
+    const { js, store } = this.#services;
+    const subject = this.subject(token);
+    for (;;) {
+      this.demand();
+      // oxlint-disable no-await-in-loop -- again only if who answers is behind the own fence
+      const found = await this.surely(() =>
+        js.lastOf(store.journal, [subject, this.#fenceSubject]),
+      );
+      const fence = found.find((message) => message.subject === this.#fenceSubject);
+      if (fence && fence.sequence >= this.#fence) {
+        return found.find((message) => message.subject === subject);
+      }
+      await sleep(LAG_MS);
+      // oxlint-enable no-await-in-loop
+    }
+  }
+
+  /** Asks the broker until it answers, or until this process is not the owner any more: then it rejects as {@link append} does. */
+  async surely<T>(request: () => Promise<T>): Promise<T> {
+    try {
+      return await this.#services.surely(request, () => !this.#owner.owned());
+    } catch (error) {
+      if (isPassing(error)) this.demand();
+      throw error;
+    }
+  }
+
+  /** Throws {@link moved} if this process is not the owner any more. */
+  demand(): void {
+    if (!this.#owner.owned()) throw moved(this.#owner);
+  }
+
+  get #isBehind(): boolean {
+    return this.#cursor > this.#said.cursor;
+  }
+
+  #inTurn<T>(write: () => Promise<T>): Promise<T> {
+    const written = this.#writing.then(write, write);
+    this.#writing = written.catch(() => undefined);
+    return written;
+  }
+
+  /** What a fence says. One that cannot be read says nothing: then keys tell what they remember. */
+  #read(fence: StoredMessage | undefined): FenceRecord {
+    if (fence === undefined) return NOTHING;
+    try {
+      return readFence(fence.data);
+    } catch (error) {
+      const { entity, partition } = this.#owner;
+      this.#services.runtime.log.error({ err: error, entity, partition }, "unreadable fence");
+      return NOTHING;
+    }
+  }
+
+  async #store(token: string, bytes: Uint8Array): Promise<number> {
+    // oxlint-disable no-await-in-loop -- again only after a failure
+    for (;;) {
+      try {
+        return await this.#publish(this.subject(token), bytes);
+      } catch (error) {
+        if (isMeshError(error, "CONFLICT")) throw moved(this.#owner);
+        if (!isPassing(error)) throw error;
+      }
+      await this.#raise();
+      const last = await this.last(token);
+      if (last && equal(last.data, bytes)) return last.sequence;
+    }
+    // oxlint-enable no-await-in-loop
+  }
+
+  /** Writes a fence behind the last one, which must be one's own or the one that was found. */
+  async #raise(): Promise<void> {
+    const { js, store, runtime } = this.#services;
+    const { epoch, instance } = this.#owner;
+    const { next, tries } = this.#next;
+    const record: FenceRecord = { epoch, cursor: this.#cursor, next, tries };
+    const fields: EnvelopeFields = fenceFields(instance, newId(), record);
+    const bytes = envelopeBytes(fields);
+    // oxlint-disable no-await-in-loop -- again only after a failure
+    for (let pause = PAUSE_MS; ; pause = Math.min(pause * 2, MAX_PAUSE_MS)) {
+      try {
+        this.#fence = await this.#publish(this.#fenceSubject, bytes);
+        break;
+      } catch (error) {
+        if (isMeshError(error, "CONFLICT")) {
+          // Perhaps by an earlier attempt, whose confirmation was lost.
+          const last = await this.surely(() => js.last(store.journal, this.#fenceSubject));
+          if (last === undefined || !equal(last.data, bytes)) throw moved(this.#owner);
+          this.#fence = last.sequence;
+          break;
+        }
+        if (!isPassing(error)) throw error;
+        await untilConnected(runtime, pause);
+        if (error.code === "NOT_CONNECTED" && runtime.link.connected) {
+          await this.#services.reopen().catch(() => undefined);
+        }
+      }
+    }
+    // oxlint-enable no-await-in-loop
+    this.#said = record;
+    this.#sinceFence = 0;
+  }
+
+  async #publish(subject: string, bytes: Uint8Array): Promise<number> {
+    for (;;) {
+      this.demand();
+      try {
+        const expect = { sequence: this.#fence, subject: this.#fenceSubject };
+        // oxlint-disable-next-line no-await-in-loop -- again only while the broker has not decided
+        return await this.#services.js.publish(subject, bytes, { expect });
+      } catch (error) {
+        if (!isUndecided(error)) throw error;
+        // oxlint-disable-next-line no-await-in-loop
+        await sleep(UNDECIDED_MS);
+      }
+    }
+  }
+}
+
+const NOTHING: FenceRecord = { epoch: 0, cursor: 0, next: 0, tries: 0 };
+
+function equal(a: Uint8Array, b: Uint8Array): boolean {
+  return Buffer.compare(a, b) === 0;
+}
+
+/** Says that a partition is somebody else's by now. */
+export function moved({ entity, partition }: Pick<LogOwner, "entity" | "partition">): MeshError {
+  return new MeshError("FENCED", `Partition ${partition} of ${entity} has another owner.`, {
+    retryable: true,
+    details: MOVED,
+  });
+}
+
+/** True for what {@link moved} makes, also after it has travelled. */
+export function isMoved(error: unknown): error is MeshError {
+  return isMeshError(error, "FENCED") && error.details === MOVED;
+}
