@@ -22,7 +22,7 @@ await using _hosted = await mesh.host(asker(process.argv[2]!), {
         let outcome = "ok";
         try {
           // oxlint-disable-next-line no-await-in-loop -- one call after the other
-          const answer = await llm.generate("desk", ask);
+          const answer = await llm.generate("desk", ask, { confirm: tell });
           costUsd += answer.costUsd;
           if (tell) console.log(`charged ${answer.costUsd}`);
         } catch (error) {
