@@ -1,5 +1,14 @@
 import { spawn } from "node:child_process";
-import { accessSync, closeSync, constants, openSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import {
+  accessSync,
+  closeSync,
+  constants,
+  openSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { request } from "node:http";
 import { delimiter, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -66,7 +75,8 @@ async function start() {
   while (isEngine(read(enginePidFile))) {
     // oxlint-disable-next-line no-await-in-loop -- polls
     if (await answers()) return;
-    if (isLate()) throw new Failure(`dockerd, process ${read(enginePidFile)}, does not answer: end it`);
+    if (isLate())
+      throw new Failure(`dockerd, process ${read(enginePidFile)}, does not answer: end it`);
     // oxlint-disable-next-line no-await-in-loop
     await sleep(pollMs);
   }

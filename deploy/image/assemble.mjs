@@ -16,7 +16,9 @@ const commands = {
 
 const [target] = process.argv.slice(2);
 if (!existsSync("packages/cli/dist/main.js") || !existsSync("node_modules/zod")) {
-  console.error("The workspace is not built. Run `node scripts/setup.mjs` in the repository first.");
+  console.error(
+    "The workspace is not built. Run `node scripts/setup.mjs` in the repository first.",
+  );
   process.exit(1);
 }
 const { packages } = JSON.parse(readFileSync("package-lock.json", "utf8"));

@@ -30,16 +30,30 @@ describe.skipIf(!images || !tool)("deploy/compose.yaml", () => {
     };
     const [program, ...args] = tool!;
     const compose = async (...more: string[]) =>
-      (await exec(program!, [...args, "-f", file, "-p", OWN, ...more], { env })).stdout;
-    await using _down = new AsyncDisposableStack();
-    _down.defer(async () => void (await compose("down", "--volumes", "--timeout", "0")));
+      (await exec(program, [...args, "-f", file, "-p", OWN, ...more], { env })).stdout;
+    await using stack = new AsyncDisposableStack();
+    stack.defer(async () => void (await compose("down", "--volumes", "--timeout", "0")));
 
     await compose("up", "--detach", "--no-build", "--scale", "agent=2");
-    await using mesh = await connect({ servers: `nats://127.0.0.1:${port}`, http: false, log: silent });
+    await using mesh = await connect({
+      servers: `nats://127.0.0.1:${port}`,
+      http: false,
+      log: silent,
+    });
     await mesh.waitFor(Analyst, { instances: 2, timeout: "20s" });
     const window = { symbol: "SPX", closes: [100, 104] };
     const score = { symbol: "SPX", change: expect.closeTo(0.04) };
-    const said = await compose("run", "--rm", "-T", "cli", "call", "analyst", "score", JSON.stringify(window), "--json");
+    const said = await compose(
+      "run",
+      "--rm",
+      "-T",
+      "cli",
+      "call",
+      "analyst",
+      "score",
+      JSON.stringify(window),
+      "--json",
+    );
     expect(JSON.parse(said)).toEqual(score);
 
     await using load = startLoad([() => mesh.get(Analyst).score(window, { timeout: "20s" })]);

@@ -31,7 +31,9 @@ describe.skipIf(!images)("the image", () => {
     const { image } = await getContainerRuntimeClient();
     const size = async (name: string) => (await image.inspect(ImageName.fromString(name))).Size;
     expect((await size(images!.plexus)) - (await size(images!.base))).toBeLessThan(20 * MIB);
-    const manifest = JSON.parse(readFileSync(join(import.meta.dirname, "../../package.json"), "utf8")) as {
+    const manifest = JSON.parse(
+      readFileSync(join(import.meta.dirname, "../../package.json"), "utf8"),
+    ) as {
       devDependencies: Record<string, string>;
     };
     const files = await list("/plexus");
@@ -40,7 +42,12 @@ describe.skipIf(!images)("the image", () => {
     const present = Object.keys(manifest.devDependencies).filter((name) =>
       files.includes(join("node_modules", name)),
     );
-    expect(present.toSorted()).toEqual(["@msgpack/msgpack", "@nats-io/jetstream", "@nats-io/transport-node", "zod"]);
+    expect(present.toSorted()).toEqual([
+      "@msgpack/msgpack",
+      "@nats-io/jetstream",
+      "@nats-io/transport-node",
+      "zod",
+    ]);
   });
 
   test("runs as a user without rights, on a file system that is read-only", async () => {
@@ -50,7 +57,10 @@ describe.skipIf(!images)("the image", () => {
         try { fs.writeFileSync(folder + "/x", ""); console.log("wrote", folder); }
         catch (error) { console.log(error.code); }
       }`;
-    expect(await run("-e", tries)).toEqual({ code: 0, output: `1000 1000\n${"EROFS\n".repeat(4)}` });
+    expect(await run("-e", tries)).toEqual({
+      code: 0,
+      output: `1000 1000\n${"EROFS\n".repeat(4)}`,
+    });
   });
 
   test("is the plexus command and the trading roles by name", async () => {

@@ -15,13 +15,13 @@ export async function removeLeftovers(): Promise<void> {
   );
   const networks = await dockerode.listNetworks();
   await Promise.all(
-    networks
-      .filter(({ Name }) => isLeft(Name))
-      .map(({ Id }) => dockerode.getNetwork(Id).remove()),
+    networks.filter(({ Name }) => isLeft(Name)).map(({ Id }) => dockerode.getNetwork(Id).remove()),
   );
   const { Volumes } = await dockerode.listVolumes();
   await Promise.all(
-    Volumes.filter(({ Name }) => isLeft(Name)).map(({ Name }) => dockerode.getVolume(Name).remove()),
+    Volumes.filter(({ Name }) => isLeft(Name)).map(({ Name }) =>
+      dockerode.getVolume(Name).remove(),
+    ),
   );
   // What is cached of the first stage of earlier builds; the cache of today's is worth keeping.
   const stale = { dangling: ["true"], label: ["plexus.stage"], until: ["24h"] };

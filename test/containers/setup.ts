@@ -25,7 +25,8 @@ export default async function setup(project: TestProject): Promise<void> {
 }
 
 async function whyNot(): Promise<string | undefined> {
-  if (process.platform !== "linux") return "their images are made of this machine's programs, so it takes Linux.";
+  if (process.platform !== "linux")
+    return "their images are made of this machine's programs, so it takes Linux.";
   try {
     await getContainerRuntimeClient();
     return undefined;

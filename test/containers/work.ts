@@ -93,10 +93,13 @@ export function startWork(mesh: Mesh, call: (mesh: Mesh) => Promise<unknown>): W
       const recordedTwice: string[] = [];
       const all = [...results];
       const readAgain = async (lane: number): Promise<void> =>
-        inTurn(all.filter((_, index) => index % TASK_LANES === lane), async ([id, first]) => {
-          const second = (await reader.task(id).result({ timeout: RESULT_TIMEOUT })) as Filed;
-          if (second.execution !== first.execution) recordedTwice.push(id);
-        });
+        inTurn(
+          all.filter((_, index) => index % TASK_LANES === lane),
+          async ([id, first]) => {
+            const second = (await reader.task(id).result({ timeout: RESULT_TIMEOUT })) as Filed;
+            if (second.execution !== first.execution) recordedTwice.push(id);
+          },
+        );
       await Promise.all(upTo(TASK_LANES).map(readAgain));
       return { calls, tasks: results.size, failedCalls, lost, recordedTwice };
     },
