@@ -2,10 +2,10 @@ import { defineConfig } from "vitest/config";
 
 const containers = "test/containers/**/*.test.ts";
 
-// Tests run the TypeScript sources of every package (export condition "source"), never a stale build.
+// Tests run the TypeScript sources of every package (export condition "plexus-source"), never a stale build.
 export default defineConfig({
-  resolve: { conditions: ["source"] },
-  ssr: { resolve: { conditions: ["source"], externalConditions: ["source"] } },
+  resolve: { conditions: ["plexus-source"] },
+  ssr: { resolve: { conditions: ["plexus-source"], externalConditions: ["plexus-source"] } },
   test: {
     projects: [
       {

@@ -1,5 +1,7 @@
 import { parseArgs } from "node:util";
+import { entities } from "./entities.ts";
 import { events } from "./events.ts";
+import { fairness } from "./fairness.ts";
 import { pipeline } from "./pipeline.ts";
 import { placement } from "./placement.ts";
 import { registry } from "./registry.ts";
@@ -9,7 +11,17 @@ import { rpc } from "./rpc.ts";
 import { scale } from "./scale.ts";
 import { tasks } from "./tasks.ts";
 
-const benches: Record<string, Bench> = { rpc, events, pipeline, placement, scale, registry, tasks };
+const benches: Record<string, Bench> = {
+  rpc,
+  events,
+  pipeline,
+  placement,
+  scale,
+  registry,
+  tasks,
+  fairness,
+  entities,
+};
 
 const usage = `Usage: npm run bench -- ${Object.keys(benches).join("|")} [--json] [--quick]
 

@@ -1,5 +1,6 @@
-import { connect } from "@plexus/mesh";
-import { spawnNode, startBroker, startProxy } from "@plexus/testing";
+import { setTimeout as sleep } from "node:timers/promises";
+import { connect, type Mesh } from "@plexus/mesh";
+import { type NodeProcess, spawnNode, startBroker, startProxy } from "@plexus/testing";
 import {
   barsBefore,
   Desk,
@@ -26,6 +27,24 @@ function expected(plan: Pick<RunPlan, "symbols" | "seed" | "bars">): Simulation 
     seed,
     bars: barsBefore(feedSchedule(dataset, plan), plan.bars),
   });
+}
+
+/** Resolves when bars are being published. */
+async function progressOf(run: NodeProcess): Promise<void> {
+  await expect.poll(() => run.stderr(), { timeout: 20_000 }).toMatch(/ signals /);
+}
+
+/** The mesh that a demo has made for itself. */
+async function meshOf(run: NodeProcess): Promise<string> {
+  const told = /mesh (demo-\S+)/;
+  await expect.poll(() => run.stderr(), { timeout: 20_000 }).toMatch(told);
+  return told.exec(run.stderr())![1]!;
+}
+
+/** The process of a role that is in the mesh now. */
+async function pidOf(mesh: Mesh, role: Role): Promise<number> {
+  await expect.poll(() => mesh.agents(role), { timeout: 10_000 }).not.toEqual([]);
+  return mesh.agents(role)[0]!.pid;
 }
 
 const plexus = new URL("../../packages/cli/src/main.ts", import.meta.url);
@@ -79,14 +98,7 @@ test("an interrupted demo still processes what was published and reports it", as
   await using run = spawnNode(plexus, {
     args: ["demo", "--json", "--rate", "500", "--symbols", "4", "--seconds", "60"],
   });
-  const progress = new Promise<void>((resolve) => {
-    const timer = setInterval(() => {
-      if (!run.stderr().includes(" signals ")) return;
-      clearInterval(timer);
-      resolve();
-    }, 50);
-  });
-  await progress;
+  await progressOf(run);
   const { code } = await run.kill("SIGINT");
   expect({ code, stderr: run.stderr() }).toMatchObject({ code: 130 });
   const result = JSON.parse(await run.waitForLine(/^\{/)) as Record<string, number | string>;
@@ -100,19 +112,75 @@ test("an interrupted demo still processes what was published and reports it", as
   });
 }, 40_000);
 
-test("a process that dies ends the demo with a coded error, not with a hang", async () => {
+test("every role can be killed in turn: the run ends with the same books and leaves nothing behind", async () => {
   await using broker = await startBroker();
+  const server = ["--server", broker.url];
   await using run = spawnNode(plexus, {
-    args: ["demo", "--rate", "500", "--symbols", "4", "--seconds", "60", "--server", broker.url],
+    args: ["demo", "--json", "--rate", "450", "--symbols", "0", ...server],
   });
-  const [, name = ""] = /mesh (\S+)/.exec(await run.waitForLine(/mesh \S+/, 20_000)) ?? [];
+  const name = await meshOf(run);
   await using mesh = await connect({ servers: broker.url, mesh: name, http: false, log: silent });
-  await mesh.waitFor("risk");
-  await run.waitForLine(/ signals /, 20_000);
-  for (const { pid } of mesh.agents("risk")) process.kill(pid, "SIGKILL");
+  await progressOf(run);
+  const pids: number[] = [];
+  for (const role of Role.options) {
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    pids.push(await pidOf(mesh, role));
+    process.kill(pids.at(-1)!, "SIGKILL");
+    // oxlint-disable-next-line no-await-in-loop
+    await sleep(600);
+  }
+  expect(new Set(pids).size).toBe(Role.options.length);
+  const { code } = await run.exited;
+  expect({ code, stderr: run.stderr() }).toMatchObject({ code: 0 });
+  const { orders, fills, rejections, closing } = expected({ symbols: 0, seed: 1, bars: 5_665 });
+  expect(JSON.parse(await run.waitForLine(/^\{/))).toMatchObject({
+    orders: orders.length,
+    fills: fills.length,
+    rejected: rejections.length,
+    lost: 0,
+    duplicates: 0,
+    ledgerHash: closing.ledgerHash,
+  });
+  expect(await mesh.topics()).toEqual([]);
+}, 60_000);
+
+test("in chaos the ledger becomes what it becomes in one process, and the demo says so", async () => {
+  await using run = spawnNode(plexus, {
+    args: ["demo", "--json", "--chaos", "--rate", "700", "--symbols", "0", "--seed", "7"],
+  });
+  const { code } = await run.exited;
+  expect({ code, stderr: run.stderr() }).toMatchObject({ code: 0 });
+  const { orders, fills, closing } = expected({ symbols: 0, seed: 7, bars: 5_665 });
+  const result = JSON.parse(await run.waitForLine(/^\{/)) as Record<string, unknown>;
+  expect(result).toMatchObject({
+    orders: orders.length,
+    fills: fills.length,
+    lost: 0,
+    duplicates: 0,
+    ledgerHash: closing.ledgerHash,
+    brokerRestarts: 1,
+    ledgerMatches: true,
+  });
+  expect(result["kills"]).toBeGreaterThanOrEqual(7);
+}, 60_000);
+
+test("a process that cannot be kept running ends the demo with a coded error, not with a hang", async () => {
+  await using broker = await startBroker();
+  const load = ["--rate", "500", "--symbols", "4", "--seconds", "60"];
+  await using run = spawnNode(plexus, {
+    args: ["demo", "--json", ...load, "--server", broker.url],
+  });
+  const name = await meshOf(run);
+  await using mesh = await connect({ servers: broker.url, mesh: name, http: false, log: silent });
+  mesh.watch(({ type, instance }) => {
+    if (type === "joined" && instance.agent === "technical") process.kill(instance.pid, "SIGKILL");
+  });
+  for (const { pid } of mesh.agents("technical")) process.kill(pid, "SIGKILL");
   expect(await run.exited).toMatchObject({ code: 1 });
-  expect(run.stderr()).toMatch(/PROCESS_DIED: risk-0 ended with SIGKILL/);
-}, 40_000);
+  const result = JSON.parse(await run.waitForLine(/^\{/)) as { error: Error };
+  expect(result.error).toMatchObject({ code: "PROCESS_DIED" });
+  expect(result.error.message).toMatch(/technical-0 ended with its crash number/);
+}, 60_000);
 
 test("any delay between any two processes leaves the books as they must be", async () => {
   await using broker = await startBroker();
@@ -133,6 +201,8 @@ test("any delay between any two processes leaves the books as they must be", asy
       portfolio: 3,
     },
   });
+  const { promise: failed, reject: fail } = Promise.withResolvers<never>();
+  failed.catch(() => undefined); // unless the desk hears of it
   const common = { mesh: "delayed", http: false, log: silent } as const;
   await using stack = new AsyncDisposableStack();
   const join = async (name: string, servers: string) =>
@@ -149,10 +219,11 @@ test("any delay between any two processes leaves the books as they must be", asy
     seats.map(async (seat, position) => {
       const proxy = stack.use(await startProxy({ target: broker.url }));
       proxy.delay(position % 3, ((position * 7) % 5) * 2);
-      stack.use(await takeSeat(await join(`${seat.role}-${seat.index}`, proxy.url), seat));
+      const mesh = await join(`${seat.role}-${seat.index}`, proxy.url);
+      stack.use(await takeSeat(mesh, seat, fail));
     }),
   );
-  const outcome = await desk.run(new AbortController().signal, new Promise<never>(() => undefined));
+  const outcome = await desk.run(new AbortController().signal, failed);
   const { report, closing, fills, orders } = expected(plan);
   expect(outcome).toMatchObject({
     lost: 0,

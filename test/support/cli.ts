@@ -32,7 +32,7 @@ export async function plexus(
   args: readonly string[],
   options: { env?: Record<string, string>; input?: string } = {},
 ): Promise<CliResult> {
-  const child = spawn(process.execPath, ["--conditions=source", main, ...args], {
+  const child = spawn(process.execPath, ["--conditions=plexus-source", main, ...args], {
     env: { ...process.env, ...neutral, ...options.env },
     stdio: "pipe",
   });

@@ -5,6 +5,9 @@ import { meshCommand, withMesh, type MeshOptions } from "./mesh-options.ts";
 import { paint, print, printJson, table, uptime } from "./output.ts";
 import { schemaText } from "./schema-text.ts";
 
+const LOAD = ["RUNNING", "QUEUED"];
+const SHARD_LOAD = ["RUNNING", "PARTITIONS", "KEYS"];
+
 /** `plexus agents inspect` */
 export function inspectCommand(): Command {
   return meshCommand("inspect", "show an agent's contract, load and requests")
@@ -50,27 +53,28 @@ function show(reports: readonly InstanceReport[]): void {
     print(`    output  ${schemaText(capability.output)}`);
   }
   print("");
-  const rows = reports.map((report) => [
+  const load = reports[0]!.shards === undefined ? LOAD : SHARD_LOAD;
+  const header = ["INSTANCE", "HOST", "PID", "UPTIME", "STATE", ...load, "ANSWERED (MEAN)"];
+  for (const line of table(header, reports.map(instanceRow))) print(line);
+}
+
+function instanceRow(report: InstanceReport): string[] {
+  return [
     report.instance,
     report.host,
     String(report.pid),
     uptime((Date.now() - report.startedAt) / 1_000),
     report.draining ? paint("yellow", "draining") : "ready",
-    `${report.running} of ${report.concurrency}`,
-    String(report.queued),
+    ...loadCells(report),
     Object.entries(report.requests)
       .map(([name, { ok, meanMs }]) => `${name} ${ok} (${meanMs.toFixed(1)} ms)`)
       .join(", "),
-  ]);
-  const header = [
-    "INSTANCE",
-    "HOST",
-    "PID",
-    "UPTIME",
-    "STATE",
-    "RUNNING",
-    "QUEUED",
-    "ANSWERED (MEAN)",
   ];
-  for (const line of table(header, rows)) print(line);
+}
+
+/** An agent's instance has slots and a queue, an entity's has partitions and keys. */
+function loadCells({ shards, running, concurrency, queued }: InstanceReport): string[] {
+  return shards === undefined
+    ? [`${running} of ${concurrency}`, String(queued)]
+    : [String(running), String(shards.partitions), String(shards.keys)];
 }

@@ -1,8 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { connect } from "node:net";
-import { type Broker, startBroker } from "@plexus/testing";
-import { TradingError } from "@plexus/trading";
+import { eraseMesh } from "@plexus/mesh";
+import { startBroker } from "@plexus/testing";
 import { serverOptions } from "./mesh-options.ts";
+import { reviveBroker } from "./revive-broker.ts";
 
 /** The broker a demo runs on. */
 export interface DemoBroker extends AsyncDisposable {
@@ -13,43 +14,44 @@ export interface DemoBroker extends AsyncDisposable {
   readonly version: string;
   /** Name of the mesh: on a shared broker, one that no other demo uses. */
   readonly mesh: string;
-  /** Rejects with `PROCESS_DIED` when a broker of its own dies: what it held is gone, and with it the run. */
-  readonly died: Promise<never>;
+  /** Kills a broker of its own with SIGKILL; it is started again, with what it had stored. Undefined: it is not ours. */
+  readonly kill: (() => Promise<void>) | undefined;
 }
 
-const LOOK_MS = 250;
+const ERASE_MS = 5_000;
 
-/** Brings a broker of its own, or takes the one named. */
-export async function demoBroker(server: string | undefined): Promise<DemoBroker> {
+/** Brings a broker of its own, or takes the one named and leaves nothing there. `say` is told when one of its own dies. */
+export async function demoBroker(
+  server: string | undefined,
+  say: (line: string) => void,
+): Promise<DemoBroker> {
   if (server !== undefined) {
-    const { servers } = serverOptions(server);
-    const [first = ""] = servers;
+    const { servers, ...credentials } = serverOptions(server);
+    const mesh = `demo-${randomBytes(3).toString("hex")}`;
     return {
       url: server,
       address: servers.join(","),
-      version: await serverVersion(new URL(first)),
-      mesh: `demo-${randomBytes(3).toString("hex")}`,
-      died: new Promise(() => undefined),
-      [Symbol.asyncDispose]: () => Promise.resolve(),
+      version: await serverVersion(new URL(servers[0] ?? "")),
+      mesh,
+      kill: undefined,
+      async [Symbol.asyncDispose]() {
+        await eraseMesh(mesh, { servers, ...credentials, timeoutMs: ERASE_MS }).catch(
+          (error: Error) => say(error.message),
+        );
+      },
     };
   }
-  const broker: Broker = await startBroker({ jetstream: true });
-  const { promise: died, reject } = Promise.withResolvers<never>();
-  died.catch(() => undefined); // heard only while a run goes on
-  const looking = setInterval(() => {
-    if (broker.pid !== undefined) return;
-    clearInterval(looking);
-    reject(new TradingError("PROCESS_DIED", "the broker (nats-server) ended before the run did"));
-  }, LOOK_MS);
+  const broker = await startBroker({ jetstream: true });
+  const stopReviving = reviveBroker(broker, say);
   return {
     url: broker.url,
     address: broker.url,
     version: broker.version,
     mesh: "demo",
-    died,
-    [Symbol.asyncDispose]: () => {
-      clearInterval(looking);
-      return broker[Symbol.asyncDispose]();
+    kill: () => broker.kill(),
+    async [Symbol.asyncDispose]() {
+      await stopReviving();
+      await broker[Symbol.asyncDispose]();
     },
   };
 }

@@ -27,6 +27,12 @@ export function ms(value: number): string {
   return value < 100 ? value.toFixed(1) : count(value);
 }
 
+/** Minutes and seconds. */
+export function clock(elapsedMs: number): string {
+  const seconds = Math.floor(elapsedMs / 1_000);
+  return `${String(Math.floor(seconds / 60)).padStart(2, "0")}:${String(seconds % 60).padStart(2, "0")}`;
+}
+
 /** Columns padded to the widest cell: the first to the left, the others to the right. */
 export function table(rows: readonly (readonly string[])[], indent = "  "): string[] {
   const widths: number[] = [];

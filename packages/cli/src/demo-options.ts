@@ -9,6 +9,8 @@ export interface DemoOptions {
   readonly symbols?: number;
   readonly seed: number;
   readonly replicas?: Partial<Record<Role, number>>;
+  /** Kill processes and the broker while it runs. */
+  readonly chaos?: true;
   readonly json?: true;
   /** A broker that runs already; otherwise the demo brings its own. */
   readonly server?: string;

@@ -2,14 +2,20 @@ import { fileURLToPath } from "node:url";
 import { Role, TradingError } from "@plexus/trading";
 import { type ProcessEvent, Supervisor } from "./supervisor.ts";
 
-/** The running agent processes. Disposing lets each leave the mesh in order. */
+/** The running agent processes, each started again when it crashes. Disposing lets each leave the mesh in order. */
 export interface DemoProcesses extends AsyncDisposable {
-  /** Rejects with `PROCESS_DIED` when one ends before its time: a run whose state is gone cannot be mended. */
+  readonly names: readonly string[];
+  /** Rejects with `PROCESS_DIED` when starting one again does not help. */
   readonly died: Promise<never>;
+  /** Kills one with SIGKILL. Returns its pid; undefined: it is down already. */
+  kill(name: string): number | undefined;
 }
 
 const LEAVE_MS = 5_000;
 const LAST_LINES = 20;
+/** Crashes of one process in a row, ours not counted, before it is given up. */
+const MAX_CRASHES = 5;
+const BACKOFF = { firstMs: 100, maxMs: 1_000, factor: 2 };
 
 /** Starts one process for every replica of every role, all at once. */
 export function startProcesses(
@@ -20,25 +26,33 @@ export function startProcesses(
   const { promise: died, reject } = Promise.withResolvers<never>();
   died.catch(() => undefined); // heard only while a run goes on
   const words = new Map<string, string[]>();
+  const killed = new Set<string>();
+  const names: string[] = [];
+
+  function gone(name: string, how: string): void {
+    const last = (words.get(name) ?? []).join("\n");
+    const text = `${name} ended with ${how} before the run did`;
+    reject(new TradingError("PROCESS_DIED", last === "" ? text : `${text}:\n${last}`));
+  }
 
   function onEvent(event: ProcessEvent): void {
+    const { process } = event;
     if (event.event === "line") {
-      const lines = words.get(event.process) ?? [];
-      words.set(event.process, [...lines, event.line].slice(-LAST_LINES));
-    } else if (event.event === "crashed" || event.event === "ended") {
-      const how =
-        event.event === "ended" ? "exit code 0" : (event.signal ?? `exit code ${event.code}`);
-      const last = (words.get(event.process) ?? []).join("\n");
-      const text = `${event.process} ended with ${how} before the run did`;
-      reject(new TradingError("PROCESS_DIED", last === "" ? text : `${text}:\n${last}`));
+      words.set(process, [...(words.get(process) ?? []), event.line].slice(-LAST_LINES));
+    } else if (event.event === "ended") gone(process, "exit code 0");
+    else if (event.event === "restarting") {
+      const ours = killed.delete(process);
+      if (!ours && event.attempt > MAX_CRASHES) gone(process, `its crash number ${event.attempt}`);
     }
   }
 
-  const supervisor = new Supervisor({ onEvent, stopTimeoutMs: LEAVE_MS });
+  const supervisor = new Supervisor({ onEvent, stopTimeoutMs: LEAVE_MS, backoff: BACKOFF });
   for (const role of Role.options) {
     for (let index = 0; index < replicas[role]; index += 1) {
+      const name = `${role}-${index}`;
+      names.push(name);
       supervisor.start({
-        name: `${role}-${index}`,
+        name,
         script,
         args: [role, "--index", String(index), "--of", String(replicas[role])],
         env,
@@ -46,5 +60,14 @@ export function startProcesses(
       });
     }
   }
-  return { died, [Symbol.asyncDispose]: () => supervisor[Symbol.asyncDispose]() };
+  return {
+    names,
+    died,
+    kill(name) {
+      const pid = supervisor.kill(name);
+      if (pid !== undefined) killed.add(name);
+      return pid;
+    },
+    [Symbol.asyncDispose]: () => supervisor[Symbol.asyncDispose](),
+  };
 }

@@ -1,8 +1,14 @@
+import type { ChaosCounts } from "./demo-chaos.ts";
 import { hopNames, type Outcome } from "@plexus/trading";
 import { count, gain, money, ms, percent, table } from "./demo-format.ts";
 
+/** What a run with `--chaos` has been through, and whether its ledger is that of a calm run. */
+export interface Trial extends ChaosCounts {
+  readonly ledgerMatches: boolean;
+}
+
 /** The closing report for a person. */
-export function reportText(outcome: Outcome, broker: string): string {
+export function reportText(outcome: Outcome, broker: string, trial?: Trial): string {
   const { closing, plan } = outcome;
   const { total } = closing;
   const synthetic = plan.symbols > 0;
@@ -37,6 +43,7 @@ export function reportText(outcome: Outcome, broker: string): string {
     ...latencyTable(outcome),
     "",
     ...throughputLines(outcome, broker),
+    ...(trial === undefined ? [] : trialLines(outcome, trial)),
     "",
     "  Headlines are hand-written samples, written with hindsight; sentiment runs in lexicon mode (a word list, no model).",
     "  What the strategies earn shows the plumbing and is no evidence of skill.",
@@ -46,7 +53,11 @@ export function reportText(outcome: Outcome, broker: string): string {
 }
 
 /** What `--json` ends with. */
-export function reportJson(outcome: Outcome, broker: string): Record<string, unknown> {
+export function reportJson(
+  outcome: Outcome,
+  broker: string,
+  trial?: Trial,
+): Record<string, unknown> {
   const { closing, decisions, latency } = outcome;
   const { mean = 0, p50 = 0, p99 = 0 } = latency["decision"] ?? {};
   return {
@@ -65,6 +76,7 @@ export function reportJson(outcome: Outcome, broker: string): Record<string, unk
     processes: outcome.processes,
     seconds: round(outcome.seconds),
     broker,
+    ...trial,
     ...(outcome.stopped ? { stopped: true } : {}),
     ...(outcome.error === undefined ? {} : { error: outcome.error }),
   };
@@ -120,6 +132,18 @@ function throughputLines(outcome: Outcome, broker: string): string[] {
     ...leaks,
     ...(outcome.error === undefined ? [] : [`  ${outcome.error.code}: ${outcome.error.message}`]),
     `  ledger ${closing.ledgerHash}`,
+  ];
+}
+
+function trialLines({ executions, orders }: Outcome, trial: Trial): string[] {
+  const { kills, brokerRestarts, ledgerMatches } = trial;
+  const again = Math.max(0, executions - orders);
+  return [
+    `  chaos: ${count(kills)} processes killed, the broker ${brokerRestarts === 0 ? "left alone: it is not ours" : "killed once"}; ` +
+      `${count(again)} or more orders begun a second time, each recorded once`,
+    ledgerMatches
+      ? "  the ledger is the one of the calm run (computed in one process)"
+      : "  THE LEDGER IS NOT the one of the calm run (computed in one process)",
   ];
 }
 

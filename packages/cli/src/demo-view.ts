@@ -1,5 +1,5 @@
 import { type Progress, Role, type RunPlan, sampleHeadlines } from "@plexus/trading";
-import { count, ms, table } from "./demo-format.ts";
+import { clock, count, ms, table } from "./demo-format.ts";
 
 /** Shows a run while it goes on. */
 export interface DemoView {
@@ -84,6 +84,7 @@ function picture(progress: Progress, plan: RunPlan, rates: Rates): string[] {
     .map((seat) => [
       seat.seat,
       String(seat.pid),
+      String(seat.life),
       count(rates.handled(seat.seat)),
       count(handledBy(seat)),
       String(seat.inflight),
@@ -99,7 +100,7 @@ function picture(progress: Progress, plan: RunPlan, rates: Rates): string[] {
     `  bar due → booked    mean ${ms(booked?.mean ?? 0)}  p50 ${ms(booked?.p50 ?? 0)}  p99 ${ms(booked?.p99 ?? 0)} ms`,
     `  news (hand-written sample): ${headline(share)}`,
     "",
-    ...table([["process", "pid", "messages/s", "messages", "in flight", "cpu"], ...rows]),
+    ...table([["process", "pid", "life", "messages/s", "messages", "in flight", "cpu"], ...rows]),
   ];
 }
 
@@ -165,9 +166,4 @@ function headline(share: number): string {
   const index = Math.min(sampleHeadlines.length - 1, Math.floor(share * sampleHeadlines.length));
   const { date, text } = sampleHeadlines[index] ?? { date: "", text: "" };
   return `${date.slice(0, 7)} ${text}`;
-}
-
-function clock(elapsedMs: number): string {
-  const seconds = Math.floor(elapsedMs / 1_000);
-  return `${String(Math.floor(seconds / 60)).padStart(2, "0")}:${String(seconds % 60).padStart(2, "0")}`;
 }

@@ -1,6 +1,16 @@
-import { Desk, feedSchedule, loadDataset, Role } from "@plexus/trading";
+import {
+  barsBefore,
+  Desk,
+  feedSchedule,
+  loadDataset,
+  type Outcome,
+  type Progress,
+  Role,
+  simulate,
+} from "@plexus/trading";
 import { Command } from "commander";
 import { demoBroker } from "./demo-broker.ts";
+import { Chaos } from "./demo-chaos.ts";
 import {
   type DemoOptions,
   positiveNumber,
@@ -17,7 +27,7 @@ import { interruptible } from "./interrupt.ts";
 import { joinMesh } from "./mesh-options.ts";
 import { printJson } from "./output.ts";
 
-/** `plexus demo`. Exit code 1 when anything was lost or a process died. */
+/** `plexus demo`. Exit code 1 when anything was lost, the ledger is not what it must be, or a process cannot be kept running. */
 export function demoCommand(): Command {
   return new Command("demo")
     .description("run the trading mesh: a dozen agent processes on real market data")
@@ -35,6 +45,10 @@ export function demoCommand(): Command {
       replicaCount,
     )
     .option("--server <url>", "a running NATS server; default: an embedded one")
+    .option(
+      "--chaos",
+      "kill a random process every second, and once the broker; end with the same ledger",
+    )
     .option("--json", "end with one line of JSON; progress goes to stderr")
     .addHelpText("after", `\nRoles: ${Role.options.join(", ")}.`)
     .action(async (options: DemoOptions) => {
@@ -47,27 +61,47 @@ async function runDemo(options: DemoOptions, stop: AbortSignal): Promise<ExitCod
   const plan = runPlan(options, feedSchedule(loadDataset(), { symbols: 0, seed: 0 }).length);
   const out = options.json ? process.stderr : process.stdout;
   const view = demoView(out, plan);
-  await using broker = await demoBroker(options.server);
-  await using mesh = await joinMesh({ server: broker.url, mesh: broker.mesh });
+  const say = (line: string): void => view.say(line);
+  await using broker = await demoBroker(options.server, say);
+  await using mesh = await joinMesh({ server: broker.url, mesh: broker.mesh }, say);
   await using desk = await Desk.open(mesh, plan);
-  view.say(
+  say(
     `Plexus trading demo: ${desk.seatNames.length} agent processes, nats-server ${broker.version} at ${broker.address}, mesh ${broker.mesh}`,
   );
   stop.addEventListener("abort", () =>
-    view.say(
-      "Stopping: what was published is still processed. Press Ctrl-C again to leave at once.",
-    ),
+    say("Stopping: what was published is still processed. Press Ctrl-C again to leave at once."),
   );
   await using processes = startProcesses(plan.replicas, {
     PLEXUS_SERVERS: broker.url,
     PLEXUS_MESH: broker.mesh,
   });
-  const drawing = setInterval(() => view.show(desk.progress()), view.everyMs);
-  const outcome = await desk.run(stop, Promise.race([processes.died, broker.died])).finally(() => {
+  const progress = (): Progress => desk.progress();
+  using chaos = options.chaos && new Chaos({ plan, processes, broker, progress, say });
+  const drawing = setInterval(() => view.show(progress()), view.everyMs);
+  const outcome = await desk.run(stop, processes.died).finally(() => {
     clearInterval(drawing);
     view.close();
   });
-  out.write(reportText(outcome, broker.version));
-  if (options.json) printJson(reportJson(outcome, broker.version));
-  return outcome.lost === 0 && outcome.error === undefined ? EXIT.ok : EXIT.failed;
+  const trial = chaos && {
+    kills: chaos.kills,
+    brokerRestarts: chaos.brokerRestarts,
+    ledgerMatches: matchesCalmRun(outcome),
+  };
+  out.write(reportText(outcome, broker.version, trial));
+  if (options.json) printJson(reportJson(outcome, broker.version, trial));
+  const sound = outcome.lost === 0 && outcome.error === undefined && trial?.ledgerMatches !== false;
+  return sound ? EXIT.ok : EXIT.failed;
+}
+
+/** Whether the run has ended with the ledger that one process computes from the same bars, undisturbed. */
+function matchesCalmRun({ plan, bars, closing }: Outcome): boolean {
+  const { symbols, seed } = plan;
+  const dataset = loadDataset();
+  const calm = simulate({
+    dataset,
+    symbols,
+    seed,
+    bars: barsBefore(feedSchedule(dataset, plan), bars),
+  });
+  return calm.closing.ledgerHash === closing.ledgerHash;
 }

@@ -1,6 +1,7 @@
 import { startBroker, type Broker } from "@plexus/testing";
 import { serverOptions } from "./mesh-options.ts";
 import { note } from "./output.ts";
+import { reviveBroker } from "./revive-broker.ts";
 
 /** The broker that `plexus dev` runs its agents on. */
 export interface DevBroker extends AsyncDisposable {
@@ -11,7 +12,6 @@ export interface DevBroker extends AsyncDisposable {
 }
 
 const DEFAULT_PORT = 4222;
-const LOOK_MS = 500;
 
 /**
  * The broker at `server`, else an embedded one: on `port`, or without one on 4222 unless that is taken. An embedded one
@@ -27,7 +27,7 @@ export async function devBroker(
   }
   const broker = await embedded(port);
   const { url, version } = broker;
-  const stopReviving = revive(broker);
+  const stopReviving = reviveBroker(broker, (line) => note(`plexus: ${line}`));
   return {
     url,
     facts: { url, embedded: true, version },
@@ -35,30 +35,6 @@ export async function devBroker(
       await stopReviving();
       await broker[Symbol.asyncDispose]();
     },
-  };
-}
-
-/** Starts the broker again whenever it is down. Returns what ends that, and waits for a start under way. */
-function revive(broker: Broker): () => Promise<void> {
-  let starting: Promise<void> | undefined;
-  let failed = false; // told once, however often it fails to start
-  const start = async (): Promise<void> => {
-    if (!failed) note("plexus: the embedded broker has died and is started again");
-    try {
-      await broker.restart();
-      failed = false;
-    } catch (error) {
-      if (!failed) note(`plexus: it does not start, trying on: ${(error as Error).message}`);
-      failed = true;
-    }
-    starting = undefined;
-  };
-  const timer = setInterval(() => {
-    if (broker.pid === undefined) starting ??= start();
-  }, LOOK_MS);
-  return async () => {
-    clearInterval(timer);
-    await starting;
   };
 }
 

@@ -13,6 +13,7 @@ const COMMANDS: Record<string, () => Promise<Command>> = {
   tail: async () => (await import("./tail.ts")).tailCommand(),
   task: async () => (await import("./task.ts")).taskCommand(),
   balancer: async () => (await import("./balancer.ts")).balancerCommand(),
+  shards: async () => (await import("./shards.ts")).shardsCommand(),
   dlq: async () => (await import("./dlq.ts")).dlqCommand(),
   topic: async () => (await import("./topic.ts")).topicCommand(),
   doctor: async () => (await import("./doctor.ts")).doctorCommand(),

@@ -83,6 +83,18 @@ test("a process killed by a signal counts as crashed", async () => {
   expect(events.find(({ event }) => event === "crashed")).toMatchObject({ signal: "SIGKILL" });
 });
 
+test("a process that the supervisor is told to kill is started again", async () => {
+  const { supervisor, events, seen } = supervise();
+  supervisor.start({ name: "p", script: script(lives) });
+  await seen("line");
+  expect(supervisor.kill("p")).toBe((events[0] as { pid: number }).pid);
+  await seen("started", 2);
+  await supervisor.stop("p");
+  expect(supervisor.kill("p")).toBeUndefined();
+  await supervisor[Symbol.asyncDispose]();
+  expect(events.find(({ event }) => event === "crashed")).toMatchObject({ signal: "SIGKILL" });
+});
+
 test("a process that is done is not started again", async () => {
   const { supervisor, names, seen } = supervise();
   supervisor.start({ name: "p", script: script("") });

@@ -81,6 +81,11 @@ export class Supervisor implements AsyncDisposable {
     await this.#processes.get(name)?.stop();
   }
 
+  /** Kills a process with SIGKILL, as if it had crashed: it is started again. Returns its pid; undefined: it is down. */
+  kill(name: string): number | undefined {
+    return this.#processes.get(name)?.kill();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
     await Promise.all([...this.#processes.values()].map((supervised) => supervised.stop()));
@@ -114,6 +119,13 @@ class Supervised {
     if (state.is === "waiting") clearTimeout(state.timer);
     this.#crashes = 0;
     this.#spawn();
+  }
+
+  kill(): number | undefined {
+    if (this.#state.is !== "up") return undefined;
+    const { child } = this.#state;
+    void child.kill();
+    return child.pid;
   }
 
   async stop(): Promise<void> {

@@ -46,8 +46,8 @@ export class CommandFeed {
     this.#subscription = link.subscribe(
       subjects.commandStored(entity, partition),
       (data, _subject, _reply, headers) => {
-        const sequence = Number(headers?.get("Nats-Sequence"));
-        const before = Number(headers?.get("Nats-Last-Sequence"));
+        const sequence = Number(headers?.last("Nats-Sequence"));
+        const before = Number(headers?.last("Nats-Last-Sequence"));
         if (sequence > this.#head) this.#arrived({ sequence, data }, before);
       },
     );

@@ -1,6 +1,7 @@
 import { MeshError, isMeshError, type Entity } from "@plexus/core";
 import type { CommandHandler } from "./command-execution.ts";
 import type { InstanceInfo } from "./directory.ts";
+import { nowMs } from "./clock.ts";
 import { EntityCaller } from "./entity-client.ts";
 import { HostedEntity, type EntityHostOptions } from "./entity-host.ts";
 import { EntityServices } from "./entity-services.ts";
@@ -12,6 +13,7 @@ import { layoutKey } from "./shard-record.ts";
 import { listShards, type ShardInfo } from "./shards.ts";
 
 const WRITE_TIMEOUT_MS = 2_000;
+const START_TIMEOUT_MS = 15_000; // a cluster that has lost a node answers when it has elected its leaders again
 
 /** The entities of one mesh connection: hosted here, or called from here. */
 export class Entities {
@@ -55,8 +57,10 @@ export class Entities {
         this.#hosts.delete(host);
       },
     );
-    await this.#services.store.open();
-    await this.#agreeOnLayout(contract);
+    const untilMs = nowMs() + START_TIMEOUT_MS;
+    const { store } = this.#services;
+    await this.#services.surely(() => store.open(), undefined, untilMs);
+    await this.#services.surely(() => this.#agreeOnLayout(contract), undefined, untilMs);
     this.#hosts.add(host);
     host.listen();
     return host;

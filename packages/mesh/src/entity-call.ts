@@ -37,7 +37,7 @@ export interface EntityRoute {
 /** Before a partition is asked again that nobody owns; doubles. */
 const PAUSE_MS = 10;
 const MAX_PAUSE_MS = 100;
-const SILENT_MS = 1_000; // without an answer: sent again, since it may have gone to a former owner
+const SILENT_MS = 500; // without an answer: sent again, since it may have gone to a former owner
 const BOUNCE_MS = 100; // what bounces does so sooner
 const MAX_LOST = 3; // owners that may die of one command
 

@@ -172,12 +172,11 @@ export class EntityCaller {
     const headers = { "Nats-Msg-Id": `${entity} ${escapeKey(key)} ${escapeKey(id)}` };
     const subject = runtime.subjects.command(entity, partition);
     try {
-      await store.open();
-      const sequence = await this.#services.surely(
-        () => js.publish(subject, bytes, { headers }),
-        undefined,
-        untilMs,
-      );
+      const publish = async (): Promise<number> => {
+        await store.open();
+        return js.publish(subject, bytes, { headers });
+      };
+      const sequence = await this.#services.surely(publish, undefined, untilMs);
       this.#sent.set(partition, Math.max(sequence, this.#sent.get(partition) ?? 0));
       return sequence;
     } catch (cause) {

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import {
   KINDS,
   MeshError,
@@ -66,6 +67,7 @@ interface ServedCommand {
 
 const DEFAULT_TIMEOUT_MS = 30_000; // of a caller that names no deadline
 const REOPEN_PAUSE_MS = 100;
+const LEAVE_MS = 1_000; // for the registry: without it, too, the leases tell that this instance leaves
 const MAX_TIMER_MS = 2 ** 31 - 1; // a longer setTimeout would fire at once
 
 /** One instance of an entity: owns some of its partitions and executes their commands. */
@@ -236,6 +238,7 @@ export class HostedEntity implements PartitionHome {
       running: this.#running,
       queued: 0,
       tasks: undefined,
+      shards: { partitions: this.partitions, keys: this.keys },
       draining: this.draining,
       requests,
     };
@@ -243,13 +246,15 @@ export class HostedEntity implements PartitionHome {
 
   async #drain(): Promise<void> {
     const { log } = this.#runtime;
-    await this.#leave();
+    const left = this.#leave();
+    await Promise.race([left, sleep(LEAVE_MS)]);
     const timer = setTimeout(() => {
       log.warn({ instance: this.instance }, "drain timeout: partitions are left to expire");
       this.#driver.close();
     }, this.#drainTimeoutMs);
     await this.#driver.stop();
     clearTimeout(timer);
+    await left;
     for (const partition of this.#owned.keys()) this.#drop(partition);
     this.#runtime.outbox.flushTurn();
     await this.#runtime.link.settle();

@@ -62,6 +62,8 @@ export interface InstanceReport extends InstanceInfo {
   readonly queued: number;
   /** Undefined for an agent that takes no tasks. */
   readonly tasks: { readonly running: number; readonly slots: number } | undefined;
+  /** What an instance of an entity owns, and how many keys it has in memory; undefined for an agent. */
+  readonly shards: { readonly partitions: number; readonly keys: number } | undefined;
   readonly draining: boolean;
   readonly requests: Readonly<Record<string, { readonly ok: number; readonly meanMs: number }>>;
 }
@@ -162,6 +164,7 @@ export class HostedAgent implements AsyncDisposable, CallOwner {
       running: this.gate.running,
       queued: this.gate.queued,
       tasks: this.tasks?.load,
+      shards: undefined,
       draining: this.draining,
       requests,
     };

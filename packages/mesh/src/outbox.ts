@@ -83,6 +83,17 @@ export class Outbox {
     return frameReply;
   }
 
+  /** Adds an envelope that is encoded already, and known to fit the broker's limit. */
+  addEncoded(subject: string, envelope: Uint8Array): void {
+    const slot = this.#slots.get(subject) ?? this.#begin(subject);
+    const { writer } = slot;
+    if (writer.count > 0 && writer.length + envelope.length > this.#link.maxPayload) {
+      this.#send(slot);
+    }
+    writer.append(envelope);
+    if (writer.count >= MAX_CALLS_IN_FRAME || writer.length >= MAX_FRAME_BYTES) this.#send(slot);
+  }
+
   /** Sends every frame of this turn now. */
   flushTurn(): void {
     this.#scheduled = false;

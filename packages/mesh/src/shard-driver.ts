@@ -6,12 +6,13 @@ import {
   type Entity,
   type LeaseEffect,
   type RingMember,
+  type SeenLease,
   type ShardEffect,
   type ShardInput,
   type WriteOutcome,
 } from "@plexus/core";
 import { nowMs } from "./clock.ts";
-import type { LeaseStore } from "./nats/lease-store.ts";
+import type { LeaseEntry, LeaseStore } from "./nats/lease-store.ts";
 import type { Runtime } from "./runtime.ts";
 import { decodeShard, encodeShard, partitionOfKey, shardKey, type Tenure } from "./shard-record.ts";
 
@@ -36,13 +37,19 @@ export class ShardDriver {
   readonly #runtime: Runtime;
   readonly #store: LeaseStore;
   readonly #entity: string;
+  readonly #partitions: number;
   readonly #self: RingMember;
   readonly #machine: ShardMachine;
   readonly #work: ShardWork;
   readonly #inputs: ShardInput[] = [];
   readonly #tenures = new Map<number, Tenure>();
-  readonly #holders = new Map<number, string>();
+  /** The newest record of each partition, whether it was read or told. */
+  readonly #newest = new Map<number, SeenLease>();
+  readonly #ttlMs: number;
+  readonly #running = new Set<number>();
   readonly #stopped = Promise.withResolvers<void>();
+  #stopping = false;
+  #giveUp: NodeJS.Timeout | undefined;
   #handling = false;
   #syncing = false;
   #syncAgain = false;
@@ -63,6 +70,8 @@ export class ShardDriver {
     this.#self = self;
     this.#work = work;
     const { partitions, leaseMs: ttlMs } = entity;
+    this.#partitions = partitions;
+    this.#ttlMs = ttlMs;
     this.#machine = new ShardMachine(shardConfig({ self, partitions, ttlMs }));
   }
 
@@ -71,8 +80,8 @@ export class ShardDriver {
     const { directory } = this.#runtime;
     this.#cleanup = [
       this.#store.follow(shardKey(this.#entity, "*"), (entry, key) => {
-        const partition = partitionOfKey(key);
-        this.#see(partition, entry);
+        const partition = this.#partitionOf(key);
+        if (partition !== undefined) this.#see(partition, entry);
       }),
       directory.watch(({ instance }) => {
         if (instance.agent === this.#entity) this.#members();
@@ -102,9 +111,14 @@ export class ShardDriver {
     if (!this.#syncing) void this.#sync();
   }
 
-  /** Hands everything over; resolves when that is done. This process must have left the registry. */
+  /**
+   * Hands everything over; resolves when that is done, or would be of no use any more as the leases have run out. This process
+   * must have left the registry.
+   */
   stop(): Promise<void> {
+    this.#stopping = true;
     this.#input({ type: "stop" });
+    this.#expire();
     return this.#stopped.promise;
   }
 
@@ -113,6 +127,7 @@ export class ShardDriver {
     if (this.#ended) return;
     this.#ended = true;
     clearInterval(this.#timer);
+    clearTimeout(this.#giveUp);
     for (const end of this.#cleanup) end();
     this.#stopped.resolve();
   }
@@ -125,11 +140,13 @@ export class ShardDriver {
         // oxlint-disable-next-line no-await-in-loop -- again only if more was missed
         const keys = await this.#store.keys(shardKey(this.#entity, "*").slice(0, -2));
         const reading = keys.map(async (key) => {
-          const entry = await this.#store.read(key);
-          return entry && this.#decode(partitionOfKey(key), entry);
+          const partition = this.#partitionOf(key);
+          const entry = partition === undefined ? undefined : await this.#store.read(key);
+          if (entry) this.#note(partition!, entry);
         });
         // oxlint-disable-next-line no-await-in-loop
-        const leases = (await Promise.all(reading)).filter((lease) => lease !== undefined);
+        await Promise.all(reading);
+        const leases = [...this.#newest.values()];
         if (this.#runtime.link.connected) this.#input({ type: "synced", leases });
       } catch (error) {
         this.#syncAgain = true;
@@ -148,16 +165,21 @@ export class ShardDriver {
     this.#input({ type: "members", members });
   }
 
-  #see(partition: number, entry: Parameters<typeof decodeShard>[1]): void {
-    this.#input({ type: "seen", ...this.#decode(partition, entry) });
+  #partitionOf(key: string): number | undefined {
+    const partition = partitionOfKey(key);
+    return partition !== undefined && partition < this.#partitions ? partition : undefined;
   }
 
-  #decode(
-    partition: number,
-    entry: Parameters<typeof decodeShard>[1],
-  ): ReturnType<typeof decodeShard> {
-    const lease = decodeShard(partition, entry);
-    if (lease.record) this.#holders.set(partition, lease.record.owner);
+  #see(partition: number, entry: LeaseEntry): void {
+    this.#input({ type: "seen", ...this.#note(partition, entry) });
+  }
+
+  /** What was read may be older than what the broker has told of meanwhile. */
+  #note(partition: number, entry: LeaseEntry): SeenLease {
+    const newest = this.#newest.get(partition);
+    if (newest && newest.revision >= entry.revision) return newest;
+    const { tenure: _, ...lease } = decodeShard(partition, entry);
+    this.#newest.set(partition, lease);
     return lease;
   }
 
@@ -184,24 +206,34 @@ export class ShardDriver {
         void this.#write(effect);
         return;
       case "start":
+        this.#running.add(effect.partition);
         this.#work.start(effect.partition, effect.epoch);
         return;
       case "quiesce":
         this.#work.quiesce(effect.partition, () => this.#input({ ...effect, type: "quiesced" }));
         return;
       case "drop":
+        this.#running.delete(effect.partition);
         this.#work.drop(effect.partition, effect.reason);
+        this.#expire();
         return;
       case "stopped":
         this.close();
     }
   }
 
+  /** Who has stopped and cannot tell need not try for longer than the others wait. */
+  #expire(): void {
+    if (!this.#stopping || this.#ended || this.#running.size > 0) return;
+    this.#giveUp ??= setTimeout(() => this.close(), this.#ttlMs);
+  }
+
   async #write(effect: LeaseEffect): Promise<void> {
     const { partition, write, expectedRevision } = effect;
     const key = shardKey(this.#entity, partition);
     if (effect.type === "acquire") {
-      this.#tenures.set(partition, { since: Date.now(), from: this.#holders.get(partition) });
+      const from = this.#newest.get(partition)?.record?.owner;
+      this.#tenures.set(partition, { since: Date.now(), from });
     }
     const tenure = this.#tenures.get(partition) ?? { since: Date.now(), from: undefined };
     const value = encodeShard(effect, this.#self.id, tenure);

@@ -27,9 +27,10 @@ export function layoutKey(entity: string): string {
   return `shards.${entity}`;
 }
 
-/** Prefix of the keys of all partitions of an entity. */
-export function partitionOfKey(key: string): number {
-  return Number(key.slice(key.lastIndexOf(".") + 1));
+/** The partition whose lease has this key, if one can have it. */
+export function partitionOfKey(key: string): number | undefined {
+  const token = key.slice(key.lastIndexOf(".") + 1);
+  return /^(0|[1-9]\d{0,5})$/.test(token) ? Number(token) : undefined;
 }
 
 export function encodeShard(effect: LeaseEffect, owner: string, tenure: Tenure): Uint8Array {
@@ -68,8 +69,10 @@ export function decodeShard(
 function parse(value: Uint8Array): Written | undefined {
   try {
     const written = JSON.parse(Buffer.from(value).toString("utf8")) as Written;
-    const known = written.state === "held" || written.state === "released";
-    return known && typeof written.owner === "string" ? written : undefined;
+    const { state, owner, epoch, heir } = written;
+    const known = (state === "held" || state === "released") && typeof owner === "string";
+    const sound = Number.isSafeInteger(epoch ?? 0) && typeof (heir ?? "") === "string";
+    return known && sound ? written : undefined;
   } catch {
     return undefined;
   }

@@ -24,11 +24,10 @@ export async function listShards(
   entity?: string,
 ): Promise<ShardInfo[]> {
   const keys = await store.keys(entity === undefined ? "shards" : `shards.${entity}`);
-  const partitions = keys.filter((key) => key.split(".").length === 3);
-  const shards = partitions.map(async (key): Promise<ShardInfo | undefined> => {
-    const entry = await store.read(key);
-    if (entry === undefined) return undefined;
-    const partition = partitionOfKey(key);
+  const shards = keys.map(async (key): Promise<ShardInfo | undefined> => {
+    const partition = key.split(".").length === 3 ? partitionOfKey(key) : undefined;
+    const entry = partition === undefined ? undefined : await store.read(key);
+    if (partition === undefined || entry === undefined) return undefined;
     const { record, tenure } = decodeShard(partition, entry);
     const there = record !== undefined && live(record.owner) !== undefined;
     return {

@@ -60,6 +60,15 @@ export interface ReplayOptions<Parameter extends string = string> extends Pick<
   readonly from: From;
 }
 
+/** An event as it is stored. */
+export interface StoredEventValue<Value = unknown> {
+  readonly value: Value;
+  /** As in {@link StoredEventContext}. */
+  readonly eventId: string;
+  readonly sequence: number;
+  readonly storedAt: number;
+}
+
 /** True for the options of a subscription that resumes where it stopped. */
 export function isNamed(options: object): options is NamedSubscribeOptions {
   return (options as Partial<NamedSubscribeOptions>).name !== undefined;
@@ -137,7 +146,7 @@ export class StoredEvent extends Scope implements StoredEventContext, Waiting {
 }
 
 /** The envelope of a stored event. Throws `BAD_MESSAGE`. */
-export function readStored({ data }: StoredDelivery): Envelope {
+export function readStored({ data }: Pick<StoredDelivery, "data">): Envelope {
   const envelopes: Envelope[] = [];
   readFrame(data, (envelope) => envelopes.push(envelope));
   const [envelope] = envelopes;

@@ -127,11 +127,14 @@ test("hosting that fails at the last step leaves nothing that runs", async () =>
 
 test("a host that has nothing to do asks for work once, and not again and again", async () => {
   const [host, nats] = [await meshes.join(), await meshes.nats()];
-  await host.host(Frail, { run: (text) => text }, { taskConcurrency: 1 });
+  const { run } = Frail.capabilities;
+  const Patient = agent("patient", { capabilities: { run: { ...run, durable: true } } });
+  await host.host(Patient, { run: (text) => text }, { taskConcurrency: 1 });
   await sleep(200);
   let asked = 0;
-  const count = (): void => void asked++;
-  nats.subscribe(`$JS.API.CONSUMER.MSG.NEXT.${meshes.name}-tasks.>`, { callback: count });
+  nats.subscribe(`$JS.API.CONSUMER.MSG.NEXT.${meshes.name}-tasks.>`, {
+    callback: () => void asked++,
+  });
   await nats.flush();
   await sleep(1_000);
   expect(asked).toBe(0); // each of its three lanes has an open request

@@ -1,10 +1,9 @@
-import { KINDS, MeshError, readFrame, type Envelope } from "@plexus/core";
+import { KINDS, MeshError, type Envelope } from "@plexus/core";
 import { nowMs } from "./clock.ts";
-import type { LinkSubscription } from "./nats/link.ts";
 import type { StoredMessage } from "./nats/jetstream.ts";
-import { noteBadMessage } from "./runtime.ts";
 import type { TaskListener } from "./task-events.ts";
 import { readEnvelope } from "./task-message.ts";
+import { TaskNewsFeed } from "./task-news.ts";
 import type { TaskServices } from "./task-services.ts";
 
 interface Watched {
@@ -16,7 +15,7 @@ interface Watched {
 }
 
 interface Feed {
-  readonly subscription: LinkSubscription;
+  readonly news: TaskNewsFeed;
   users: number;
 }
 
@@ -60,7 +59,7 @@ export class TaskWatch {
     for (const { listeners } of this.#watched.values()) {
       for (const listener of listeners) listener.unknown(error);
     }
-    for (const { subscription } of this.#feeds.values()) subscription.unsubscribe();
+    for (const { news } of this.#feeds.values()) news.unsubscribe();
   }
 
   /** A task is about to be submitted: its result may come before anyone waits for it. */
@@ -116,7 +115,7 @@ export class TaskWatch {
     return () => {
       feed.users--;
       if (feed.users > 0) return;
-      feed.subscription.unsubscribe();
+      feed.news.unsubscribe();
       this.#feeds.delete(sender);
     };
   }
@@ -127,17 +126,13 @@ export class TaskWatch {
   }
 
   #follow(client: string): Feed {
-    const { link, subjects } = this.#services.runtime;
     let feed = this.#feeds.get(client);
     if (feed === undefined) {
-      const subscription = link.subscribe(subjects.taskEvents(client), (data) => {
-        try {
-          readFrame(data, (envelope) => this.#told(envelope));
-        } catch (error) {
-          noteBadMessage(this.#services.runtime, error);
-        }
+      const news = new TaskNewsFeed(this.#services.runtime, client, {
+        told: (envelope) => this.#told(envelope),
+        refused: (id) => this.#doubt(id),
       });
-      feed = { subscription, users: 0 };
+      feed = { news, users: 0 };
       this.#feeds.set(client, feed);
     }
     feed.users++;
@@ -158,6 +153,12 @@ export class TaskWatch {
       if (envelope.payload.length <= MAX_EARLY_BYTES) this.#early.set(id, envelope);
       else this.#early.delete(id);
     }
+  }
+
+  /** The store knows better. */
+  #doubt(id: string): void {
+    const watched = this.#watched.get(id);
+    if (watched) watched.dueMs = nowMs();
   }
 
   #end(id: string, watched: Watched, result: Envelope): void {

@@ -1,6 +1,6 @@
-import { MeshError, topic, type Topic } from "@plexus/core";
+import { MeshError, topic, topicPattern, type Topic } from "@plexus/core";
 import { z } from "zod";
-import type { Subscription } from "./events.ts";
+import { eventValue, type Subscription } from "./events.ts";
 import { JetStream } from "./nats/jetstream.ts";
 import { TopicStatus, type TopicInfo, type TopicLag } from "./nats/topic-status.ts";
 import { TopicStore } from "./nats/topic-store.ts";
@@ -9,9 +9,11 @@ import { Replay } from "./replay.ts";
 import type { Runtime } from "./runtime.ts";
 import {
   isNamed,
+  readStored,
   type NamedSubscribeOptions,
   type ReplayOptions,
   type StoredEventContext,
+  type StoredEventValue,
 } from "./stored-event.ts";
 import { DurablePublisher } from "./topic-publisher.ts";
 import { TopicServices } from "./topic-services.ts";
@@ -64,6 +66,27 @@ export class Topics {
     await subscriber.open();
     this.#subscribers.add(subscriber);
     return subscriber;
+  }
+
+  /** The event that was stored last, of those whose parameters have these values. */
+  async last(
+    contract: Topic,
+    where: Readonly<Record<string, string | number | undefined>>,
+  ): Promise<StoredEventValue | undefined> {
+    const { runtime, store, js } = this.#services;
+    const subject = runtime.subjects.event(topicPattern(contract, where));
+    const found = await this.#services.atFirst(contract, async () => {
+      await store.open(contract);
+      return js.last(store.stream(contract.name), subject);
+    });
+    if (found === undefined) return undefined;
+    const envelope = readStored(found);
+    return {
+      value: eventValue(contract, envelope),
+      eventId: found.header("Nats-Msg-Id") ?? envelope.id,
+      sequence: found.sequence,
+      storedAt: found.storedAt,
+    };
   }
 
   list(): Promise<TopicInfo[]> {

@@ -1,23 +1,27 @@
+import * as z from "zod";
 import type { Fill } from "./fill.ts";
 import { exact, mulDiv, times } from "./money.ts";
+
+const Count = z.int().min(0);
 
 /**
  * The account of one strategy in one symbol, integer cents and whole shares. At all times
  * `cashCents + costCents = capital + realisedCents`.
  */
-export interface Book {
-  readonly cashCents: number;
-  readonly shares: number;
+export const Book = z.object({
+  cashCents: z.int(),
+  shares: Count,
   /** What the shares held have cost, buying fees included. */
-  readonly costCents: number;
+  costCents: z.int(),
   /** Profit of what was sold: proceeds less selling fees less average cost. */
-  readonly realisedCents: number;
-  readonly feesCents: number;
-  readonly fills: number;
+  realisedCents: z.int(),
+  feesCents: z.int(),
+  fills: Count,
   /** Sales, and those among them that made a profit after all fees. */
-  readonly closed: number;
-  readonly wins: number;
-}
+  closed: Count,
+  wins: Count,
+});
+export type Book = Readonly<z.infer<typeof Book>>;
 
 export function openBook(capitalCents: number): Book {
   return {

@@ -3,7 +3,6 @@ import { buyAndHold } from "./buy-and-hold.ts";
 import { closingReport } from "./closing-report.ts";
 import type { Fill } from "./fill.ts";
 import { createPortfolio } from "./portfolio.ts";
-import { mergeReports } from "./report.ts";
 
 const CAPITAL = 1_000_000;
 const DATES = ["2000-01-31", "2000-02-29", "2000-03-31", "2000-04-28"];
@@ -63,7 +62,7 @@ test("the report sums up books, strategies and symbols, and compares with holdin
 });
 
 test("a run without data has an empty report", () => {
-  expect(closingReport(mergeReports([]))).toMatchObject({
+  expect(closingReport(createPortfolio({ capitalCents: CAPITAL }).report())).toMatchObject({
     from: "",
     total: { pnlCents: 0, hitRate: null },
     buyAndHoldCents: 0,

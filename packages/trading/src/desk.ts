@@ -1,11 +1,14 @@
+import { MeshError } from "@plexus/core";
 import type { Mesh, Subscription } from "@plexus/mesh";
 import { seatName } from "./agents/station.ts";
-import { Books, type Command, Commands, Phase, type SeatStatus, Statuses } from "./contracts.ts";
+import { loadDataset } from "./dataset.ts";
+import { type Command, Commands, Phase, type SeatStatus, Statuses } from "./desk-topics.ts";
 import { TradingError } from "./errors.ts";
+import { feedSchedule } from "./feed-schedule.ts";
 import { nowMicros } from "./micros.ts";
 import { type Figures, figures, type Outcome, outcome } from "./outcome.ts";
-import { mergeReports, type PortfolioReport } from "./report.ts";
 import { Role, type RunPlan } from "./run-plan.ts";
+import { readStoredRun } from "./stored-run.ts";
 
 /** Milliseconds the desk waits before it gives up. */
 export interface DeskPatience {
@@ -21,6 +24,9 @@ const START_DELAY_US = 100_000;
 /** Slots due within this time of a stop are still published, so that all feeds stop at the same one. */
 const STOP_DELAY_US = 150_000;
 
+/** Roles that answer whoever asks: they have no end of their own. */
+const SERVING: ReadonlySet<Role> = new Set(["risk", "order", "portfolio"]);
+
 /** Where a run stands. */
 export interface Progress extends Figures {
   readonly phase: "starting" | "running" | "finishing";
@@ -31,18 +37,16 @@ export interface Progress extends Figures {
 
 /**
  * Conducts one run: waits for all processes, starts the feeds, follows the end markers through the layers by what the
- * processes tell, and collects the books. Open it before the processes start.
+ * processes tell, and reads the books from the broker. Open it before the processes start, in a mesh without an earlier run.
  */
 export class Desk implements AsyncDisposable {
   readonly #mesh: Mesh;
   readonly #plan: RunPlan;
   readonly #patience: DeskPatience;
   readonly #seats = new Map<string, SeatStatus>();
-  readonly #books = new Map<string, PortfolioReport[]>();
-  readonly #complete = new Set<string>();
   readonly #watchers = new Set<() => void>();
   readonly #dead = new AbortController();
-  #subscriptions: Subscription[] = [];
+  #subscription: Subscription | undefined;
   #phase: Progress["phase"] = "starting";
   #startAtUs = 0;
   #stopped = false;
@@ -59,21 +63,14 @@ export class Desk implements AsyncDisposable {
     patience: Partial<DeskPatience> = {},
   ): Promise<Desk> {
     const desk = new Desk(mesh, plan, { ...defaultPatience, ...patience });
-    desk.#subscriptions = await Promise.all([
-      mesh.subscribe(Statuses, (status) => desk.#note(status)),
-      mesh.subscribe(Books, ({ seat, parts, report }) => {
-        const books = desk.#books.get(seat) ?? [];
-        books.push(report);
-        desk.#books.set(seat, books);
-        if (books.length === parts) desk.#complete.add(seat);
-        desk.#changed();
-      }),
-    ]);
+    desk.#subscription = await mesh.subscribe(Statuses, (status) => desk.#note(status), {
+      from: "all",
+    });
     return desk;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all(this.#subscriptions.map((subscription) => subscription.unsubscribe()));
+    await this.#subscription?.unsubscribe();
   }
 
   /** Names of the processes that the plan asks for. */
@@ -94,56 +91,39 @@ export class Desk implements AsyncDisposable {
 
   /**
    * Runs to the end. An aborted `stop` ends the feeds early and lets everything that was published be processed.
-   * `died` rejects when a process is gone; so does this then. Rejects with `NOT_READY` when processes are missing.
+   * `died` rejects when a process is gone for good; so does this then. Rejects with `NOT_READY` when processes are missing.
    */
   async run(stop: AbortSignal, died: Promise<never>): Promise<Outcome> {
     died.catch((error: unknown) => this.#dead.abort(error));
     const { start } = this.#patience;
-    const { replicas } = this.#plan;
-    const signal = AbortSignal.any([stop, this.#dead.signal]);
-    await Promise.all(
-      Role.options.map((role) =>
-        this.#mesh.waitFor(role, { instances: replicas[role], timeout: start, signal }),
-      ),
-    ).catch((error: unknown) => {
-      if (this.#dead.signal.aborted) throw this.#dead.signal.reason;
-      if (stop.aborted) throw error;
-      const missing = this.seatNames.filter((name) => !this.#seats.has(name));
-      throw new TradingError("NOT_READY", `not there after ${start} ms: ${missing.join(", ")}`, {
-        cause: error,
-      });
-    });
     await this.#command({ kind: "prepare", plan: this.#plan });
-    await this.#until("ready", this.seatNames, start);
+    await this.#until("ready", this.seatNames, start, stop);
 
     this.#startAtUs = nowMicros() + START_DELAY_US;
     this.#phase = "running";
     await this.#command({ kind: "start", startAt: this.#startAtUs });
-    const stopEarly = (): void => void this.#stop();
+    const stopEarly = (): void =>
+      void this.#stop().catch((error: unknown) => this.#dead.abort(error));
     if (stop.aborted) stopEarly();
     else stop.addEventListener("abort", stopEarly, { once: true });
-    const sequential = seatsOf(this.#plan)
-      .filter(({ role }) => role !== "risk" && role !== "order")
-      .map(seatName);
-    const stalled = await this.#until("done", sequential, Infinity).catch((error: unknown) => {
-      if (error instanceof TradingError && error.code === "STALLED") return error;
-      throw error;
-    });
+    const sequential = seatsOf(this.#plan).filter(({ role }) => !SERVING.has(role));
+    const stalled = await this.#until("done", sequential.map(seatName), Infinity).catch(
+      (error: unknown) => {
+        if (error instanceof TradingError && error.code === "STALLED") return error;
+        throw error;
+      },
+    );
     stop.removeEventListener("abort", stopEarly);
 
     this.#phase = "finishing";
     await this.#command({ kind: "finish" });
     await this.#until("finished", this.seatNames, start);
-    const portfolios = seatsOf(this.#plan).filter(({ role }) => role === "portfolio");
-    await this.#when(
-      () => portfolios.every((seat) => this.#complete.has(seatName(seat))),
-      start,
-      () => "the books of a portfolio are missing",
-    );
+    const { instruments } = feedSchedule(loadDataset(), this.#plan);
+    const symbols = instruments.map(({ symbol }) => symbol);
     return outcome([...this.#seats.values()], {
       plan: this.#plan,
       stopped: this.#stopped,
-      report: mergeReports([...this.#books.values()].flat()),
+      stored: await readStoredRun(this.#mesh, symbols),
       startAtUs: this.#startAtUs,
       error: stalled === undefined ? undefined : { code: stalled.code, message: stalled.message },
     });
@@ -161,9 +141,7 @@ export class Desk implements AsyncDisposable {
   }
 
   #note(status: SeatStatus): void {
-    const known = this.#seats.get(status.seat);
-    const wasFinished = known?.phase === "finished";
-    if (!wasFinished || status.phase === "finished") this.#seats.set(status.seat, status);
+    this.#seats.set(status.seat, status);
     this.#changed();
   }
 
@@ -172,7 +150,12 @@ export class Desk implements AsyncDisposable {
   }
 
   /** Resolves when all these seats have come that far. */
-  #until(phase: Phase, names: readonly string[], timeoutMs: number): Promise<undefined> {
+  #until(
+    phase: Phase,
+    names: readonly string[],
+    timeoutMs: number,
+    stop?: AbortSignal,
+  ): Promise<undefined> {
     const wanted = Phase.options.indexOf(phase);
     const missing = (): string[] =>
       names.filter((name) => {
@@ -183,14 +166,16 @@ export class Desk implements AsyncDisposable {
       () => missing().length === 0,
       timeoutMs,
       () => `not ${phase}: ${missing().join(", ")}`,
+      stop,
     );
   }
 
-  /** Waits for a condition: `NOT_READY` after the time, `STALLED` while nothing moves, or what a process failed with. */
+  /** Waits for a condition: `NOT_READY` after the time, `STALLED` while nothing moves, or what has ended the run. */
   async #when(
     condition: () => boolean,
     timeoutMs: number,
     describe: () => string,
+    stop?: AbortSignal,
   ): Promise<undefined> {
     let moved = performance.now();
     let before = "";
@@ -198,12 +183,9 @@ export class Desk implements AsyncDisposable {
     const { promise, resolve, reject } = Promise.withResolvers<undefined>();
     const check = (): void => {
       const { aborted, reason } = this.#dead.signal;
-      const failed = [...this.#seats.values()].find(({ phase }) => phase === "failed");
       if (aborted) reject(reason);
-      else if (failed !== undefined) {
-        const { code, message } = failed.error ?? { code: "AGENT_FAILED", message: "no reason" };
-        reject(new TradingError("PROCESS_DIED", `${failed.seat} gave up: ${code}: ${message}`));
-      } else if (condition()) resolve(undefined);
+      else if (stop?.aborted === true) reject(stopped(stop));
+      else if (condition()) resolve(undefined);
     };
     const watch = setInterval(() => {
       const now = performance.now();
@@ -217,14 +199,15 @@ export class Desk implements AsyncDisposable {
       }
     }, 250);
     this.#watchers.add(check);
-    this.#dead.signal.addEventListener("abort", check);
+    const ends = [this.#dead.signal, ...(stop === undefined ? [] : [stop])];
+    for (const end of ends) end.addEventListener("abort", check);
     check();
     try {
       return await promise;
     } finally {
       clearInterval(watch);
       this.#watchers.delete(check);
-      this.#dead.signal.removeEventListener("abort", check);
+      for (const end of ends) end.removeEventListener("abort", check);
     }
   }
 
@@ -236,6 +219,12 @@ export class Desk implements AsyncDisposable {
       )
       .join(";");
   }
+}
+
+function stopped(stop: AbortSignal): MeshError {
+  return new MeshError("CANCELED", "The run was stopped before it had begun.", {
+    cause: stop.reason,
+  });
 }
 
 function seatsOf({ replicas }: RunPlan): { role: Role; index: number }[] {

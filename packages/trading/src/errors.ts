@@ -7,11 +7,9 @@ export type TradingErrorCode =
   | "OUT_OF_ORDER"
   /** A bounded buffer is full. */
   | "BUFFER_FULL"
-  /** Two shards report the same book or symbol. */
-  | "DUPLICATE_BOOK"
   /** The processes of a run did not all come up, or not in time. */
   | "NOT_READY"
-  /** A process of a run ended or gave up before the run did. */
+  /** A process of a run ended before the run did, and starting it again did not help. */
   | "PROCESS_DIED"
   /** A run has made no progress for too long. */
   | "STALLED";

@@ -160,3 +160,17 @@ test("signals whose views are gone or will never exist are late, and block nobod
   expect(join.pushSignal(signal("OLD", 3, 4))).toHaveLength(1);
   expect(join.stats).toMatchObject({ joined: 1, late: 3, missing: 0 });
 });
+
+test("when half of the room is taken it asks to hold back, until views have come", async () => {
+  const join = new EventTimeJoin({ maxBuffered: 4 });
+  join.pushSignal(signal("A", 0, 1));
+  expect(join.room()).toBeUndefined();
+  join.pushSignal(signal("B", 0, 1));
+  const room = join.room();
+  expect(room).toBeInstanceOf(Promise);
+  join.pushFundamental(fundamental(0));
+  expect(join.room()).toBe(room);
+  expect(join.pushSentiment(sentiment(0))).toHaveLength(2);
+  expect(join.room()).toBeUndefined();
+  await room;
+});

@@ -10,7 +10,7 @@ export interface JoinedInput<Signal extends TechnicalSignal = TechnicalSignal> e
 }
 
 export interface EventTimeJoinOptions {
-  /** Signals that may wait for views, over all symbols. */
+  /** Signals that may wait for views, over all symbols. From half of them on, `room` asks to hold back. */
   readonly maxBuffered?: number;
   /** Months of views that are kept; a signal older than these is late. */
   readonly maxMonths?: number;
@@ -52,6 +52,7 @@ export class EventTimeJoin<Signal extends TechnicalSignal = TechnicalSignal> {
   readonly #queues = new Map<string, Signal[]>();
   /** Symbols by the month that their oldest waiting signal needs. */
   readonly #waiting = new Map<number, Set<string>>();
+  #room: PromiseWithResolvers<void> | undefined;
 
   constructor({ maxBuffered = 100_000, maxMonths = 2_400 }: EventTimeJoinOptions = {}) {
     this.#maxBuffered = maxBuffered;
@@ -60,6 +61,13 @@ export class EventTimeJoin<Signal extends TechnicalSignal = TechnicalSignal> {
 
   get stats(): Readonly<EventTimeJoinStats> {
     return this.#stats;
+  }
+
+  /** A promise when many signals wait: it resolves once views have let enough of them go. */
+  room(): Promise<void> | undefined {
+    if (this.#stats.buffered < this.#maxBuffered / 2) return undefined;
+    this.#room ??= Promise.withResolvers();
+    return this.#room.promise;
   }
 
   pushSignal(signal: Signal): JoinedInput<Signal>[] {
@@ -110,6 +118,10 @@ export class EventTimeJoin<Signal extends TechnicalSignal = TechnicalSignal> {
     for (const [waited, symbols] of due) {
       this.#waiting.delete(waited);
       for (const symbol of symbols) this.#drain(symbol, ready);
+    }
+    if (this.#room !== undefined && this.#stats.buffered < this.#maxBuffered / 2) {
+      this.#room.resolve();
+      this.#room = undefined;
     }
     return ready;
   }

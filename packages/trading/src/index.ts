@@ -47,7 +47,6 @@ export {
   createRisk,
   defaultRiskLimits,
   RejectReason,
-  type Risk,
   type RiskLimits,
 } from "./risk.ts";
 
@@ -57,12 +56,14 @@ export { type ClosingReport, closingReport, type Summary } from "./closing-repor
 export type { Mark } from "./equity-curve.ts";
 export { TradingError, type TradingErrorCode } from "./errors.ts";
 export { ledgerHash } from "./ledger.ts";
-export { BookReport, mergeReports, PortfolioReport, SymbolReport } from "./report.ts";
+export { BookReport, PortfolioReport, SymbolReport } from "./report.ts";
 export { simulate, type SimulateOptions, type Simulation } from "./simulate.ts";
+export { uniform } from "./random.ts";
 export { type Universe, universe } from "./universe.ts";
 
 // The distributed application
-export { agents as tradingAgents, Phase, SeatStatus } from "./contracts.ts";
+export { agents as tradingAgents, entities as tradingEntities } from "./contracts.ts";
+export { Phase, SeatStatus } from "./desk-topics.ts";
 export { Desk, type DeskPatience, type Progress } from "./desk.ts";
 export { barsBefore, type FeedSchedule, feedSchedule, type Slot } from "./feed-schedule.ts";
 export { Latency, type LatencySummary } from "./latency.ts";

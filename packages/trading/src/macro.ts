@@ -26,11 +26,12 @@ export const HeadlineDigest = z.object({ ...Monthly, headlines: z.array(Headline
 export type HeadlineDigest = z.infer<typeof HeadlineDigest>;
 
 /** Everything that is published once a month, under one number. */
-export interface MacroMonth {
-  readonly employment: EmploymentRelease;
-  readonly stocks: StockCloses;
-  readonly headlines: HeadlineDigest;
-}
+export const MacroMonth = z.object({
+  employment: EmploymentRelease,
+  stocks: StockCloses,
+  headlines: HeadlineDigest,
+});
+export type MacroMonth = z.infer<typeof MacroMonth>;
 
 /**
  * The endless monthly calendar. Number 0 is the month before the first daily bar, so that the bars of the first month

@@ -1,10 +1,12 @@
 import { type ClosingReport, closingReport } from "./closing-report.ts";
-import { type SeatStatus, strategyRoles } from "./contracts.ts";
+import { strategyRoles } from "./contracts.ts";
+import type { SeatStatus } from "./desk-topics.ts";
 import { type LatencySummary, mergeLatencies } from "./latency.ts";
 import type { PortfolioReport } from "./report.ts";
 import type { Role, RunPlan } from "./run-plan.ts";
+import type { StoredRun } from "./stored-run.ts";
 
-/** Messages between two layers: what the senders counted against what the receivers counted. */
+/** What went between two layers: what the senders counted against what the receivers counted, or what is stored. */
 export interface Flow {
   readonly from: string;
   readonly to: string;
@@ -20,11 +22,14 @@ export interface Figures {
   readonly signals: number;
   readonly decisions: Readonly<Record<"hold" | "buy" | "sell", number>>;
   readonly orders: number;
+  /** Orders whose recorded answer is a fill. */
   readonly fills: number;
   readonly rejected: number;
   readonly rejections: Readonly<Record<string, number>>;
   /** Orders approved for fewer shares than they asked for. */
   readonly reduced: number;
+  /** Times that the order processes began with an order: more than orders where one was killed at work. */
+  readonly executions: number;
   readonly duplicates: number;
   readonly flows: readonly Flow[];
   /** By hop, see `hopNames`. */
@@ -35,13 +40,13 @@ export interface Figures {
 export const hopNames = {
   late: "publisher's delay",
   bars: "market data → technical",
-  marks: "market data → portfolio",
   months: "macro → fundamental, sentiment",
   views: "fundamental, sentiment → strategy",
   signals: "technical → strategy",
-  orders: "strategy → risk",
-  approvals: "risk → order",
-  fills: "order → portfolio",
+  orders: "strategy → order",
+  assessed: "order → risk → order",
+  fills: "order → portfolio → order",
+  answers: "order → recorded answer",
   decision: "bar due → decision",
   booked: "bar due → fill booked",
 } as const;
@@ -83,10 +88,11 @@ export function figures(seats: readonly SeatStatus[], plan: RunPlan): Figures {
     signals: sum(seats, ["technical"], "sent", "signals"),
     decisions: { hold: count("hold"), buy: count("buy"), sell: count("sell") },
     orders: sum(seats, strategyRoles, "sent", "orders"),
-    fills: sum(seats, ["portfolio"], "received", "fills"),
+    fills: count("filled"),
     rejected: Object.values(rejections).reduce((total, value) => total + value, 0),
     rejections,
     reduced: count("reduced"),
+    executions: sum(seats, ["order"], "received", "orders"),
     duplicates: seats.reduce((total, { duplicates }) => total + duplicates, 0),
     flows,
     latency: Object.fromEntries(
@@ -98,18 +104,31 @@ export function figures(seats: readonly SeatStatus[], plan: RunPlan): Figures {
   };
 }
 
-/** The figures of a run that has ended, with its books. */
+/** The figures of a run that has ended, with its books. What was lost or doubled is told by what is stored. */
 export function outcome(
   seats: readonly SeatStatus[],
-  run: Pick<Outcome, "plan" | "stopped" | "report"> & {
+  run: Pick<Outcome, "plan" | "stopped"> & {
+    readonly stored: StoredRun;
     readonly startAtUs: number;
     readonly error?: Outcome["error"] | undefined;
   },
 ): Outcome {
-  const { plan, stopped, report, startAtUs, error } = run;
-  const totals = figures(seats, plan);
+  const { plan, stopped, stored, startAtUs, error } = run;
+  const { report } = stored;
+  const told = figures(seats, plan);
+  const totals = {
+    ...told,
+    fills: stored.fills,
+    duplicates: told.duplicates + stored.duplicates + stored.surplusFills + report.duplicates,
+    flows: [
+      ...told.flows,
+      flow("market data", "store", "bars", told.bars, stored.bars),
+      flow("order", "ledger", "fills", told.fills, stored.fills),
+    ],
+  };
   const lastAt = seats.reduce((latest, seat) => Math.max(latest, seat.lastAt), startAtUs);
   const seconds = (lastAt - startAtUs) / 1e6;
+  const skipped = seats.reduce((total, seat) => total + seat.missing, 0);
   const missing = totals.flows.reduce(
     (total, { expected, received }) => total + Math.max(0, expected - received),
     0,
@@ -120,7 +139,7 @@ export function outcome(
     stopped,
     report,
     closing: closingReport(report),
-    lost: missing + report.held,
+    lost: missing + stored.missing + report.held + skipped,
     seconds,
     signalsPerSecond: seconds === 0 ? 0 : totals.signals / seconds,
     processes: seats.length,
@@ -142,17 +161,19 @@ function flowsOf(seats: readonly SeatStatus[], { replicas }: RunPlan): Flow[] {
       total + (counts["hold"] ?? 0) + (counts["buy"] ?? 0) + (counts["sell"] ?? 0),
     0,
   );
+  const answers = seats.reduce(
+    (total, { counts }) => total + (counts["filled"] ?? 0) + rejectionsOf(counts),
+    0,
+  );
   const strategyReplicas = strategyRoles.reduce((total, role) => total + replicas[role], 0);
   return [
     flow("market data", "technical", "bars", bars, received(["technical"], "bars")),
-    flow("market data", "portfolio", "bars", bars, received(["portfolio"], "marks")),
-    // Of three messages a month, two are for every fundamental analyst and one for every sentiment analyst.
     flow(
       "macro",
       "analysts",
       "months",
-      (months / 3) * (2 * replicas.fundamental + replicas.sentiment),
-      received(["fundamental"], "months") + received(["sentiment"], "headlines"),
+      months * (replicas.fundamental + replicas.sentiment),
+      received(["fundamental", "sentiment"], "months"),
     ),
     flow(
       "analysts",
@@ -163,22 +184,15 @@ function flowsOf(seats: readonly SeatStatus[], { replicas }: RunPlan): Flow[] {
     ),
     flow("technical", "strategies", "signals", signals * 3, received(strategyRoles, "signals")),
     flow("strategies", "strategies", "decisions", received(strategyRoles, "signals"), decisions),
-    flow(
-      "strategies",
-      "risk",
-      "orders",
-      sent(strategyRoles, "orders"),
-      received(["risk"], "orders"),
-    ),
-    flow(
-      "risk",
-      "order",
-      "approvals",
-      sent(["risk"], "approvals"),
-      received(["order"], "approvals"),
-    ),
-    flow("order", "portfolio", "fills", sent(["order"], "fills"), received(["portfolio"], "fills")),
+    flow("strategies", "order", "orders", sent(strategyRoles, "orders"), answers),
   ];
+}
+
+function rejectionsOf(counts: Readonly<Record<string, number>>): number {
+  return Object.entries(counts).reduce(
+    (total, [name, value]) => total + (name.startsWith(REJECTED) ? value : 0),
+    0,
+  );
 }
 
 function flow(from: string, to: string, what: string, expected: number, received: number): Flow {

@@ -6,7 +6,7 @@ import type { Mark } from "./equity-curve.ts";
 import type { Fill } from "./fill.ts";
 import { ledgerHash } from "./ledger.ts";
 import { createPortfolio, type Portfolio } from "./portfolio.ts";
-import { mergeReports, PortfolioReport } from "./report.ts";
+import { PortfolioReport } from "./report.ts";
 
 const CAPITAL = 1_000_000;
 
@@ -122,49 +122,35 @@ const history = fc
     return { marks, fills };
   });
 
-test("fills in any order, with duplicates, in any shards, between any marks, give one report", () => {
+test("fills in any order, with duplicates, before or after the marks, give one report", () => {
   const runs = history.chain(({ marks, fills }) =>
     fc.record({
       marks: fc.constant(marks),
       fills: fc.constant(fills),
       arrivals: fc.shuffledSubarray([...fills, ...fills], { minLength: 2 * fills.length }),
-      shards: fc.integer({ min: 1, max: 3 }),
       marksFirst: fc.boolean(),
     }),
   );
   fc.assert(
-    fc.property(runs, ({ marks, fills, arrivals, shards, marksFirst }) => {
+    fc.property(runs, ({ marks, fills, arrivals, marksFirst }) => {
       const reference = createPortfolio({ capitalCents: CAPITAL });
       for (const own of marks) for (const each of own) reference.mark(each);
       for (const each of fills) reference.apply(each);
 
-      const portfolios = Array.from({ length: shards }, () =>
-        createPortfolio({ capitalCents: CAPITAL }),
-      );
-      const shardOf = (symbol: string): Portfolio | undefined =>
-        portfolios[Number(symbol.slice(1)) % shards];
+      const portfolio = createPortfolio({ capitalCents: CAPITAL });
       const steps = [
-        (): void => marks.flat().forEach((each) => shardOf(each.symbol)?.mark(each)),
-        (): void => arrivals.forEach((each) => shardOf(each.symbol)?.apply(each)),
+        (): void => marks.flat().forEach((each) => portfolio.mark(each)),
+        (): void => arrivals.forEach((each) => void portfolio.apply(each)),
       ];
       for (const step of marksFirst ? steps : steps.toReversed()) step();
-      const merged = mergeReports(portfolios.map((portfolio) => portfolio.report()));
+      const report = portfolio.report();
 
-      expect(merged).toEqual({ ...reference.report(), duplicates: fills.length });
-      const closing = closingReport(merged);
+      expect(report).toEqual({ ...reference.report(), duplicates: fills.length });
+      const closing = closingReport(report);
       expect(closing.ledgerHash).toBe(ledgerHash(fills));
-      const changes = Object.values(merged.changeByMonth).reduce((sum, change) => sum + change, 0);
+      const changes = Object.values(report.changeByMonth).reduce((sum, change) => sum + change, 0);
       expect(changes).toBe(closing.total.pnlCents);
     }),
     { numRuns: 60 },
-  );
-});
-
-test("a book that two shards report is an error", () => {
-  const portfolio = createPortfolio({ capitalCents: CAPITAL });
-  portfolio.apply(trade("buy", 0, 0, 10, 5_000));
-  const report = portfolio.report();
-  expect(() => mergeReports([report, report])).toThrow(
-    expect.objectContaining({ code: "DUPLICATE_BOOK" }),
   );
 });

@@ -1,8 +1,7 @@
 import * as z from "zod";
 import { PriceCents, SymbolName } from "./bar.ts";
 import { IsoDate, IsoMonth } from "./calendar.ts";
-import { bookKey, StrategyName } from "./decision.ts";
-import { TradingError } from "./errors.ts";
+import { StrategyName } from "./decision.ts";
 import { compare } from "./ledger.ts";
 
 const Cents = z.int();
@@ -43,11 +42,11 @@ export const SymbolReport = z.object({
 });
 export type SymbolReport = z.infer<typeof SymbolReport>;
 
-/** What one portfolio shard knows; shards add up to the whole with `mergeReports`. */
+/** All books at the end of a run. */
 export const PortfolioReport = z.object({
   books: z.array(BookReport),
   symbols: z.array(SymbolReport),
-  /** Change of equity over all books within each month. Changes, unlike levels, simply add across shards. */
+  /** Change of equity over all books within each month. */
   changeByMonth: z.record(IsoMonth, Cents),
   /** Fills that came more than once. */
   duplicates: Count,
@@ -57,30 +56,6 @@ export const PortfolioReport = z.object({
   lateFills: Count,
 });
 export type PortfolioReport = z.infer<typeof PortfolioReport>;
-
-/** The report of all shards together. A book or symbol reported by two shards is `DUPLICATE_BOOK`. */
-export function mergeReports(reports: readonly PortfolioReport[]): PortfolioReport {
-  const books = reports.flatMap((report) => report.books);
-  const symbols = reports.flatMap((report) => report.symbols);
-  refuseDuplicates(books.map(bookKey));
-  refuseDuplicates(symbols.map(({ symbol }) => symbol));
-  const changeByMonth: Record<string, number> = {};
-  for (const report of reports) {
-    for (const [month, change] of Object.entries(report.changeByMonth)) {
-      changeByMonth[month] = (changeByMonth[month] ?? 0) + change;
-    }
-  }
-  const total = (count: (report: PortfolioReport) => number): number =>
-    reports.reduce((sum, report) => sum + count(report), 0);
-  return sortReport({
-    books,
-    symbols,
-    changeByMonth,
-    duplicates: total((report) => report.duplicates),
-    held: total((report) => report.held),
-    lateFills: total((report) => report.lateFills),
-  });
-}
 
 /** The same report in canonical order: by symbol, then strategy; months ascending. */
 export function sortReport(report: PortfolioReport): PortfolioReport {
@@ -94,12 +69,4 @@ export function sortReport(report: PortfolioReport): PortfolioReport {
       Object.entries(report.changeByMonth).toSorted(([a], [b]) => compare(a, b)),
     ),
   };
-}
-
-function refuseDuplicates(keys: readonly string[]): void {
-  const seen = new Set<string>();
-  for (const key of keys) {
-    if (seen.has(key)) throw new TradingError("DUPLICATE_BOOK", `${key} is reported by two shards`);
-    seen.add(key);
-  }
 }

@@ -1,6 +1,15 @@
 import { expect, test } from "vitest";
 import type { Order } from "./decision.ts";
-import { Assessment, createRisk, defaultRiskLimits, type RiskLimits } from "./risk.ts";
+import {
+  advance,
+  assess,
+  Assessment,
+  createRisk,
+  defaultRiskLimits,
+  openRiskState,
+  type RiskLimits,
+  RiskState,
+} from "./risk.ts";
 
 const free = { slippageBps: 0, commissionBps: 0, minimumFeeCents: 0 };
 const limits: RiskLimits = {
@@ -110,13 +119,15 @@ test("a year's losses stop buying until the next year", () => {
   ).toEqual([1_000, 1_000, "loss-limit", 600]);
 });
 
-test("asking again gives the same answer and changes nothing", () => {
-  const risk = createRisk(limits, free);
-  const first = risk.assess(order(0, { target: 500 }));
-  expect(risk.assess(order(0, { target: 500 }))).toEqual(first);
-  const second = risk.assess(order(1, { target: 900 }, 500));
-  expect(risk.assess(order(0, { target: 500 }))).toEqual(first);
-  expect(second).toMatchObject({ order: { shares: 400, number: 1 } });
+test("assessing changes nothing; what changes a book is the assessment that was recorded", () => {
+  const state = Object.freeze(openRiskState(limits));
+  const first = order(0, { target: 500 });
+  const answer = assess(state, first, limits, free);
+  expect(assess(state, first, limits, free)).toEqual(answer);
+  const after = advance(state, { order: first, answer }, limits, free);
+  expect(state).toEqual(openRiskState(limits));
+  expect(after).toMatchObject({ nextOrder: 1, book: { shares: 500, fills: 1 } });
+  expect(RiskState.parse(after)).toEqual(after);
 });
 
 test("fills are numbered by approvals, not by orders", () => {

@@ -1,7 +1,7 @@
 import * as z from "zod";
-import { applyFill, type Book, equity, openBook } from "./book.ts";
+import { applyFill, Book, equity, openBook } from "./book.ts";
 import { addDays } from "./calendar.ts";
-import { bookKey, type Order } from "./decision.ts";
+import { bookKey, Order } from "./decision.ts";
 import { TradingError } from "./errors.ts";
 import { affordableShares, ApprovedOrder, defaultFillRules, fill, type FillRules } from "./fill.ts";
 import { mulDiv, times } from "./money.ts";
@@ -58,109 +58,110 @@ export const defaultRiskLimits: RiskLimits = {
   yearlyLossBps: 800,
 };
 
-export interface Risk {
-  /**
-   * Judges an order. Asking again about one of the book's latest 1,024 orders gives the same answer and changes nothing.
-   * Orders of a book must come in the order of their numbers (`OUT_OF_ORDER` otherwise; `InOrder` restores it).
-   */
-  assess(order: Order): Assessment;
-}
+/** What risk knows of one book; advanced by the assessments it has made. */
+export const RiskState = z.object({
+  /** Its own copy of the account: it never waits for execution to report. */
+  book: Book,
+  highCents: z.int(),
+  pausedUntil: z.string(),
+  year: z.string(),
+  realisedAtYearStart: z.int(),
+  nextOrder: z.int().min(0),
+});
+export type RiskState = Readonly<z.infer<typeof RiskState>>;
 
-interface RiskBook {
-  book: Book;
-  highCents: number;
-  pausedUntil: string;
-  year: string;
-  realisedAtYearStart: number;
-  nextOrder: number;
-  readonly answers: Map<number, Assessment>;
-}
+/** An order and what was said about it: all that the state of a book is made of. */
+export const Assessed = z.object({ order: Order, answer: Assessment });
+export type Assessed = z.infer<typeof Assessed>;
 
-const ANSWERS_KEPT = 1_024;
-
-/**
- * State is per book only, so no interleaving of strategies, symbols or shards can change an answer. A book carries its
- * own copy of the account, advanced by the fills its approvals must lead to: it never waits for execution to report.
- * Equity is looked at when an order arrives, at that order's price. Only buying is limited; reducing risk never is.
- */
-export function createRisk(
-  limits: RiskLimits = defaultRiskLimits,
-  rules: FillRules = defaultFillRules,
-): Risk {
-  const books = new Map<string, RiskBook>();
+export function openRiskState(limits: RiskLimits = defaultRiskLimits): RiskState {
   return {
-    assess(order) {
-      const key = bookKey(order);
-      let state = books.get(key);
-      if (state === undefined) {
-        state = newBook(limits.capitalCents);
-        books.set(key, state);
-      }
-      const known = state.answers.get(order.number);
-      if (known?.orderId === order.id) return known;
-      if (order.number !== state.nextOrder) {
-        throw new TradingError(
-          "OUT_OF_ORDER",
-          `order ${order.id} has number ${order.number}, but ${key} expects ${state.nextOrder}`,
-        );
-      }
-      const answer = judge(state, order, limits, rules);
-      state.nextOrder += 1;
-      state.answers.set(order.number, answer);
-      state.answers.delete(order.number - ANSWERS_KEPT);
-      return answer;
-    },
-  };
-}
-
-function newBook(capitalCents: number): RiskBook {
-  return {
-    book: openBook(capitalCents),
-    highCents: capitalCents,
+    book: openBook(limits.capitalCents),
+    highCents: limits.capitalCents,
     pausedUntil: "",
     year: "",
     realisedAtYearStart: 0,
     nextOrder: 0,
-    answers: new Map(),
   };
 }
 
-function judge(state: RiskBook, order: Order, limits: RiskLimits, rules: FillRules): Assessment {
-  look(state, order, limits);
+/**
+ * Judges an order, changing nothing. Equity is looked at when an order arrives, at that order's price. Only buying is
+ * limited; reducing risk never is. Orders of a book must come in the order of their numbers (`OUT_OF_ORDER` otherwise).
+ */
+export function assess(
+  state: RiskState,
+  order: Order,
+  limits: RiskLimits = defaultRiskLimits,
+  rules: FillRules = defaultFillRules,
+): Assessment {
+  if (order.number !== state.nextOrder) {
+    throw new TradingError(
+      "OUT_OF_ORDER",
+      `order ${order.id} has number ${order.number}, but ${bookKey(order)} expects ${state.nextOrder}`,
+    );
+  }
+  const seen = look(state, order, limits);
   const allowed =
-    order.side === "sell" ? sellable(state, order) : buyable(state, order, limits, rules);
+    order.side === "sell" ? sellable(seen, order) : buyable(seen, order, limits, rules);
   if (typeof allowed === "string")
     return { status: "rejected", orderId: order.id, reason: allowed };
   const { id, strategy, symbol, seq, date, side, priceCents } = order;
   const { fills: number, shares: held } = state.book;
   const approved = { id, strategy, symbol, seq, date, side, priceCents, shares: allowed, number };
-  state.book = applyFill(state.book, fill(approved, rules));
   const reduced = allowed < Math.abs(order.targetShares - held);
   return { status: "approved", orderId: id, order: approved, reduced };
 }
 
-/** Updates the high, the pause and the year by what this order's price shows. */
-function look(state: RiskBook, order: Order, limits: RiskLimits): void {
-  const now = equity(state.book, order.priceCents);
-  state.highCents = Math.max(state.highCents, now);
-  const year = order.date.slice(0, 4);
-  if (year !== state.year) {
-    state.year = year;
-    state.realisedAtYearStart = state.book.realisedCents;
-  }
-  const fallen = state.highCents - now;
-  if (times(fallen, 10_000) >= times(state.highCents, limits.drawdownStopBps)) {
-    state.pausedUntil = addDays(order.date, limits.cooldownDays);
-    state.highCents = now;
-  }
+/** The state after an assessment: the book is advanced by the fill that an approval must lead to. */
+export function advance(
+  state: RiskState,
+  { order, answer }: Assessed,
+  limits: RiskLimits = defaultRiskLimits,
+  rules: FillRules = defaultFillRules,
+): RiskState {
+  const seen = look(state, order, limits);
+  const book =
+    answer.status === "approved" ? applyFill(seen.book, fill(answer.order, rules)) : seen.book;
+  return { ...seen, book, nextOrder: state.nextOrder + 1 };
 }
 
-function sellable({ book }: RiskBook, order: Order): number | RejectReason {
+/** Risk for any number of books in one process; state is per book only, so no interleaving can change an answer. */
+export function createRisk(
+  limits: RiskLimits = defaultRiskLimits,
+  rules: FillRules = defaultFillRules,
+): { assess(order: Order): Assessment } {
+  const books = new Map<string, RiskState>();
+  return {
+    assess(order) {
+      const key = bookKey(order);
+      const state = books.get(key) ?? openRiskState(limits);
+      const answer = assess(state, order, limits, rules);
+      books.set(key, advance(state, { order, answer }, limits, rules));
+      return answer;
+    },
+  };
+}
+
+/** The high, the pause and the year as this order's price shows them. */
+function look(state: RiskState, order: Order, limits: RiskLimits): RiskState {
+  const now = equity(state.book, order.priceCents);
+  const highCents = Math.max(state.highCents, now);
+  const year = order.date.slice(0, 4);
+  const realisedAtYearStart =
+    year === state.year ? state.realisedAtYearStart : state.book.realisedCents;
+  const fallen = highCents - now;
+  const seen = { ...state, highCents, year, realisedAtYearStart };
+  if (times(fallen, 10_000) < times(highCents, limits.drawdownStopBps)) return seen;
+  return { ...seen, pausedUntil: addDays(order.date, limits.cooldownDays), highCents: now };
+}
+
+function sellable({ book }: RiskState, order: Order): number | RejectReason {
   return book.shares > order.targetShares ? book.shares - order.targetShares : "nothing-to-sell";
 }
 
 function buyable(
-  { book, pausedUntil, realisedAtYearStart }: RiskBook,
+  { book, pausedUntil, realisedAtYearStart }: RiskState,
   order: Order,
   limits: RiskLimits,
   rules: FillRules,

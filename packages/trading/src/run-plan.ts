@@ -52,3 +52,14 @@ export function planRun(
   const replicas = replicasOf(run.replicas);
   return { ...run, replicas, shards: shardsFor(SHARDED.map((role) => replicas[role])) };
 }
+
+/** How long the first bar of an event may wait for the last one, from 1,000 bars a second on. */
+const TOGETHER_MS = 5;
+
+/**
+ * How many slots share an event: those that fall due within a few milliseconds, since what is stored and handed on costs
+ * mostly by the event. A function of the rate alone, so that a feed that begins anew makes the same events again.
+ */
+export function slotsPerEvent(rate: number): number {
+  return rate < 1_000 ? 1 : Math.floor((rate * TOGETHER_MS) / 1_000);
+}

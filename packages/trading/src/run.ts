@@ -28,7 +28,17 @@ const seat = { role: role.data, index: Number(values.index), of: Number(values.o
 process.on("SIGINT", () => undefined);
 const ended = new Promise((resolve) => process.once("SIGTERM", resolve));
 const mesh = await connect({ name: `${seat.role}-${seat.index}` });
-const seated = await takeSeat(mesh, seat);
+/** Whoever started this process starts another one, which reads what is stored and goes on from there. */
+const failed = (error: unknown): void => {
+  process.stderr.write(`${seat.role}-${seat.index} gives up: ${describe(error)}\n`);
+  process.exit(1);
+};
+const seated = await takeSeat(mesh, seat, failed);
 await ended;
 await seated[Symbol.asyncDispose]();
 await mesh.close();
+
+function describe(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return "code" in error ? `${String(error.code)}: ${error.message}` : String(error.stack);
+}

@@ -110,7 +110,7 @@ export class LeaseStore {
     const subscription = this.#link.connection.subscribe(`${this.#told}.${key}`, {
       callback: (error, message) => {
         if (error) return;
-        const revision = Number(message.headers?.get("Nats-Sequence"));
+        const revision = Number(message.headers?.last("Nats-Sequence"));
         const written = message.subject.slice(this.#told.length + 1);
         if (revision > 0) listener({ revision, value: message.data }, written);
       },

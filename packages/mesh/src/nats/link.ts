@@ -14,6 +14,8 @@ export interface Headers {
   /** What stands behind the status. */
   readonly description: string;
   get(name: string): string;
+  /** The last value: the broker's, where it adds to what the message had. */
+  last(name: string): string;
 }
 
 /** What a subscription receives: one NATS message. */

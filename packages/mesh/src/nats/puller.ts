@@ -27,6 +27,7 @@ export class Puller {
   readonly #feeds: Feed[] = [];
   readonly #on: FeedEvents;
   readonly #slots: number;
+  readonly #pollMs: number;
   readonly #timer: NodeJS.Timeout;
   #used = 0;
   #added = 0;
@@ -35,11 +36,15 @@ export class Puller {
   #scheduled = false;
   #stopped = false;
 
-  /** @param prefix of the reply subjects, within the client's inbox */
-  constructor(link: Link, prefix: string, slots: number, events: PullerEvents) {
+  /**
+   * @param prefix of the reply subjects, within the client's inbox
+   * @param pollMs how long a request for the next message that comes stays open, a whole number of ms
+   */
+  constructor(link: Link, prefix: string, slots: number, pollMs: number, events: PullerEvents) {
     this.#link = link;
     this.#prefix = prefix;
     this.#slots = slots;
+    this.#pollMs = pollMs;
     this.#on = {
       take: (delivered: Delivered): void => {
         if (this.#stopped || this.#used >= slots) this.#refuse(events.refuse(delivered));
@@ -62,7 +67,7 @@ export class Puller {
   /** Pulls from one more consumer. */
   add(source: Source): void {
     const prefix = `${this.#prefix}.${this.#added++}`;
-    this.#feeds.push(new Feed(this.#link, prefix, source, this.#on));
+    this.#feeds.push(new Feed(this.#link, prefix, source, this.#pollMs, this.#on));
     this.#schedule();
   }
 

@@ -1,45 +1,92 @@
-import { agents, Bars } from "../contracts.ts";
+import type * as z from "zod";
+import { agents } from "../contracts.ts";
 import { loadDataset } from "../dataset.ts";
 import { type FeedSchedule, feedSchedule } from "../feed-schedule.ts";
 import type { Instrument } from "../instrument.ts";
-import type { RunPlan } from "../run-plan.ts";
+import { type RunPlan, slotsPerEvent } from "../run-plan.ts";
 import { shardOf, shardsOf } from "../shard.ts";
+import { Bars, type Feed } from "../topics.ts";
+import { Outflow } from "./outflow.ts";
 import { Pace } from "./pace.ts";
 import type { Part } from "./part.ts";
 import { since, type Station } from "./station.ts";
 
-/** Publishes the bars of its instruments, each when it is due, and then says how many there were. */
-export function openFeed(station: Station, role: "index" | "stocks"): Part {
+type BarEvent = Extract<z.infer<(typeof Bars)["schema"]>, { kind: "bars" }>;
+
+/** What one shard gets of this feed. */
+interface Lane {
+  readonly shard: number;
+  readonly outflow: Outflow<typeof Bars>;
+  /** The bars that fall due together. */
+  bars: BarEvent["bars"];
+  size: number;
+}
+
+const PUBLISHED = Promise.resolve();
+
+/** Publishes the bars of its instruments when they are due, and then says that there are no more. */
+export function openFeed(station: Station, feed: Feed): Part {
   const { mesh, seat } = station;
   const sent = station.sent("bars");
   const late = station.latency("late");
-  const counts = new Map<number, number>();
+  const lanes = new Map<number, Lane>();
   let pace: Pace | undefined;
 
-  async function publishEnds(): Promise<void> {
-    for (const [shard, count] of counts) {
-      // oxlint-disable-next-line no-await-in-loop -- a handful, in order
-      await mesh.publish(Bars, { kind: "end", shard, count });
+  function publish(lane: Lane): Promise<void> | undefined {
+    const { shard, bars, outflow } = lane;
+    for (const { dueAt } of bars) late.observe(since(dueAt));
+    lane.bars = [];
+    lane.size = 0;
+    return outflow.publish((number) => ({ kind: "bars", feed, shard, number, bars }));
+  }
+
+  function flush(): Promise<void> | undefined {
+    let published: Promise<void> | undefined;
+    for (const lane of lanes.values()) {
+      if (lane.size === 0) continue;
+      const isNew = lane.bars.length > 0;
+      const pressure = publish(lane);
+      if (isNew) published = pressure ?? published ?? PUBLISHED;
     }
+    return published;
+  }
+
+  async function end(): Promise<void> {
+    await flush();
+    for (const { shard, outflow } of lanes.values()) {
+      void outflow.publish((number) => ({ kind: "end", feed, shard, number }));
+    }
+    await Promise.all([...lanes.values()].map(({ outflow }) => outflow.settled()));
     station.enter("done");
   }
 
   return {
-    host: () => mesh.host(agents[role], { status: () => station.status() }),
+    host: () => mesh.host(agents[feed], { status: () => station.status() }),
     async prepare(plan) {
+      await Promise.all(
+        shardsOf(seat, plan.shards).map(async (shard) => {
+          const outflow = await Outflow.open(station, Bars, { feed, shard });
+          lanes.set(shard, { shard, outflow, bars: [], size: 0 });
+        }),
+      );
       const schedule = feedSchedule(loadDataset(), plan);
-      const mine = instrumentsOf(role, schedule, plan);
-      for (const shard of shardsOf(seat, plan.shards)) counts.set(shard, 0);
+      const laneOf = new Map(
+        instrumentsOf(feed, schedule, plan).map((instrument) => [
+          instrument,
+          lanes.get(shardOf(instrument.symbol, plan.shards)),
+        ]),
+      );
+      const together = slotsPerEvent(plan.rate);
       pace = new Pace(
         (position, dueAt) => {
           const { instrument, seq } = schedule.at(position);
-          const shard = mine.get(instrument);
-          const count = shard === undefined ? undefined : counts.get(shard);
-          if (shard === undefined || count === undefined) return undefined;
-          counts.set(shard, count + 1);
-          sent.value += 1;
-          late.observe(since(dueAt));
-          return mesh.publish(Bars, { kind: "bar", shard, dueAt, ...instrument.bar(seq) });
+          const lane = laneOf.get(instrument);
+          if (lane !== undefined) {
+            sent.value += 1;
+            lane.size += 1;
+            if (!lane.outflow.isBehind) lane.bars.push({ ...instrument.bar(seq), dueAt });
+          }
+          return (position + 1) % together === 0 ? flush() : undefined;
         },
         plan.rate,
         plan.bars,
@@ -49,23 +96,22 @@ export function openFeed(station: Station, role: "index" | "stocks"): Part {
       station.enter("running");
       pace
         ?.run(startAtUs)
-        .then(publishEnds)
+        .then(end)
         .catch((error: unknown) => station.fail(error));
     },
     stop: (limit) => pace?.stop(limit),
   };
 }
 
-/** The instruments of a role with their shards: real ones by their interval, synthetic ones by turns. */
+/** The instruments of a role: real ones by their interval, synthetic ones by turns. */
 function instrumentsOf(
-  role: "index" | "stocks",
+  feed: Feed,
   { instruments }: FeedSchedule,
-  { symbols, shards }: RunPlan,
-): Map<Instrument, number> {
-  const mine = instruments.filter((instrument, index) =>
+  { symbols }: RunPlan,
+): Instrument[] {
+  return instruments.filter((instrument, index) =>
     symbols === 0
-      ? (instrument.interval === "daily") === (role === "index")
-      : (index % 2 === 0) === (role === "index"),
+      ? (instrument.interval === "daily") === (feed === "index")
+      : (index % 2 === 0) === (feed === "index"),
   );
-  return new Map(mine.map((instrument) => [instrument, shardOf(instrument.symbol, shards)]));
 }

@@ -1,53 +1,44 @@
-/** Where an event came from: the publisher, the subject and its number there, from 1. */
-export interface Origin {
-  readonly sender: string;
-  readonly subject: string;
-  readonly seq: number;
-}
+import type { Station } from "./station.ts";
 
-/** Follows the events of one hop until each publisher's end marker has come for each subject. */
+/** What an event is to a process. */
+export type Turn =
+  /** It is to be handled and timed. */
+  | "new"
+  /** It is to be handled; a predecessor has done so before, and has timed it. */
+  | "known"
+  /** It is stored a second time. */
+  | "repeated";
+
+/** Follows the events of one hop, subject by subject, until each of them has ended. */
 export class Inflow {
-  readonly #seen = new Map<string, Map<string, number>>();
+  readonly #station: Pick<Station, "handled" | "duplicates" | "missing">;
   readonly #endsExpected: number;
+  /** Numbers that are expected next, by subject. */
+  readonly #next = new Map<string, number>();
   #ends = 0;
-  #duplicates = 0;
 
-  /** @param endsExpected publishers times the subjects that each of them uses */
-  constructor(endsExpected: number) {
+  /** @param endsExpected how many subjects there are */
+  constructor(station: Pick<Station, "handled" | "duplicates" | "missing">, endsExpected: number) {
+    this.#station = station;
     this.#endsExpected = endsExpected;
   }
 
-  /** Whether this item is new. */
-  item(origin: Origin): boolean {
-    return this.#isNew(origin);
-  }
-
-  /** Whether this end marker was the last one. */
-  end(origin: Origin): boolean {
-    if (!this.#isNew(origin)) return false;
-    this.#ends += 1;
-    return this.ended;
+  take(subject: string, { kind, number }: { kind: string; number: number }): Turn {
+    const { handled, duplicates, missing } = this.#station;
+    const next = this.#next.get(subject) ?? 0;
+    if (number < next) {
+      duplicates.value += 1;
+      return "repeated";
+    }
+    missing.value += number - next;
+    this.#next.set(subject, number + 1);
+    if (kind === "end") this.#ends += 1;
+    if (number < (handled.get(subject) ?? 0)) return "known";
+    handled.set(subject, number + 1);
+    return "new";
   }
 
   get ended(): boolean {
     return this.#ends >= this.#endsExpected;
-  }
-
-  get duplicates(): number {
-    return this.#duplicates;
-  }
-
-  #isNew({ sender, subject, seq }: Origin): boolean {
-    let subjects = this.#seen.get(sender);
-    if (subjects === undefined) {
-      subjects = new Map();
-      this.#seen.set(sender, subjects);
-    }
-    if (seq <= (subjects.get(subject) ?? 0)) {
-      this.#duplicates += 1;
-      return false;
-    }
-    subjects.set(subject, seq);
-    return true;
   }
 }

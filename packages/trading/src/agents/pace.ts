@@ -8,7 +8,7 @@ const MIN_TICK_MS = 1;
 const MAX_TICK_MS = 5;
 const SLOTS_PER_TICK_MS = 400;
 /** Events that one turn may publish when a source has to catch up. */
-const BURST = 256;
+const BURST = 64;
 
 /** Whose turn it is: publishes what belongs to a slot, if it is this source's. */
 export type PublishSlot = (position: number, dueAtUs: number) => Promise<void> | undefined;

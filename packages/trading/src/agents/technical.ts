@@ -1,56 +1,64 @@
-import { agents, Bars, FEEDS_PER_SHARD, Signals } from "../contracts.ts";
-import { createTechnical } from "../technical.ts";
+import { agents } from "../contracts.ts";
 import { shardsOf } from "../shard.ts";
-import { BACKLOG } from "./backlog.ts";
+import { createTechnical } from "../technical.ts";
+import { Bars, type Feed, FEEDS, Signals } from "../topics.ts";
+import { follow } from "./follow.ts";
+import { Inflow } from "./inflow.ts";
 import { Outflow } from "./outflow.ts";
 import type { Part } from "./part.ts";
-import { since, type Station } from "./station.ts";
+import type { Station } from "./station.ts";
 
-/** Turns the bars of its shards into signals. */
+/** Turns the bars of its shards into signals: one event of signals for each event of bars. */
 export function openTechnical(station: Station): Part {
   const { mesh, seat } = station;
   const technical = createTechnical();
   const received = station.received("bars");
   const sent = station.sent("signals");
   const hop = station.latency("bars");
-  const outflow = new Outflow(mesh, Signals, (error) => station.fail(error));
-  let open = 0;
 
-  async function follow(shard: number): Promise<void> {
-    const inflow = station.inflow(FEEDS_PER_SHARD);
-    let count = 0;
-    await mesh.subscribe(
+  async function serve(shard: number, inflow: Inflow): Promise<void> {
+    const outflows = {
+      index: await Outflow.open(station, Signals, { feed: "index", shard }),
+      stocks: await Outflow.open(station, Signals, { feed: "stocks", shard }),
+    };
+    await follow(
+      station,
       Bars,
-      (event, context) => {
-        if (event.kind === "end") {
-          if (!inflow.end(context)) return undefined;
-          open -= 1;
-          const last = mesh.publish(Signals, { kind: "end", shard, count });
-          return open > 0 ? last : last.then(() => station.enter("done"));
-        }
-        if (!inflow.item(context)) return undefined;
-        received.value += 1;
-        hop.observe(since(context.sentAt));
-        const signal = technical.update(event);
-        if (signal === undefined) {
-          station.duplicates.value += 1;
-          return undefined;
-        }
-        count += 1;
-        sent.value += 1;
-        const { dueAt } = event;
-        return outflow.publish({ kind: "signal", shard, dueAt, ...signal });
+      inflow,
+      (event, { isNew, latencyUs }) => {
+        const { feed } = event;
+        const outflow = outflows[feed];
+        if (event.kind === "end") return end(outflow, feed, shard, inflow);
+        received.value += event.bars.length;
+        const signals = event.bars.flatMap((bar) => {
+          if (isNew) hop.observe(latencyUs);
+          const signal = technical.update(bar);
+          return signal === undefined ? [] : [Object.assign(signal, { dueAt: bar.dueAt })];
+        });
+        sent.value += signals.length;
+        return outflow.publish((number) => ({ kind: "signals", feed, shard, number, signals }));
       },
-      { where: { shard }, queue: BACKLOG },
+      { shard },
     );
+  }
+
+  async function end(
+    outflow: Outflow<typeof Signals>,
+    feed: Feed,
+    shard: number,
+    inflow: Inflow,
+  ): Promise<void> {
+    void outflow.publish((number) => ({ kind: "end", feed, shard, number }));
+    await outflow.settled();
+    if (inflow.ended) station.enter("done");
   }
 
   return {
     host: () => mesh.host(agents.technical, { status: () => station.status() }),
     async prepare(plan) {
       const shards = shardsOf(seat, plan.shards);
-      open = shards.length;
-      await Promise.all(shards.map(follow));
+      const inflow = new Inflow(station, shards.length * FEEDS.length);
+      await Promise.all(shards.map((shard) => serve(shard, inflow)));
     },
   };
 }

@@ -1,0 +1,88 @@
+import { connect } from "@nats-io/transport-node";
+import { now } from "../clock.ts";
+import type { Place } from "../contenders/contender.ts";
+import { openKeyed, type KeyedCaller, type KeyedName } from "../entities/keyed.ts";
+import { Latencies, type Percentiles } from "../latency.ts";
+import { closedLoop, openLoop } from "../load.ts";
+import { message } from "../message.ts";
+import { serve } from "../serve.ts";
+
+export interface KeyedCalls extends Percentiles {
+  readonly perSecond: number;
+}
+
+const GROWING = 1_024; // messages in flight while the journal is filled
+const latencies = new Latencies();
+let caller: KeyedCaller;
+let next = 0;
+
+async function complete(keys: number, from: number): Promise<void> {
+  const n = next++;
+  await caller.call(String(n % keys), message(n, from));
+  latencies.record(now() - from);
+}
+
+async function measured(load: () => Promise<void>): Promise<KeyedCalls> {
+  latencies.reset();
+  const begin = now();
+  await load();
+  const seconds = (now() - begin) / 1000;
+  const percentiles = latencies.percentiles();
+  return { ...percentiles, perSecond: percentiles.count / seconds };
+}
+
+const keyCaller = {
+  async connect(contender: KeyedName, place: Place) {
+    caller = await (await openKeyed(contender, place)).caller();
+  },
+
+  closed: (keys: number, outstanding: number, seconds: number) =>
+    measured(() => closedLoop(outstanding, seconds, () => complete(keys, now()))),
+
+  open: (keys: number, rate: number, seconds: number) =>
+    measured(async () => {
+      const pending: Promise<void>[] = [];
+      await openLoop(rate, seconds, (intended) => {
+        pending.push(complete(keys, intended));
+      });
+      await Promise.all(pending);
+    }),
+
+  /** Sends without waiting for outcomes: how many were stored a second, and how many were executed a second in all. */
+  async sends(keys: number, inFlight: number, count: number) {
+    const begin = now();
+    let left = count;
+    const one = async (): Promise<void> => {
+      while (left > 0) {
+        const n = left--;
+        // oxlint-disable-next-line no-await-in-loop -- one of several that run side by side
+        await caller.send(String(n % keys), message(n, now()));
+      }
+    };
+    await Promise.all(Array.from({ length: inFlight }, one));
+    const stored = count / ((now() - begin) / 1000);
+    await Promise.all(Array.from({ length: keys }, (_, key) => caller.executed(String(key))));
+    return { stored, executed: count / ((now() - begin) / 1000) };
+  },
+
+  /** Fills the journal with records of something else, as large as one's own, of many keys in as many partitions. */
+  async grow({ servers, namespace }: Place, records: number) {
+    const nc = await connect({ servers, noAsyncTraces: true });
+    const bytes = Buffer.alloc(420, "x");
+    let left = records;
+    const one = async (): Promise<void> => {
+      while (left > 0) {
+        const n = left--;
+        // oxlint-disable-next-line no-await-in-loop -- one of several that run side by side
+        await nc.request(`${namespace}.log.ballast.${n % 64}.${n % 99_991}`, bytes, {
+          timeout: 30_000,
+        });
+      }
+    };
+    await Promise.all(Array.from({ length: GROWING }, one));
+    await nc.close();
+  },
+};
+
+export type KeyCaller = typeof keyCaller;
+serve(keyCaller);

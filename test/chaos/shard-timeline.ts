@@ -1,0 +1,64 @@
+import type { NatsConnection } from "@nats-io/transport-node";
+
+interface Change {
+  readonly at: number;
+  /** Who has the partition, or is to have it. */
+  readonly holder: string | undefined;
+  readonly held: boolean;
+}
+
+/** How often a partition has changed hands within some time. */
+export interface Moves {
+  /** Handed over by its owner to an heir that took it. */
+  readonly planned: number;
+  /** Taken from an owner, or an heir, that was not heard of any more. */
+  readonly crashed: number;
+}
+
+/** Who has owned the partitions, as the records of their leases tell when they are written. */
+export class ShardTimeline {
+  readonly #changes: Change[][];
+  #moved = 0;
+
+  constructor(nats: NatsConnection, mesh: string, entity: string, partitions: number) {
+    this.#changes = Array.from({ length: partitions }, () => []);
+    nats.subscribe(`${mesh}.lease.shards.${entity}.*`, {
+      callback: (_error, message) => {
+        const partition = Number(message.subject.split(".").at(-1));
+        const { state, owner, heir } = message.json<{
+          state: string;
+          owner: string;
+          heir?: string;
+        }>();
+        this.#note(partition, state === "held", state === "held" ? owner : heir);
+      },
+    });
+  }
+
+  /** How many times a partition has got another owner. */
+  get moved(): number {
+    return this.#moved;
+  }
+
+  /** What happened to a partition in this time. */
+  between(partition: number, from: number, to: number): Moves {
+    let [planned, crashed] = [0, 0];
+    const changes = this.#changes[partition]!;
+    for (let n = 1; n < changes.length; n++) {
+      const [before, now] = [changes[n - 1]!, changes[n]!];
+      if (now.at < from || now.at > to || !now.held) continue;
+      if (!before.held && before.holder === now.holder) planned++;
+      else crashed++;
+    }
+    return { planned, crashed };
+  }
+
+  #note(partition: number, held: boolean, holder: string | undefined): void {
+    const changes = this.#changes[partition]!;
+    const last = changes.at(-1);
+    if (held && last?.held && last.holder === holder) return; // renewed
+    const owner = changes.findLast((change) => change.held)?.holder;
+    if (held && owner !== undefined && owner !== holder) this.#moved++;
+    changes.push({ at: performance.now(), held, holder });
+  }
+}
