@@ -25,8 +25,12 @@ export interface ContainerCluster extends AsyncDisposable {
   readonly brokers: readonly BrokerContainer[];
   /** For clients on this machine. */
   readonly urls: readonly string[];
-  /** Starts an agent of `agents/` and resolves when it is ready. */
-  startAgent(name: string, script: string, options?: Partial<ContainerSpec>): Promise<Container>;
+  /** Runs the Plexus image, with `agents/` of this folder in it, among the brokers. */
+  startAgent(
+    name: string,
+    command: readonly string[],
+    options: Pick<ContainerSpec, "until" | "env" | "healthEveryMs">,
+  ): Promise<Container>;
   /** The broker that leads JetStream. */
   leader(): Promise<Container>;
   /** How many clients with names that begin like this each broker has. */
@@ -69,20 +73,20 @@ export async function startCluster(images: Images): Promise<ContainerCluster> {
   await placeable(urls);
 
   const agents = stack.use(new AsyncDisposableStack());
-  const startAgent = async (name: string, script: string, options: Partial<ContainerSpec> = {}) =>
+  const startAgent: ContainerCluster["startAgent"] = async (name, command, options) =>
     agents.use(
       await Container.start({
         image: images.plexus,
         network,
         name,
-        command: [`agents/${script}.ts`],
+        command,
+        mounts: { [join(import.meta.dirname, "agents")]: "/plexus/agents" },
+        ...options,
         env: {
           PLEXUS_SERVERS: names.map((broker) => `nats://${broker}:4222`).join(","),
           PLEXUS_NAME: name,
+          ...options.env,
         },
-        mounts: { [join(import.meta.dirname, "agents")]: "/plexus/agents" },
-        until: /^ready/,
-        ...options,
       }),
     );
   const all = stack.move();

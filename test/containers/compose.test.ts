@@ -30,9 +30,9 @@ describe.skipIf(!images || !tool)("deploy/compose.yaml", () => {
     };
     const [program, ...args] = tool!;
     const compose = async (...more: string[]) =>
-      (await exec(program!, [...args, "-f", file, "-p", OWN, ...more], { env })).stdout;
-    await using _down = new AsyncDisposableStack();
-    _down.defer(async () => void (await compose("down", "--volumes", "--timeout", "0")));
+      (await exec(program, [...args, "-f", file, "-p", OWN, ...more], { env })).stdout;
+    await using stack = new AsyncDisposableStack();
+    stack.defer(async () => void (await compose("down", "--volumes", "--timeout", "0")));
 
     await compose("up", "--detach", "--no-build", "--scale", "agent=2");
     await using mesh = await connect({

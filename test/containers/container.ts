@@ -25,8 +25,8 @@ export interface ContainerSpec {
   readonly stopSignal?: string;
   /** How often to do the image's HEALTHCHECK, if not as often as it says. Two that fail make it unhealthy. */
   readonly healthEveryMs?: number;
-  /** The container counts as started with the first line that matches, or when it has ended. */
-  readonly until: RegExp | "ended";
+  /** The container counts as started with the first line that matches. */
+  readonly until: RegExp | "running" | "ended";
 }
 
 /** How a container ended. */
@@ -166,18 +166,29 @@ class Hardened extends GenericContainer {
       Binds: Object.entries(spec.mounts ?? {}).map(([from, to]) => `${from}:${to}:ro`),
     };
     this.withNetworkMode(network)
-      .withWaitStrategy(spec.until === "ended" ? new Ended() : Wait.forLogMessage(spec.until))
+      .withWaitStrategy(
+        spec.until instanceof RegExp
+          ? Wait.forLogMessage(spec.until)
+          : new StateWaitStrategy(spec.until),
+      )
       .withLogConsumer((log) => log.on("data", (text) => (this.said += String(text))))
       .withStartupTimeout(60_000);
   }
 }
 
-class Ended extends StartupCheckStrategy {
+class StateWaitStrategy extends StartupCheckStrategy {
+  readonly #awaited: "running" | "ended";
+
+  constructor(awaited: "running" | "ended") {
+    super();
+    this.#awaited = awaited;
+  }
+
   override async checkStartupState(
     ...[dockerode, id]: Parameters<StartupCheckStrategy["checkStartupState"]>
   ): ReturnType<StartupCheckStrategy["checkStartupState"]> {
     const { State } = await dockerode.getContainer(id).inspect();
-    return State.Running ? "PENDING" : "SUCCESS";
+    return State.Running === (this.#awaited === "running") ? "SUCCESS" : "PENDING";
   }
 }
 

@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
-import { access, copyFile, mkdir, mkdtemp, realpath, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, realpath, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
@@ -16,6 +16,7 @@ export interface Images {
   readonly base: string;
 }
 
+const run = promisify(execFile);
 const root = join(import.meta.dirname, "..", "..");
 /** Clones of the repository that share an engine must not share images. */
 const clone = createHash("sha256").update(root).digest("hex").slice(0, 8);
@@ -25,8 +26,11 @@ const clone = createHash("sha256").update(root).digest("hex").slice(0, 8);
  * these load, instead of an official image.
  */
 export async function buildImages(): Promise<Images> {
-  const name = (image: string) => `plexus-test-${image}:${clone}`;
-  const images = { plexus: name("plexus"), nats: name("nats"), base: name("base") };
+  const images = {
+    plexus: `plexus-test:${clone}`,
+    nats: `plexus-test-nats:${clone}`,
+    base: `plexus-test-base:${clone}`,
+  };
   const broker = await findBroker();
   // The official image on Alpine, which compose.yaml names, has a wget, too.
   const programs = { "nats-server": broker.path, wget: await which("wget") };
@@ -96,21 +100,14 @@ export async function build(
 
 /** What the loader would load: lines such as `libm.so.6 => /lib/x86_64-linux-gnu/libm.so.6 (0x…)`. None for a static program. */
 async function librariesOf(file: string): Promise<string[]> {
-  const { stdout } = await promisify(execFile)("ldd", [file]).catch(() => ({ stdout: "" }));
+  const { stdout } = await run("ldd", [file]).catch(() => ({ stdout: "" }));
   return [...new Set(stdout.match(/\/\S+(?= \(0x)/g))];
 }
 
 async function which(program: string): Promise<string> {
-  for (const folder of (process.env["PATH"] ?? "").split(":")) {
-    const path = join(folder, program);
-    // oxlint-disable-next-line no-await-in-loop -- the first one wins
-    if (
-      await access(path).then(
-        () => true,
-        () => false,
-      )
-    )
-      return path;
+  try {
+    return (await run("sh", ["-c", `command -v ${program}`])).stdout.trim();
+  } catch {
+    throw new Error(`There is no ${program} on PATH. Install it.`);
   }
-  throw new Error(`There is no ${program} on PATH. Install it.`);
 }

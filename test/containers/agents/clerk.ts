@@ -5,7 +5,7 @@ import { connect, shutdownSignal } from "@plexus/mesh";
 import { Clerk } from "./contract.ts";
 
 const mesh = await connect({ timeout: "60s" });
-const { drain } = await mesh.host(
+await mesh.host(
   Clerk,
   {
     add: async ({ a, b, ms }) => {
@@ -26,6 +26,5 @@ const { drain } = await mesh.host(
 );
 console.log("ready");
 await shutdownSignal();
-await drain();
 await mesh.close();
 console.log("drained");
