@@ -22,9 +22,8 @@ if (values.help || ![seed, tasks, hosts].every((n) => Number.isInteger(n) && n >
   console.error(usage);
   process.exitCode = values.help ? 0 : 2;
 } else if (positionals[0] === "shards") {
-  const log = (line: string): void => console.error(`chaos shards: ${line}`);
-  log(`seed ${seed}`);
-  const { ok, lines, figures } = await shardCampaign.run({ seed, scale: 1, log });
+  console.error(`chaos: seed ${seed}`);
+  const { ok, lines, figures } = await shardCampaign.run({ seed, scale: 1, log: console.error });
   if (values.json) console.log(JSON.stringify({ chaos: "shards", seed, ok, ...figures }));
   else console.log([...lines, ok ? "ok" : "FAILED"].join("\n"));
   process.exitCode = ok ? 0 : 1;

@@ -671,7 +671,9 @@ export class Mesh implements AsyncDisposable {
   }
 
   #entitled(runtime: Runtime): Entities {
-    return (this.#entities ??= new Entities(runtime, this.#leases!.store));
+    return (this.#entities ??= new Entities(runtime, this.#leases!.store, (instance) =>
+      this.#registry?.expel(instance),
+    ));
   }
 
   #storing(runtime: Runtime): Topics {
