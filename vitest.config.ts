@@ -1,11 +1,34 @@
 import { defineConfig } from "vitest/config";
 
-// Tests run the TypeScript sources of every package (export condition "source"), never a stale build.
+const containers = "test/containers/**/*.test.ts";
+
+// Tests run the TypeScript sources of every package (export condition "plexus-source"), never a stale build.
 export default defineConfig({
-  resolve: { conditions: ["source"] },
-  ssr: { resolve: { conditions: ["source"], externalConditions: ["source"] } },
+  resolve: { conditions: ["plexus-source"] },
+  ssr: { resolve: { conditions: ["plexus-source"], externalConditions: ["plexus-source"] } },
   test: {
-    include: ["packages/*/src/**/*.test.ts", "test/**/*.test.ts"],
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: "mesh",
+          include: ["packages/*/src/**/*.test.ts", "test/**/*.test.ts"],
+          exclude: [containers],
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "containers",
+          include: [containers],
+          globalSetup: "test/containers/setup.ts",
+          env: { TESTCONTAINERS_RYUK_DISABLED: "true" },
+          // A dozen containers are load enough: one file at a time, when everything else is done.
+          fileParallelism: false,
+          sequence: { groupOrder: 1 },
+        },
+      },
+    ],
     testTimeout: 20_000,
     hookTimeout: 30_000,
     maxWorkers: 2,

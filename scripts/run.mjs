@@ -16,7 +16,7 @@ const commands = {
   demo: (tools, args) => script(tools, [cli, "demo", ...args]),
   plexus: (tools, args) => script(tools, [cli, ...args]),
   bench: (tools, args) => script(tools, [bench, ...args]),
-  chaos: (tools, args) => script(tools, ["--conditions=source", chaos, ...args]),
+  chaos: (tools, args) => script(tools, ["--conditions=plexus-source", chaos, ...args]),
 };
 
 async function script({ node, env }, args) {

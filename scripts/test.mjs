@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { dieWithParent, root, run } from "./child.mjs";
+import { withEngine } from "./engine.mjs";
 import { seconds } from "./say.mjs";
 
 /** What is checked before any test runs; each counts as one test. */
@@ -34,7 +35,9 @@ export async function test({ node, env }, args) {
     }
     console.log(`✓ ${name} (${seconds(startedMs)})`);
   }
-  return vitest(node, env, args, wanted.length);
+  const tests = () => vitest(node, env, args, wanted.length);
+  const needEngine = args.length === 0 || args.some((arg) => arg.includes("containers"));
+  return needEngine ? withEngine(tests) : tests();
 }
 
 async function vitest(node, env, args, passedChecks) {

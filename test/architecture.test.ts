@@ -8,9 +8,13 @@ const root = join(import.meta.dirname, "..");
 const LAYERS: Record<string, { internal: string[]; external: RegExp }> = {
   core: { internal: [], external: /^(zod|@msgpack\/msgpack)$/ },
   mesh: { internal: ["core"], external: /^(zod|pino|prom-client|@nats-io\/[\w-]+)$/ },
+  llm: {
+    internal: ["core"],
+    external: /^(zod|opossum|@ai-sdk\/[\w-]+|@pydantic\/genai-prices)$/,
+  },
   testing: { internal: ["core", "mesh"], external: /^@nats-io\/[\w-]+$/ },
   trading: { internal: ["core", "mesh"], external: /^(?!@nats-io\/).+$/ },
-  cli: { internal: ["core", "mesh", "testing", "trading"], external: /^(?!@nats-io\/).+$/ },
+  cli: { internal: ["core", "mesh", "llm", "testing", "trading"], external: /^(?!@nats-io\/).+$/ },
 };
 
 interface Import {

@@ -15,6 +15,13 @@ describe("load", () => {
     expect(latenesses[60]).toBeGreaterThan(20);
   });
 
+  test("an open loop starts each operation when it is due, not when the next one is", async () => {
+    const latenesses: number[] = [];
+    await openLoop(10, 0.3, (intended) => latenesses.push(now() - intended));
+    expect(latenesses).toHaveLength(3);
+    expect(Math.max(...latenesses)).toBeLessThan(100);
+  });
+
   test("an open loop waits where its operations push back", async () => {
     let open = 0;
     let most = 0;

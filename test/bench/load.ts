@@ -15,7 +15,7 @@ export async function openLoop(
   const total = Math.round(rate * seconds);
   let started = 0;
   while (started < total) {
-    const due = Math.min(total, Math.floor(((now() - begin) / 1000) * rate));
+    const due = Math.min(total, Math.floor(((now() - begin) / 1000) * rate) + 1); // the first one is due at once
     const pending: unknown[] = [];
     for (; started < due; started += 1) pending.push(start(begin + (started / rate) * 1000));
     // oxlint-disable no-await-in-loop -- one tick after the other

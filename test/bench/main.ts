@@ -1,6 +1,8 @@
 import { parseArgs } from "node:util";
 import { entities } from "./entities.ts";
 import { events } from "./events.ts";
+import { llm } from "./llm.ts";
+import { fairness } from "./fairness.ts";
 import { pipeline } from "./pipeline.ts";
 import { placement } from "./placement.ts";
 import { registry } from "./registry.ts";
@@ -18,6 +20,8 @@ const benches: Record<string, Bench> = {
   scale,
   registry,
   tasks,
+  llm,
+  fairness,
   entities,
 };
 

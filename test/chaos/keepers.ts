@@ -19,7 +19,7 @@ export class Keepers implements AsyncDisposable {
   /** @param built whether they run the built packages, which start in a third of the time, or the sources */
   constructor(servers: string, built: boolean) {
     this.#servers = servers;
-    this.#execArgv = built ? [] : ["--conditions=source"];
+    this.#execArgv = built ? [] : ["--conditions=plexus-source"];
   }
 
   get count(): number {

@@ -1,36 +1,32 @@
-import { mkdtemp, readFile, readdir, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { jetstreamManager } from "@nats-io/jetstream";
-import { connect as connectNats } from "@nats-io/transport-node";
-import { connect } from "@plexus/mesh";
-import {
-  seededRandom,
-  spawnNode,
-  startBroker,
-  type Broker,
-  type NodeProcess,
-} from "@plexus/testing";
+import { connect, type Mesh } from "@plexus/mesh";
+import { seededRandom } from "@plexus/testing";
+import { startBrokers, type Brokers } from "./brokers.ts";
+import type { Campaign, CampaignOutcome } from "./campaign.ts";
+import { Clerks } from "./clerks.ts";
 import { Clerk } from "./contract.ts";
+import { quiet } from "./quiet.ts";
+import { durations, inWords, recoveries, seconds, type Durations } from "./recoveries.ts";
 
-/** What a campaign does; all of it is drawn from the seed but for the moments at which processes get their turn. */
-export interface TaskCampaign {
+/** What is done to how many tasks. */
+export interface TaskPlan {
   readonly seed: number;
+  readonly brokers: "single" | "cluster";
   readonly tasks: number;
   readonly hosts: number;
   /** A task takes up to this long. */
   readonly workMs: number;
   /** A host is killed, and another started, at about this distance. */
   readonly killEveryMs: number;
-  /** The broker is killed once, in the middle. */
-  readonly restartBroker: boolean;
 }
 
 export interface TaskReport {
   readonly submitted: number;
-  /** Results recorded by the broker. */
+  /** Results that the broker holds. */
   readonly recorded: number;
+  /** Results that were recorded and are not there any more: another one took their place. */
+  readonly replaced: number;
   /** Tasks whose result was never given, or is wrong. */
   readonly lost: number;
   readonly wrong: number;
@@ -40,98 +36,136 @@ export interface TaskReport {
   readonly seconds: number;
   /** The longest time in which no task at all ended, from submission to the last result. */
   readonly longestGapMs: number;
+  /** From the death of a host to the next execution of what it had, where no broker was away meanwhile. */
+  readonly recovery: Durations;
 }
 
 const OUTSTANDING = 512;
-const RESULT_TIMEOUT = "2m";
+const SLOTS = 64;
+const RESULT_TIMEOUT = "3m";
 
-/** Runs tasks on hosts that are being killed, and a broker that is, and counts what became of them. */
-export async function runTaskCampaign(
-  campaign: TaskCampaign,
-  progress: (line: string) => void,
-): Promise<TaskReport> {
-  const random = seededRandom(campaign.seed);
-  const directory = await mkdtemp(join(tmpdir(), "plexus-chaos-"));
-  await using broker = await startBroker();
-  const hosts = new Set<NodeProcess>();
-  let started = 0;
-  const start = async (): Promise<void> => {
-    const host = spawnNode(new URL("./agents/clerk.ts", import.meta.url), {
-      args: [join(directory, String(started++))],
-      env: { PLEXUS_SERVERS: broker.url, PLEXUS_LOG_LEVEL: "silent" },
-    });
-    hosts.add(host);
-    await host.waitForLine("ready", 60_000);
+/** Tasks on hosts that are killed one after the other, with the broker killed once: none may be lost or recorded twice. */
+export function taskCampaign(brokers: "single" | "cluster"): Campaign {
+  const what = brokers === "single" ? "its broker" : "the leader of its three brokers";
+  return {
+    summary: `100,000 tasks, 8 hosts, one killed every 2 s, ${what} killed once`,
+    async run({ seed, scale, log }) {
+      const tasks = Math.round(100_000 * scale);
+      const plan = { seed, brokers, tasks, hosts: 8, workMs: 400, killEveryMs: 2_000 };
+      return outcomeOf(await runTaskCampaign(plan, log));
+    },
   };
-  let kills = 0;
+}
+
+function outcomeOf(report: TaskReport): CampaignOutcome {
+  const { submitted, recorded, replaced, lost, wrong, executions, kills, recovery } = report;
+  const ok = lost === 0 && wrong === 0 && replaced === 0 && recorded === submitted;
+  return {
+    ok,
+    figures: { ...report },
+    lines: [
+      `tasks      ${submitted} submitted, ${recorded} recorded, ${lost} lost, ${replaced} recorded twice, ${wrong} wrong`,
+      `executions ${executions} (${executions - submitted} surplus), ${kills} hosts killed`,
+      `recovery   after a host was killed: ${inWords(recovery)}`,
+      `time       ${report.seconds.toFixed(1)} s, longest pause ${seconds(report.longestGapMs)}`,
+    ],
+  };
+}
+
+/** Runs a plan to its end and counts what became of the tasks. */
+export async function runTaskCampaign(
+  plan: TaskPlan,
+  log: (line: string) => void,
+): Promise<TaskReport> {
+  const random = seededRandom(plan.seed);
+  await using brokers = await startBrokers(plan.brokers);
+  await using clerks = await Clerks.start(brokers.servers, plan.hosts, SLOTS);
+  const { servers } = brokers;
+  await using mesh = await connect({ servers, name: "submitter", http: false, log: quiet });
+  log(`${plan.tasks} tasks on ${plan.hosts} hosts, ${brokers.description}`);
   const stop = new AbortController();
+  const killing = killHosts(plan.killEveryMs, clerks, random, stop.signal);
+  const begun = performance.now();
   try {
-    await Promise.all(Array.from({ length: campaign.hosts }, start));
-    const mesh = await connect({ servers: broker.url, name: "submitter", http: false, log: quiet });
-    const killing = killHosts(campaign, hosts, start, random, stop.signal, () => kills++);
-    const begun = performance.now();
-    const outcome = await submitAll(campaign, mesh, random, broker, progress);
-    const seconds = (performance.now() - begun) / 1_000;
+    const outcome = await submitAll(plan, mesh, random, brokers, log);
+    const took = (performance.now() - begun) / 1_000;
     stop.abort();
     await killing;
-    const recorded = await countRecorded(broker, mesh.mesh);
-    await mesh.close();
-    await Promise.all([...hosts].map((host) => host.kill()));
-    const files = await readdir(directory);
-    const texts = await Promise.all(files.map((file) => readFile(join(directory, file), "utf8")));
-    const executions = texts.reduce((sum, text) => sum + text.split("\n").length - 1, 0);
-    return { submitted: campaign.tasks, recorded, executions, kills, seconds, ...outcome };
+    const stored = await recordedResults(brokers, mesh.mesh);
+    const executions = await clerks.executions();
+    const { lost, wrong, longestGapMs, away } = outcome;
+    const lostAt = [...clerks.lostAt].filter(([, at]) => !away.some((one) => overlaps(one, at)));
+    return {
+      submitted: plan.tasks,
+      ...stored,
+      lost,
+      wrong,
+      executions: executions.length,
+      kills: clerks.lostAt.size,
+      seconds: took,
+      longestGapMs,
+      recovery: durations(recoveries(executions, new Map(lostAt))),
+    };
   } finally {
     stop.abort();
-    await Promise.all([...hosts].map((host) => host.kill()));
-    await rm(directory, { recursive: true, force: true });
+    await killing;
   }
 }
 
+/** A time in which a broker was away: milliseconds since the epoch. */
+interface Away {
+  readonly from: number;
+  readonly to: number;
+}
+
+const SETTLING_MS = 10_000;
+
+/** Whether what was lost at that time may have had to wait for a broker. */
+function overlaps({ from, to }: Away, at: number): boolean {
+  return at > from - SETTLING_MS && at < to + SETTLING_MS;
+}
+
 async function killHosts(
-  { killEveryMs }: TaskCampaign,
-  hosts: Set<NodeProcess>,
-  start: () => Promise<void>,
+  everyMs: number,
+  clerks: Clerks,
   random: () => number,
   signal: AbortSignal,
-  killed: () => void,
 ): Promise<void> {
   while (!signal.aborted) {
     // oxlint-disable no-await-in-loop -- one after the other
-    await sleep(killEveryMs * (0.5 + random()), undefined, { signal }).catch(() => undefined);
+    await sleep(everyMs * (0.5 + random()), undefined, { signal }).catch(() => undefined);
     if (signal.aborted) return;
-    const victim = [...hosts][Math.floor(random() * hosts.size)];
-    if (victim === undefined) return;
-    hosts.delete(victim);
-    await victim.kill();
-    killed();
-    await start();
+    await clerks.kill(clerks.pick(random()));
+    await clerks.add();
     // oxlint-enable no-await-in-loop
   }
 }
 
 async function submitAll(
-  campaign: TaskCampaign,
-  mesh: Awaited<ReturnType<typeof connect>>,
+  plan: TaskPlan,
+  mesh: Mesh,
   random: () => number,
-  broker: Broker,
-  progress: (line: string) => void,
-): Promise<{ lost: number; wrong: number; longestGapMs: number }> {
+  brokers: Brokers,
+  log: (line: string) => void,
+): Promise<{ lost: number; wrong: number; longestGapMs: number; away: Away[] }> {
+  const away: Away[] = [];
   let next = 0;
   let ended = 0;
   let lost = 0;
   let wrong = 0;
   let lastEnd = performance.now();
   let longestGapMs = 0;
-  let restarted: Promise<void> | undefined;
+  let killed: Promise<void> | undefined;
+  const kill = async (): Promise<void> => {
+    const from = Date.now();
+    await brokers.kill(`${mesh.mesh}-tasks`);
+    away.push({ from, to: Date.now() });
+    log(`the broker was away for ${seconds(Date.now() - from)}`);
+  };
   const one = async (): Promise<void> => {
-    while (next < campaign.tasks) {
+    while (next < plan.tasks) {
       const a = next++;
-      const input = {
-        a,
-        b: Math.floor(random() * 1_000),
-        ms: Math.floor(random() * campaign.workMs),
-      };
+      const input = { a, b: Math.floor(random() * 1_000), ms: Math.floor(random() * plan.workMs) };
       try {
         // oxlint-disable no-await-in-loop -- one of many that run side by side
         const task = await mesh.submit(Clerk, "add", input, { timeout: RESULT_TIMEOUT });
@@ -140,38 +174,32 @@ async function submitAll(
         if (sum !== input.a + input.b) wrong++;
       } catch (error) {
         lost++;
-        progress(`task ${a}: ${String(error)}`);
+        log(`task ${a}: ${String(error)}`);
       }
       const now = performance.now();
       longestGapMs = Math.max(longestGapMs, now - lastEnd);
       lastEnd = now;
       ended++;
-      if (ended % Math.ceil(campaign.tasks / 10) === 0) progress(`${ended} of ${campaign.tasks}`);
-      if (campaign.restartBroker && ended >= campaign.tasks / 2) {
-        restarted ??= broker.restart({ signal: "SIGKILL", downMs: 300 });
-      }
+      if (ended % Math.ceil(plan.tasks / 10) === 0) log(`${ended} of ${plan.tasks}`);
+      if (ended >= plan.tasks / 2) killed ??= kill();
     }
   };
   await Promise.all(Array.from({ length: OUTSTANDING }, one));
-  await restarted;
-  return { lost, wrong, longestGapMs };
+  await killed;
+  return { lost, wrong, longestGapMs, away };
 }
 
-async function countRecorded(broker: Broker, mesh: string): Promise<number> {
-  const connection = await connectNats({ servers: broker.url });
+/** What the stream of results says: nothing that was recorded may have gone. */
+async function recordedResults(
+  brokers: Brokers,
+  mesh: string,
+): Promise<{ recorded: number; replaced: number }> {
+  const connection = await brokers.connect();
   try {
     const manager = await jetstreamManager(connection);
     const { state } = await manager.streams.info(`${mesh}-results`);
-    return state.messages;
+    return { recorded: state.messages, replaced: state.last_seq - state.messages };
   } finally {
     await connection.close();
   }
 }
-
-const quiet = {
-  debug: () => undefined,
-  info: () => undefined,
-  warn: () => undefined,
-  error: () => undefined,
-  child: () => quiet,
-};

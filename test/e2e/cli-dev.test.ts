@@ -184,6 +184,43 @@ it("prefixes each line with its process for a person", async () => {
   ).toMatch(/^No agents/);
 });
 
+it("says once what a process says before each crash", async () => {
+  const stack = 'throw new Error("no luck");\n';
+  writeFileSync(join(folder, "greeter.ts"), stack);
+  const process = start();
+  await process.waitForLine(/^greeter-1 │ crashed: exit code 1$/, 30_000);
+  await process.waitForLine(
+    /^greeter-1 │ crashed: exit code 1, with the same words as before$/,
+    30_000,
+  );
+  await process.waitForLine(/^greeter-1 │ starts again in 1000 ms/, 30_000);
+  const lines: string[] = [];
+  const reading = (async () => {
+    for await (const line of process.lines()) lines.push(line);
+  })();
+  await process.kill("SIGINT");
+  await reading;
+  const ofOne = lines.filter((line) => line.startsWith("greeter-1"));
+  expect(ofOne.filter((line) => line.includes("Error: no luck"))).toHaveLength(1);
+  expect(ofOne.filter((line) => line.includes("crashed")).length).toBeGreaterThanOrEqual(3);
+});
+
+it("hands the credentials in --server on to the agents, and shows them to nobody", async () => {
+  const authorization = { user: "ops", password: "se cret" };
+  await using broker = await startBroker({ config: { authorization } });
+  const server = `nats://ops:se%20cret@127.0.0.1:${broker.port}`;
+  const process = start("--server", server, "--mesh", "other");
+  await process.waitForLine(`plexus    │ mesh other on the broker at ${broker.url}`, 30_000);
+  await process.waitForLine(/^greeter-2 │ ready as/, 30_000);
+  const lines: string[] = [];
+  const reading = (async () => {
+    for await (const line of process.lines()) lines.push(line);
+  })();
+  await process.kill("SIGINT");
+  await reading;
+  expect([...lines, process.stderr()].join("\n")).not.toMatch(/se.{1,3}cret/);
+});
+
 it("refuses a mesh file that makes no sense, and a broker that is not there", async () => {
   const file = join(folder, "wrong.ts");
   writeFileSync(

@@ -17,7 +17,7 @@ test("a process that has closed its mesh ends by itself", async () => {
 test("200 connections in a row leave no timer, socket, listener or memory behind", async () => {
   await using lives = spawnNode(new URL("agents/many-lives.ts", import.meta.url), {
     args: ["200"],
-    execArgv: ["--conditions=source", "--expose-gc"],
+    execArgv: ["--conditions=plexus-source", "--expose-gc"],
     env: {
       PLEXUS_SERVERS: meshes.broker.url,
       PLEXUS_MESH: meshes.name,
@@ -43,7 +43,7 @@ test("200 connections in a row leave no timer, socket, listener or memory behind
 test("calls of every fate leave nothing behind", async () => {
   await using calls = spawnNode(new URL("agents/many-calls.ts", import.meta.url), {
     args: ["300"],
-    execArgv: ["--conditions=source", "--expose-gc"],
+    execArgv: ["--conditions=plexus-source", "--expose-gc"],
     env: {
       PLEXUS_SERVERS: meshes.broker.url,
       PLEXUS_MESH: meshes.name,

@@ -18,14 +18,19 @@ async function startPorter(): Promise<NodeProcess & { http: string }> {
 test("a task whose host is killed is executed by another as soon as its silence is noticed", async () => {
   await using victim = await startPorter();
   const mesh = await meshes.join();
-  const task = await mesh.submit(Porter, "carry", 1_500);
+  const task = await mesh.submit(Porter, "carry", 4_000);
   await victim.waitForLine(`began ${task.id}`);
   await using survivor = await startPorter();
+  const seen = collect(mesh.task(task.id).events());
   const killed = performance.now();
   await victim.kill();
   await survivor.waitForLine(`began ${task.id}`);
   expect(performance.now() - killed).toBeLessThan(600 + 1_000); // ackWait, and what it takes to notice
   expect(await task.result()).toBe(survivor.pid);
+  expect((await seen).map(({ type }) => type)).toEqual(["reassigned", "finished"]);
+  expect(await (await fetch(`${survivor.http}/metrics`)).text()).toMatch(
+    /plexus_task_reassignments_total\{.*capability="carry".*\} 1/,
+  );
   expect(await task.status()).toMatchObject({ state: "completed", attempt: 1 });
 });
 
@@ -62,6 +67,28 @@ test("tasks placed on an instance that is killed are taken by the others within 
   expect(pids).toEqual(pids.map((pid) => (pid === victim.pid ? pid : survivor.pid)));
   expect(pids.at(-1)).toBe(survivor.pid);
 }, 60_000);
+
+test("tasks placed on an instance that hangs are taken by the others, and left to it once it is back", async () => {
+  await using hung = await startPorter();
+  const [mesh, onlooker] = [await meshes.join(), await meshes.join()];
+  await mesh.waitFor(Porter);
+  await hung.pause();
+  const options = { placement: "leastOutstanding" } as const;
+  const tasks = await Promise.all(upTo(12).map(() => mesh.submit(Porter, "carry", 20, options)));
+  await using other = await startPorter(); // the tasks are on the lane of the one that hangs
+  const pids = await Promise.all(tasks.map((task) => task.result()));
+  expect(pids).toEqual(upTo(12).map(() => other.pid));
+  expect(onlooker.agents().map(({ pid }) => pid)).toContain(hung.pid); // its record lasts for 10 s
+  hung.resume();
+  await mesh.waitFor(Porter, { instances: 2 });
+  const shareOfHung = async (): Promise<number> => {
+    const placed = { placement: "roundRobin" } as const;
+    const again = await Promise.all(upTo(20).map(() => mesh.submit(Porter, "carry", 20, placed)));
+    const back = await Promise.all(again.map((task) => task.result()));
+    return back.filter((pid) => pid === hung.pid).length;
+  };
+  await expect.poll(shareOfHung, { timeout: 10_000 }).toBe(10);
+}, 40_000);
 
 test("a task that kills every host is given up, with the reason", async () => {
   const mesh = await meshes.join();
@@ -126,3 +153,10 @@ test("tasks outlive each broker of a cluster", async () => {
   expect(await under).toEqual(upTo(200).map(() => 5));
   await leader.restart();
 }, 120_000);
+
+/** Everything that a generator gives. */
+async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = [];
+  for await (const item of items) all.push(item);
+  return all;
+}

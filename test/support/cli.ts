@@ -17,6 +17,10 @@ const neutral = Object.fromEntries(
     "NO_COLOR",
     "FORCE_COLOR",
     "CI",
+    "PLEXUS_LLM_BASE_URL",
+    "PLEXUS_LLM_MODEL",
+    "PLEXUS_LLM_API_KEY",
+    "PLEXUS_LLM_PROVIDER",
   ].map((name) => [name, undefined]),
 );
 
@@ -32,7 +36,7 @@ export async function plexus(
   args: readonly string[],
   options: { env?: Record<string, string>; input?: string } = {},
 ): Promise<CliResult> {
-  const child = spawn(process.execPath, ["--conditions=source", main, ...args], {
+  const child = spawn(process.execPath, ["--conditions=plexus-source", main, ...args], {
     env: { ...process.env, ...neutral, ...options.env },
     stdio: "pipe",
   });

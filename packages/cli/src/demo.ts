@@ -63,7 +63,7 @@ async function runDemo(options: DemoOptions, stop: AbortSignal): Promise<ExitCod
   const view = demoView(out, plan);
   const say = (line: string): void => view.say(line);
   await using broker = await demoBroker(options.server, say);
-  await using mesh = await joinMesh({ server: broker.url, mesh: broker.mesh });
+  await using mesh = await joinMesh({ server: broker.url, mesh: broker.mesh }, say);
   await using desk = await Desk.open(mesh, plan);
   say(
     `Plexus trading demo: ${desk.seatNames.length} agent processes, nats-server ${broker.version} at ${broker.address}, mesh ${broker.mesh}`,

@@ -38,6 +38,8 @@ const EXIT_OF: Record<ErrorCode, ExitCode> = {
   CONFLICT: EXIT.failed,
   FENCED: EXIT.failed,
   DUPLICATE: EXIT.failed,
+  RATE_LIMITED: EXIT.failed,
+  MODEL_FAILED: EXIT.failed,
   BREAKER_OPEN: EXIT.failed,
   BUDGET_EXCEEDED: EXIT.failed,
 };

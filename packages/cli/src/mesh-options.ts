@@ -89,25 +89,32 @@ export function withMesh<T>(
   });
 }
 
-export function joinMesh({ server, mesh, timeout }: MeshOptions): Promise<Mesh> {
+/** @param say where the runtime's warnings go */
+export function joinMesh(
+  { server, mesh, timeout }: MeshOptions,
+  say: (line: string) => void = note,
+): Promise<Mesh> {
   return connect({
     ...serverOptions(server),
     ...(mesh === undefined ? {} : { mesh }),
     ...(timeout === undefined ? {} : { timeout: Math.min(toMs(timeout), 5_000) }),
     name: "cli",
     http: false,
-    log: readableLog,
+    log: readableLog(say),
   });
 }
 
 /** What the runtime has to say, for a person at a terminal. */
-const readableLog: Logger = {
-  debug: () => undefined,
-  info: () => undefined,
-  warn: (_fields, message) => note(`plexus: ${message}`),
-  error: (fields, message) => {
-    const { err } = fields as { err?: Error };
-    note(`plexus: ${message}${err === undefined ? "" : `: ${err.message}`}`);
-  },
-  child: () => readableLog,
-};
+function readableLog(say: (line: string) => void): Logger {
+  const log: Logger = {
+    debug: () => undefined,
+    info: () => undefined,
+    warn: (_fields, message) => say(`plexus: ${message}`),
+    error: (fields, message) => {
+      const { err } = fields as { err?: Error };
+      say(`plexus: ${message}${err === undefined ? "" : `: ${err.message}`}`);
+    },
+    child: () => log,
+  };
+  return log;
+}

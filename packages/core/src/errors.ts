@@ -36,6 +36,8 @@ export const ERROR_CODES = {
   FENCED: { retryable: false, meaning: "A newer owner exists; this one may no longer write." },
   DUPLICATE: { retryable: false, meaning: "The same thing has already been recorded." },
   UNAUTHORIZED: { retryable: false, meaning: "The sender lacks the permission." },
+  RATE_LIMITED: { retryable: true, meaning: "A rate limit is used up for now." },
+  MODEL_FAILED: { retryable: true, meaning: "The model's provider failed, or answered nonsense." },
   BREAKER_OPEN: { retryable: true, meaning: "The circuit breaker refuses calls for now." },
   BUDGET_EXCEEDED: { retryable: false, meaning: "The budget does not cover it." },
   INCOMPATIBLE_BROKER: { retryable: false, meaning: "The broker lacks a feature Plexus needs." },

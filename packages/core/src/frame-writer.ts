@@ -67,6 +67,13 @@ export class FrameWriter {
     this.#count++;
   }
 
+  /** Appends an envelope that is encoded already. */
+  append(envelope: Uint8Array): void {
+    this.#reserve(envelope.length).set(envelope, this.#length);
+    this.#length += envelope.length;
+    this.#count++;
+  }
+
   /** Drops everything behind byte `length`, to take back the last envelope. */
   truncate(length: number, count: number): void {
     this.#length = length;

@@ -36,8 +36,14 @@ export interface Subjects {
   effect(task: string, name: string): string;
   /** What happens to the tasks that one client submitted. */
   taskEvents(client: string): string;
+  /** Results of the tasks that one client submitted, on their way to the stream that records them. */
+  taskResults(client: string): string;
+  /** Where the broker confirms to a client, and to the host, that a result is recorded. */
+  recorded(client: string, host: string, task: string): string;
   /** Asks every process about a task, or to stop working on it. */
   taskControl(verb: string): string;
+  /** Where the broker tells of writes to a bucket; `key` is one token, or nothing for the prefix of all. */
+  bucket(bucket: string, key: string): string;
   /** Somebody looks on: asks every process to copy its messages, events excepted, to {@link copy}. */
   readonly onlookers: string;
   /** Where the copy of a message to `subject` goes while somebody looks on. */
@@ -76,7 +82,10 @@ export function createSubjects(name: string): Subjects {
     dead: (agent, capability, task) => `${mesh}.dead.${agent}.${capability}.${task}`,
     effect: (task, effect) => `${mesh}.effect.${task}.${effect}`,
     taskEvents: (client) => `${mesh}.ctl.tasks.${client}`,
+    taskResults: (client) => `${mesh}.ctl.results.${client}`,
+    recorded: (client, host, task) => `${mesh}.ctl.recorded.${client}.${host}.${task}`,
     taskControl: (verb) => `${mesh}.ctl.task.${verb}`,
+    bucket: (bucket, key) => `${mesh}.kv.${bucket}.${key}`,
     onlookers: `${mesh}.tap`,
     copy: (subject) => `${mesh}.tap.${subject}`,
   };

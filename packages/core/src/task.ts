@@ -25,7 +25,7 @@ export interface RetryPolicy {
 /** How a durable capability's tasks are executed. */
 export interface Durability {
   readonly retry?: RetryPolicy;
-  /** How long the broker waits for a sign of life before it gives the task to another instance. Default 3 s. */
+  /** An instance that gives no sign of life for so long has lost its task to another one. Default 3 s. */
   readonly ackWait?: Duration;
   /** Tasks of one tenant that are worked on at a time, of each priority and in the whole mesh. Default: as many as there are slots. */
   readonly tenantConcurrency?: number;

@@ -8,7 +8,8 @@ import { Account, accountHandlers, hostAccounts } from "../../../test/support/ac
 import { startDeposits } from "../../../test/support/deposits.ts";
 import { faultsOf, readJournal } from "../../../test/support/journal.ts";
 import { gate, inTurn, upTo, useMeshes } from "../../../test/support/mesh.ts";
-import type { Hosted, Mesh } from "./mesh.ts";
+import type { Hosted } from "./hosting.ts";
+import type { Mesh } from "./mesh.ts";
 
 const meshes = useMeshes();
 const LEASE_MS = Account.leaseMs;

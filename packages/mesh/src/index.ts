@@ -1,5 +1,7 @@
 export { connect, Mesh } from "./mesh.ts";
-export type { ConnectOptions, Hosted } from "./mesh.ts";
+export type { ConnectOptions } from "./session.ts";
+export type { Hosted } from "./hosting.ts";
+export type { WaitForOptions } from "./wait-for.ts";
 export { eraseMesh } from "./nats/erase-mesh.ts";
 export { DEFAULT_SERVER, parseServers } from "./servers.ts";
 export type { ServerOptions } from "./servers.ts";
@@ -38,6 +40,8 @@ export type {
 } from "./stored-event.ts";
 export type { From } from "./nats/topic-store.ts";
 export type { TopicInfo, TopicLag } from "./nats/topic-status.ts";
+export type { Bucket, BucketOptions, Entry, PutOptions } from "./bucket.ts";
+export type { Meter } from "./meter.ts";
 export type { Lease, LeaseOptions } from "./lease.ts";
 export type { Leader } from "./lease-record.ts";
 export type { ElectOptions, Election, Leadership } from "./election.ts";

@@ -22,6 +22,13 @@ export interface RequestMetrics {
   failed(code: string): Cell;
 }
 
+/** Tasks of one capability that ended here. */
+export interface TaskMetrics {
+  readonly duration: HistogramCell;
+  readonly ok: Cell;
+  failed(code: string): Cell;
+}
+
 /** Every metric of one mesh connection. Labels come from contracts and fixed sets, never from ids. */
 export class Metrics {
   readonly registry = new Registry();
@@ -33,8 +40,6 @@ export class Metrics {
   readonly redelivered: CellFamily;
   readonly givenUp: CellFamily;
   readonly retries: CellFamily;
-  readonly tasks: CellFamily;
-  readonly taskDuration: HistogramFamily;
   readonly taskRetries: CellFamily;
   readonly taskReassigned: CellFamily;
   readonly taskSurplus: CellFamily;
@@ -49,6 +54,8 @@ export class Metrics {
   readonly frameEnvelopes: Cell;
   readonly reconnects: Cell;
   readonly connected: Cell;
+  readonly #tasks: CellFamily;
+  readonly #taskDuration: HistogramFamily;
   readonly #duration: HistogramFamily;
   readonly #requests: CellFamily;
   readonly requestLatency: HistogramCell;
@@ -82,12 +89,12 @@ export class Metrics {
     this.requestLatency = latency.with({ kind: "request" });
     this.responseLatency = latency.with({ kind: "response" });
     this.eventLatency = latency.with({ kind: "event" });
-    this.tasks = counter("plexus_tasks_total", "Tasks that ended here (ok or an error code)", [
+    this.#tasks = counter("plexus_tasks_total", "Tasks that ended here (ok or an error code)", [
       "agent",
       "capability",
       "outcome",
     ]);
-    this.taskDuration = fastHistogram(
+    this.#taskDuration = fastHistogram(
       registry,
       "plexus_task_duration_seconds",
       "From the delivery of a task to its recorded result",
@@ -183,6 +190,12 @@ export class Metrics {
       "1 while connected to the broker",
       [],
     ).with({});
+  }
+
+  tasksOf(agent: string, capability: string): TaskMetrics {
+    const labels = { agent, capability };
+    const outcome = (name: string) => this.#tasks.with({ ...labels, outcome: name });
+    return { duration: this.#taskDuration.with(labels), ok: outcome("ok"), failed: outcome };
   }
 
   requests(agent: string, capability: string, side: "client" | "server"): RequestMetrics {

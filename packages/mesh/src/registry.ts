@@ -76,11 +76,27 @@ export class Registry {
   async register(info: InstanceInfo): Promise<void> {
     const key = registryKey(info);
     const value = Buffer.from(JSON.stringify(info));
-    const revision = await this.#store.put(key, value, REGISTRY_TTL_S);
+    const revision = await this.#enter(key, value);
     // Spread over the interval, so that a thousand instances do not renew in one burst.
     const dueAt = nowMs() + RENEW_AFTER_MS * (0.5 + Math.random() * 0.5);
     this.#own.set(key, { key, value, revision, dueAt, renewing: undefined, leaving: false });
     this.#directory.put(info);
+  }
+
+  /** Tries for some time: in a cluster, a broker may have yet to hear of the bucket that another process has just made. */
+  async #enter(key: string, value: Uint8Array): Promise<number> {
+    const giveUpAt = nowMs() + START_TIMEOUT_MS;
+    for (;;) {
+      try {
+        // oxlint-disable-next-line no-await-in-loop -- again only after a failure
+        return await this.#store.put(key, value, REGISTRY_TTL_S);
+      } catch (error) {
+        const later = isMeshError(error, "NOT_CONNECTED") && nowMs() < giveUpAt;
+        if (!later || this.#closed) throw error;
+      }
+      // oxlint-disable-next-line no-await-in-loop
+      await new Promise((resolve) => setTimeout(resolve, START_PAUSE_MS));
+    }
   }
 
   /** Deletes an instance's record at once. */

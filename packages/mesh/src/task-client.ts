@@ -116,7 +116,7 @@ export class TaskClient {
     const { subjects } = runtime;
     try {
       await this.#services.surely(
-        () => js.publish(subjects.done(id), bytes, { expect: { sequence: 0 } }),
+        () => js.publish(subjects.done(id), bytes),
         nowMs() + CANCEL_TIMEOUT_MS,
       );
     } catch (error) {

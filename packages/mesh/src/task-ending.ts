@@ -11,6 +11,7 @@ import {
 } from "@plexus/core";
 import { nowMs, nowUs } from "./clock.ts";
 import type { Delivered } from "./nats/feed.ts";
+import type { StoredMessage } from "./nats/jetstream.ts";
 import {
   HISTORY,
   MESSAGE,
@@ -21,7 +22,6 @@ import {
   envelopeBytes,
   formatHistory,
   parseHistory,
-  readEnvelope,
   resultFields,
   type FailedAttempt,
   type TaskNews,
@@ -53,12 +53,12 @@ export interface EndingRun {
   readonly startedMs: number;
   announce(): void;
   tell(news: TaskNews, value: unknown): void;
-  /** Answers the delivery, once, and frees the slot. */
-  let(answer: Uint8Array): void;
+  /** Acknowledges the delivery, once, and frees the slot. */
+  done(): void;
 }
 
-export const ACK = Buffer.from("+ACK");
 const MAX_TEXT = 300;
+const RECORDED_MS = 10_000; // brokers agree on who leads within a few heartbeats of a second each
 
 /** How executions come to their end: with a recorded result, a next attempt, or a dead letter. */
 export class TaskEnding {
@@ -120,7 +120,7 @@ export class TaskEnding {
     const { code, message } = error; // no details: news is small, and must not fail
     const told = { code, message: oneLine(message), retryable: true };
     this.#run.tell("retried", { delayMs: Math.round(delayMs), error: told });
-    this.#run.let(ACK);
+    this.#run.done();
   }
 
   /** It has failed for good: kept as a dead letter, and recorded. */
@@ -149,49 +149,73 @@ export class TaskEnding {
   /** The first recorded result wins; whoever comes later learns that it was in vain. */
   async record(outcome: Outcome): Promise<void> {
     const { services, agent } = this.#run.owner;
-    const { runtime, js, store } = services;
+    const { runtime, js } = services;
     const { capability, id } = this.#run.address;
+    const { owner } = this.#run;
     const client = this.#run.client === "" ? "unknown" : this.#run.client;
     const task = { id, client, name: `${agent}.${capability}` };
-    let fields;
+    let bytes;
     try {
-      fields = resultFields(task, this.#run.instance, outcome, this.#run.attempt);
+      const { instance, attempt } = this.#run;
+      bytes = envelopeBytes(resultFields(task, instance, outcome, attempt, owner.runs.size));
     } catch (error) {
       await this.#recordLess(outcome, error as MeshError);
       return;
     }
-    const bytes = envelopeBytes(fields);
-    const { payload } = readEnvelope(bytes); // the encoder's own bytes do not outlast the wait
-    const subject = runtime.subjects.done(id);
-    const expect = { sequence: 0 };
+    const { subjects } = runtime;
+    const witness = subjects.recorded(client, runtime.client, id);
+    let attempts = 0;
     try {
-      await services.surely(() => js.publish(subject, bytes, { expect }));
+      const stored = services.surely(() => {
+        attempts++;
+        return js.publish(subjects.done(id), bytes, { witness });
+      });
+      const { connected, maxPayload } = runtime.link;
+      if (connected && bytes.length <= maxPayload) {
+        runtime.outbox.addEncoded(subjects.taskResults(client), bytes);
+      } else attempts = 2;
+      await stored;
     } catch (error) {
       if (isMeshError(error, "MESSAGE_TOO_LARGE")) {
         await this.#recordLess(outcome, error);
         return;
       }
       if (!isMeshError(error, "CONFLICT")) throw error;
-      const recorded = await services.surely(() => store.result(id));
-      if (recorded && !Buffer.from(recorded.data).equals(bytes)) {
+      const recorded = await this.#recorded();
+      if (recorded === undefined || !Buffer.from(recorded.data).equals(bytes)) {
         runtime.metrics.taskSurplus.with({ agent, capability }).value++;
-        this.#run.let(ACK);
+        this.#run.done();
         return;
       }
     }
-    const state = "error" in outcome ? outcome.error.code : "ok";
-    runtime.metrics.tasks.with({ agent, capability, outcome: state }).value++;
-    runtime.metrics.taskDuration
-      .with({ agent, capability })
-      .observe((nowMs() - this.#run.startedMs) / 1_000);
-    if (runtime.link.connected) {
-      runtime.outbox.add(runtime.subjects.taskEvents(client), {
-        ...fields,
-        payload,
-        load: this.#run.owner.runs.size,
-      });
+    const metrics = owner.metrics(capability);
+    const ended = "error" in outcome ? metrics.failed(outcome.error.code) : metrics.ok;
+    ended.value++;
+    metrics.duration.observe((nowMs() - this.#run.startedMs) / 1_000);
+    // What the broker confirmed is known to the client, too, unless one of the two messages may have been lost.
+    if (attempts > 1 && runtime.link.connected) {
+      runtime.outbox.addEncoded(subjects.taskEvents(client), bytes);
     }
-    this.#run.let(ACK);
+    this.#run.done();
+  }
+
+  /**
+   * What somebody has recorded. It is there, as recording was refused; but a broker that hung and has yet to hear that it leads
+   * no more may answer that it is not: so that is asked again. Undefined: it is not kept any more.
+   */
+  async #recorded(): Promise<StoredMessage | undefined> {
+    const { services } = this.#run.owner;
+    const look = async (): Promise<StoredMessage> => {
+      const found = await services.store.result(this.#run.address.id);
+      if (found === undefined) throw new MeshError("TIMEOUT", "It is not to be seen yet.");
+      return found;
+    };
+    try {
+      return await services.surely(look, nowMs() + RECORDED_MS);
+    } catch (error) {
+      if (isMeshError(error, "TIMEOUT")) return undefined;
+      throw error;
+    }
   }
 
   /** Records what there is to say of an outcome that cannot travel. */

@@ -1,5 +1,5 @@
 import { MeshError, agent } from "@plexus/core";
-import { jetstreamManager } from "@nats-io/jetstream";
+import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { startBroker, startProxy } from "@plexus/testing";
 import { describe, expect, test, vi } from "vitest";
 import { z } from "zod";
@@ -127,11 +127,14 @@ test("hosting that fails at the last step leaves nothing that runs", async () =>
 
 test("a host that has nothing to do asks for work once, and not again and again", async () => {
   const [host, nats] = [await meshes.join(), await meshes.nats()];
-  await host.host(Frail, { run: (text) => text }, { taskConcurrency: 1 });
+  const { run } = Frail.capabilities;
+  const Patient = agent("patient", { capabilities: { run: { ...run, durable: true } } });
+  await host.host(Patient, { run: (text) => text }, { taskConcurrency: 1 });
   await sleep(200);
   let asked = 0;
-  const count = (): void => void asked++;
-  nats.subscribe(`$JS.API.CONSUMER.MSG.NEXT.${meshes.name}-tasks.>`, { callback: count });
+  nats.subscribe(`$JS.API.CONSUMER.MSG.NEXT.${meshes.name}-tasks.>`, {
+    callback: () => void asked++,
+  });
   await nats.flush();
   await sleep(1_000);
   expect(asked).toBe(0); // each of its three lanes has an open request
@@ -146,13 +149,12 @@ test("no more is fetched than there are slots, whatever waits", async () => {
       ),
     ),
   );
-  const work = async (text: string): Promise<string> => (await sleep(20), text);
-  await host.host(Frail, { run: work }, { taskConcurrency: 9 });
+  await host.host(Frail, { run: async (text) => (await sleep(20), text) }, { taskConcurrency: 9 });
   const manager = await jetstreamManager(nats);
   let most = 0;
-  let done = false;
+  const done = new AbortController();
   const looking = (async () => {
-    while (!done) {
+    while (!done.signal.aborted) {
       let fetched = 0;
       // oxlint-disable-next-line no-await-in-loop -- one look after the other
       for await (const { num_ack_pending: n } of manager.consumers.list(`${meshes.name}-tasks`)) {
@@ -162,10 +164,36 @@ test("no more is fetched than there are slots, whatever waits", async () => {
     }
   })();
   await Promise.all(tasks.map((task) => task.result()));
-  done = true;
+  done.abort();
   await looking;
   expect(most).toBeGreaterThan(6);
   expect(most).toBeLessThanOrEqual(9);
+});
+
+describe("a second result", () => {
+  const twice = async (): Promise<unknown> => {
+    const [host, client, nats] = [await meshes.join(), await meshes.join(), await meshes.nats()];
+    await host.host(Frail, { run: (text) => text });
+    const task = await client.submit(Frail, "run", "first");
+    expect(await task.result()).toBe("first");
+    const second = jetstream(nats).publish(`${meshes.name}.done.${task.id}`, "second");
+    const refusal = await second.catch((error: unknown) => String(error));
+    expect(await client.task(task.id).result()).toBe("first");
+    return refusal;
+  };
+
+  test("is refused by the broker, whoever writes it", async () => {
+    expect(await twice()).toMatch(/maximum messages per subject exceeded/);
+  });
+
+  test("is refused, too, where the streams were made with other settings", async () => {
+    const manager = await jetstreamManager(await meshes.nats());
+    const name = `${meshes.name}-results`;
+    await manager.streams.add({ name, subjects: [`${meshes.name}.done.>`], max_age: 3_600e9 });
+    expect(await twice()).toMatch(/maximum messages per subject exceeded/);
+    const { config } = await manager.streams.info(name);
+    expect(config.max_age).toBe(3_600e9);
+  });
 });
 
 function sleep(ms: number): Promise<void> {

@@ -66,12 +66,16 @@ export function finalState(result: Envelope): TaskState {
   return REJECTED.has(code) ? "rejected" : "failed";
 }
 
-/** The envelope that records how a task ended. */
+/**
+ * The envelope that records how a task ended.
+ * @param load how much its host has to do beside it
+ */
 export function resultFields(
   task: { readonly id: string; readonly client: string; readonly name: string },
   sender: string,
   outcome: { readonly value: unknown } | { readonly error: MeshError },
   attempt: number,
+  load = 0,
 ): EnvelopeFields {
   const failed = "error" in outcome;
   const kind: Kind = failed ? KINDS.error : KINDS.response;
@@ -84,6 +88,7 @@ export function resultFields(
     sentAt: nowUs(),
     payload: encodePayload(failed ? outcome.error.toJSON() : outcome.value),
     seq: attempt,
+    load,
   };
 }
 

@@ -18,6 +18,7 @@ interface Placed {
   readonly sentMs: number;
 }
 
+const RECORD_MS = 10_000; // by then whoever is lost is in nobody's directory any more
 const MAX_PLACED = 65_536; // beyond, the oldest counts as done
 
 /** What an instance's own lane is called in the place of a tenant; no escaped tenant contains an `@`. */
@@ -31,6 +32,8 @@ export class TaskPlacement {
   readonly #runtime: Runtime;
   readonly #placements = new Map<string, Placement>();
   readonly #placed = new Map<string, Placed>();
+  /** Instances that were lost with tasks on their lanes, and until when newcomers may take them for alive. */
+  readonly #lost = new Map<string, { readonly agent: string; readonly untilMs: number }>();
   readonly #pulse: Pulse;
   readonly #stop: () => void;
 
@@ -40,6 +43,7 @@ export class TaskPlacement {
     this.#pulse = new Pulse(runtime, (instance) => runtime.directory.remove(instance));
     this.#stop = runtime.directory.watch(({ type, instance }) => {
       if (type === "left") this.#gone(instance.agent, instance.instance);
+      else if (type === "joined") this.#joined(instance.agent, instance.instance);
     });
   }
 
@@ -95,6 +99,20 @@ export class TaskPlacement {
     const lost = [...this.#placed].filter(([, { peer }]) => peer.id === instance);
     if (lost.length === 0) return;
     for (const [id] of lost) this.remove(id);
+    this.#lost.set(instance, { agent, untilMs: nowMs() + RECORD_MS });
+    this.#tellLost(agent, instance);
+  }
+
+  /** Somebody has come who does not know who is lost; or who was lost is back. */
+  #joined(agent: string, instance: string): void {
+    if (this.#lost.delete(instance)) return;
+    for (const [lost, about] of this.#lost) {
+      if (nowMs() > about.untilMs) this.#lost.delete(lost);
+      else if (about.agent === agent) this.#tellLost(agent, lost);
+    }
+  }
+
+  #tellLost(agent: string, instance: string): void {
     const { outbox, subjects, link } = this.#runtime;
     if (!link.connected) return;
     outbox.add(subjects.taskControl("lost"), {

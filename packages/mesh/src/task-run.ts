@@ -10,10 +10,10 @@ import { nowMs } from "./clock.ts";
 import { isThenable, orCanceled, runInScope } from "./context.ts";
 import { explain } from "./exchange.ts";
 import { NAK, NAK_LATER, giveBack, taskId, timesGivenBack, wasGivenBack } from "./give-back.ts";
+import type { TaskMetrics } from "./metrics.ts";
 import type { Delivered } from "./nats/feed.ts";
 import type { Served } from "./served-call.ts";
 import {
-  ACK,
   TaskEnding,
   deadlineOf,
   type Address,
@@ -31,6 +31,9 @@ export interface RunOwner {
   readonly instance: string;
   readonly runs: ReadonlyMap<string, TaskRun>;
   served(capability: string): { served: Served; durability: ResolvedDurability } | undefined;
+  metrics(capability: string): TaskMetrics;
+  /** Its result is recorded: tells the broker, if not at once. */
+  acknowledge(run: TaskRun): void;
   /** The run has let go of its task. */
   ended(run: TaskRun): void;
 }
@@ -113,13 +116,16 @@ export class TaskRun implements Execution, EndingRun {
 
   /** Executes the task; resolves when it is over, whatever happens. */
   async start(): Promise<void> {
-    const { log } = this.owner.services.runtime;
+    const { services } = this.owner;
     try {
       await this.#run();
     } catch (error) {
       // What the broker did not take is delivered again, here or elsewhere.
+      const { log } = services.runtime;
       log.warn({ err: error, task: this.id }, "a task could not be brought to its end");
-      this.let(NAK_LATER);
+      if (!this.#release()) return;
+      services.runtime.link.publish(this.#delivered.ack, NAK_LATER);
+      this.owner.ended(this);
     }
   }
 
@@ -149,8 +155,7 @@ export class TaskRun implements Execution, EndingRun {
 
   /** Gives the task back for somebody else to execute, whatever its handler still does. */
   handBack(reason: MeshError): void {
-    if (!this.#released) {
-      this.#released = true;
+    if (this.#release()) {
       void giveBack(this.owner.services, this.#delivered, NAK).then(() => this.owner.ended(this));
     }
     this.cancel(reason);
@@ -223,7 +228,7 @@ export class TaskRun implements Execution, EndingRun {
       services.surely(() => services.store.result(this.id)),
       delivered.deliveries === 1 || wasGivenBack(services, delivered),
     ]);
-    if (result) this.let(ACK);
+    if (result) this.done();
     if (this.#released) return true;
     if (!orderly) this.#reassigned();
     return false;
@@ -286,12 +291,17 @@ export class TaskRun implements Execution, EndingRun {
     }
   }
 
-  /** Acknowledges or gives back, once, and frees the slot. */
-  let(answer: Uint8Array): void {
-    if (this.#released) return;
-    this.#released = true;
-    this.owner.services.runtime.link.publish(this.#delivered.ack, answer);
+  done(): void {
+    if (!this.#release()) return;
+    this.owner.acknowledge(this);
     this.owner.ended(this);
+  }
+
+  /** True the first time: from then on the delivery has its answer. */
+  #release(): boolean {
+    if (this.#released) return false;
+    this.#released = true;
+    return true;
   }
 
   tell(news: TaskNews, value: unknown): void {

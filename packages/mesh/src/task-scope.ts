@@ -64,7 +64,7 @@ export class TaskScope extends Scope {
       resultFields(task, this.#execution.instance, { value }, this.attempt),
     );
     try {
-      await this.#services.surely(() => js.publish(subject, bytes, { expect: { sequence: 0 } }));
+      await this.#services.surely(() => js.publish(subject, bytes));
       return value;
     } catch (error) {
       if (!isMeshError(error, "CONFLICT")) throw error;

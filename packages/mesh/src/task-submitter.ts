@@ -117,9 +117,10 @@ export class TaskSubmitter {
     }
     const due = dueAt(options);
     const peer = this.#place(contract, name, due, options);
-    const shared = { agent: contract.name, capability: name, priority };
-    const own = peer === undefined ? laneTenant(shared, tenant) : `${OWN_LANE}${peer.id}`;
+    let own = DEFAULT_TENANT;
     if (peer !== undefined || tenant !== DEFAULT_TENANT) {
+      const shared = { agent: contract.name, capability: name, priority };
+      own = peer === undefined ? laneTenant(shared, tenant) : `${OWN_LANE}${peer.id}`;
       const lane = { ...shared, tenant: own };
       await services.surely(() => this.#openLane(lane, capability), untilMs);
     }

@@ -1,10 +1,9 @@
-import { KINDS, MeshError, readFrame, type Envelope } from "@plexus/core";
+import { KINDS, MeshError, type Envelope } from "@plexus/core";
 import { nowMs } from "./clock.ts";
-import type { LinkSubscription } from "./nats/link.ts";
 import type { StoredMessage } from "./nats/jetstream.ts";
-import { noteBadMessage } from "./runtime.ts";
 import type { TaskListener } from "./task-events.ts";
 import { readEnvelope } from "./task-message.ts";
+import { TaskNewsFeed } from "./task-news.ts";
 import type { TaskServices } from "./task-services.ts";
 
 interface Watched {
@@ -16,13 +15,14 @@ interface Watched {
 }
 
 interface Feed {
-  readonly subscription: LinkSubscription;
+  readonly news: TaskNewsFeed;
   users: number;
 }
 
 const FIRST_CHECK_MS = 2_000; // results are told by who recorded them; the store is asked in case that got lost
 const MAX_CHECK_MS = 30_000;
 const MAX_MISSES = 3;
+const MAX_MISSES_CLUSTERED = 12; // 3 s: for some heartbeats of 1 s a broker that hung may take itself for the leader
 const SWEEP_MS = 250;
 const MAX_CHECKS_AT_ONCE = 256;
 const MAX_EARLY = 8_192; // submitted tasks whose result is kept in case it comes before anyone waits for it
@@ -59,7 +59,7 @@ export class TaskWatch {
     for (const { listeners } of this.#watched.values()) {
       for (const listener of listeners) listener.unknown(error);
     }
-    for (const { subscription } of this.#feeds.values()) subscription.unsubscribe();
+    for (const { news } of this.#feeds.values()) news.unsubscribe();
   }
 
   /** A task is about to be submitted: its result may come before anyone waits for it. */
@@ -115,7 +115,7 @@ export class TaskWatch {
     return () => {
       feed.users--;
       if (feed.users > 0) return;
-      feed.subscription.unsubscribe();
+      feed.news.unsubscribe();
       this.#feeds.delete(sender);
     };
   }
@@ -126,17 +126,13 @@ export class TaskWatch {
   }
 
   #follow(client: string): Feed {
-    const { link, subjects } = this.#services.runtime;
     let feed = this.#feeds.get(client);
     if (feed === undefined) {
-      const subscription = link.subscribe(subjects.taskEvents(client), (data) => {
-        try {
-          readFrame(data, (envelope) => this.#told(envelope));
-        } catch (error) {
-          noteBadMessage(this.#services.runtime, error);
-        }
+      const news = new TaskNewsFeed(this.#services.runtime, client, {
+        told: (envelope) => this.#told(envelope),
+        refused: (id) => this.#doubt(id),
       });
-      feed = { subscription, users: 0 };
+      feed = { news, users: 0 };
       this.#feeds.set(client, feed);
     }
     feed.users++;
@@ -157,6 +153,12 @@ export class TaskWatch {
       if (envelope.payload.length <= MAX_EARLY_BYTES) this.#early.set(id, envelope);
       else this.#early.delete(id);
     }
+  }
+
+  /** The store knows better. */
+  #doubt(id: string): void {
+    const watched = this.#watched.get(id);
+    if (watched) watched.dueMs = nowMs();
   }
 
   #end(id: string, watched: Watched, result: Envelope): void {
@@ -190,7 +192,8 @@ export class TaskWatch {
         return;
       }
       watched.misses = (await store.queued(id)) ? 0 : watched.misses + 1;
-      if (watched.misses >= MAX_MISSES) {
+      const { clustered } = this.#services.runtime.link;
+      if (watched.misses >= (clustered ? MAX_MISSES_CLUSTERED : MAX_MISSES)) {
         this.#watched.delete(id);
         for (const listener of watched.listeners) listener.unknown(noTask(id));
         return;

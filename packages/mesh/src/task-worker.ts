@@ -8,6 +8,8 @@ import {
 } from "@plexus/core";
 import { nowMs } from "./clock.ts";
 import { NAK_LATER, giveBack, taskId } from "./give-back.ts";
+import { ACK, LateAck } from "./late-ack.ts";
+import type { TaskMetrics } from "./metrics.ts";
 import type { Delivered } from "./nats/feed.ts";
 import { Puller } from "./nats/puller.ts";
 import { laneName, type TaskLane } from "./nats/task-lane.ts";
@@ -29,6 +31,7 @@ export interface TaskHost {
 const ANNOUNCE_MS = 10; // tasks that take longer are told to have started
 const REFRESH_MS = 10_000; // lanes are announced when they are opened; this is for who has missed it
 const CLEAR_AFTER_MS = 600_000; // a submitter knows within seconds that an instance is gone
+const MAX_POLL_MS = 30_000;
 const HAND_BACK_MS = 500; // for handlers that were canceled to come to an end
 
 /** Executes the tasks of one hosted agent: as many at a time as it has slots, and no more than that are fetched. */
@@ -39,10 +42,12 @@ export class TaskWorker implements RunOwner {
   readonly runs = new Map<string, TaskRun>();
   readonly #host: TaskHost;
   readonly #durable = new Map<string, NonNullable<ReturnType<RunOwner["served"]>>>();
-  readonly #beatMs: number;
+  readonly #ackWaitMs: number;
   readonly #lanes = new Map<string, TaskLane>();
   readonly #goneSince = new Map<string, number>();
   readonly #turns = new TurnShare();
+  readonly #acks: LateAck;
+  readonly #metrics = new Map<string, TaskMetrics>();
   #unwatch: (() => void) | undefined;
   #puller: Puller | undefined;
   #beats: NodeJS.Timeout | undefined;
@@ -55,15 +60,16 @@ export class TaskWorker implements RunOwner {
     this.agent = host.contract.name;
     this.instance = host.instance;
     this.#host = host;
-    let beatMs = Infinity;
+    this.#acks = new LateAck(services.runtime.link);
+    let ackWaitMs = Infinity;
     for (const [name, served] of host.served) {
       const { durable } = served.capability;
       if (durable === undefined) continue;
       const durability = resolveDurability(durable);
-      beatMs = Math.min(beatMs, durability.ackWaitMs / 3);
+      ackWaitMs = Math.min(ackWaitMs, durability.ackWaitMs);
       this.#durable.set(name, { served, durability });
     }
-    this.#beatMs = beatMs;
+    this.#ackWaitMs = ackWaitMs;
   }
 
   /** True if the agent has something that can be submitted. */
@@ -86,15 +92,19 @@ export class TaskWorker implements RunOwner {
     await store.open();
     await this.#openLanes();
     const prefix = `${runtime.subjects.inbox(runtime.client)}.work.${this.instance}`;
-    this.#puller = new Puller(runtime.link, prefix, this.#host.slots, {
+    // Should this process hang, it is given nothing more by the time that what it has goes to others.
+    const pollMs = Math.min(Math.floor(this.#ackWaitMs / 2), MAX_POLL_MS);
+    this.#puller = new Puller(runtime.link, prefix, this.#host.slots, pollMs, {
       take: (delivered) => this.#take(delivered),
       refuse: (delivered) => giveBack(this.services, delivered),
       lost: () => this.#reopen(),
+      unacknowledged: () => this.#acks.held,
+      acknowledge: () => this.#acks.flush(),
     });
     await this.refresh();
     this.#beats = setInterval(() => {
       for (const run of this.runs.values()) run.beat();
-    }, this.#beatMs);
+    }, this.#ackWaitMs / 3);
     this.#refreshing = setInterval(() => void this.refresh().catch(() => undefined), REFRESH_MS);
     this.#refreshing.unref();
     this.#unwatch = runtime.directory.watch(({ type, instance: { agent, instance } }) => {
@@ -180,6 +190,24 @@ export class TaskWorker implements RunOwner {
     return this.#durable.get(capability);
   }
 
+  metrics(capability: string): TaskMetrics {
+    let metrics = this.#metrics.get(capability);
+    if (metrics === undefined) {
+      metrics = this.services.runtime.metrics.tasksOf(this.agent, capability);
+      this.#metrics.set(capability, metrics);
+    }
+    return metrics;
+  }
+
+  acknowledge({ address, delivered }: TaskRun): void {
+    const durability = this.#durable.get(address.capability)?.durability;
+    // Its slot is taken until the broker knows: where something may wait for it, that is told at once.
+    const full = this.#puller === undefined || this.#puller.used >= this.#host.slots;
+    if (full || durability?.tenantConcurrency !== Infinity) {
+      this.services.runtime.link.publish(delivered.ack, ACK);
+    } else this.#acks.acknowledge(delivered);
+  }
+
   ended(run: TaskRun): void {
     if (this.runs.get(run.id) === run) this.runs.delete(run.id);
     this.#puller?.release();
@@ -202,6 +230,7 @@ export class TaskWorker implements RunOwner {
     const left = [...this.runs.values()];
     for (const run of left) run.handBack(reason);
     if (left.length > 0) await this.#settled(HAND_BACK_MS);
+    this.#acks.close();
     clearInterval(this.#beats);
     clearInterval(this.#refreshing);
     this.#unwatch?.();

@@ -55,7 +55,8 @@ export class Tasks {
   constructor(runtime: Runtime, { results = "1d", deadLetters = "14d" }: TaskOptions) {
     this.#runtime = runtime;
     const { link, subjects, client } = runtime;
-    this.#js = new JetStream(link, `${subjects.inbox(client)}.js`);
+    const witnessed = subjects.recorded("*", client, "*");
+    this.#js = new JetStream(link, `${subjects.inbox(client)}.js`, witnessed);
     const store = new TaskStore(link, this.#js, subjects, {
       resultsMs: toMs(results),
       deadLettersMs: toMs(deadLetters),
@@ -112,12 +113,16 @@ export class Tasks {
     return balanceOf(this.#services.store, agents, reports);
   }
 
-  /** Begins to execute the tasks of a hosted agent. */
-  async work(host: TaskHost): Promise<NonNullable<HostedAgent["tasks"]>> {
+  /** Begins to hear what is said to all hosts of tasks; before anybody learns that this is one. */
+  listen(): void {
     this.#control ??= this.#runtime.link.subscribe(
       this.#runtime.subjects.taskControl("*"),
       (data, _subject, reply) => this.#asked(data, reply),
     );
+  }
+
+  /** Begins to execute the tasks of a hosted agent. */
+  async work(host: TaskHost): Promise<NonNullable<HostedAgent["tasks"]>> {
     const worker = new TaskWorker(this.#services, host);
     await worker.open();
     this.#workers.add(worker);

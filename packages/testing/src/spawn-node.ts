@@ -10,7 +10,7 @@ export type SpawnNodeOptions = {
   /** Added to this process's environment; `undefined` removes a variable. */
   env?: Record<string, string | undefined>;
   cwd?: string;
-  /** Options for node itself. Default: `--conditions=source` for a `.ts` script, so that it runs on the packages' sources. */
+  /** Options for node itself. Default: `--conditions=plexus-source` for a `.ts` script, so that it runs on the packages' sources. */
   execArgv?: string[];
 };
 
@@ -43,7 +43,7 @@ export type NodeProcess = AsyncDisposable & {
  */
 export function spawnNode(script: string | URL, options: SpawnNodeOptions = {}): NodeProcess {
   const file = script instanceof URL ? fileURLToPath(script) : script;
-  const execArgv = options.execArgv ?? (file.endsWith(".ts") ? ["--conditions=source"] : []);
+  const execArgv = options.execArgv ?? (file.endsWith(".ts") ? ["--conditions=plexus-source"] : []);
   const { child, exited, release } = spawnGuarded(
     process.execPath,
     [...execArgv, file, ...(options.args ?? [])],

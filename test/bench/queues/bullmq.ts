@@ -5,7 +5,7 @@ import { SLOTS, type Queue, type QueuePlace } from "./queue.ts";
 /** The little of BullMQ that is used here; the package is installed apart (`peers/`) and may be missing. */
 interface Job {
   readonly data: Message;
-  waitUntilFinished(events: object): Promise<unknown>;
+  waitUntilFinished(events: object, ms: number): Promise<unknown>;
 }
 interface Bull {
   readonly Queue: new (
@@ -21,6 +21,20 @@ interface Bull {
     work: (job: Job) => Promise<unknown>,
     options: object,
   ) => { waitUntilReady(): Promise<unknown> };
+}
+
+const PATIENCE_MS = 1_000;
+
+/** Now and then, on a busy machine, it misses the event that it waits for; whoever waits again looks at the job first. */
+async function finished(job: Job, events: object): Promise<unknown> {
+  for (;;) {
+    try {
+      // oxlint-disable-next-line no-await-in-loop -- once more only after a failure
+      return await job.waitUntilFinished(events, PATIENCE_MS);
+    } catch (error) {
+      if (!/timed out/.test(String(error))) throw error;
+    }
+  }
 }
 
 const work = async ({ data }: Job): Promise<number> => data.seq;
@@ -40,13 +54,15 @@ export async function open(place: QueuePlace): Promise<Queue> {
     },
 
     async submitter(name) {
-      const queue = new bull.Queue(name, options);
+      // By default it forgets events that are more than 10,000 behind, and with them who waits for them.
+      const streams = { events: { maxLen: 1_000_000 } };
+      const queue = new bull.Queue(name, { ...options, streams });
       const events = new bull.QueueEvents(name, options);
       await events.waitUntilReady();
       const kept = { removeOnComplete: { age: 60, count: 10_000 } };
       return async (message) => {
         const job = await queue.add("run", message, kept);
-        return () => job.waitUntilFinished(events);
+        return () => finished(job, events);
       };
     },
   };

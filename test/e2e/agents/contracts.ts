@@ -35,3 +35,39 @@ export const Porter = agent("porter", {
     poison: { input: z.number(), output: z.number(), durable: { ackWait: 400, deliveries: 2 } },
   },
 });
+
+/** Asks models; each process is an agent of its own, so that it can be told what to do. */
+export const asker = (name: string) =>
+  agent(name, {
+    capabilities: {
+      ask: {
+        input: z.object({
+          calls: z.number(),
+          lanes: z.number().default(1),
+          /** Between the calls of a lane, in ms. */
+          pause: z.number().default(0),
+          ask: z.string().default("Hello"),
+          /** Print every charge. */
+          tell: z.boolean().default(false),
+        }),
+        output: z.object({
+          outcomes: z.record(z.string(), z.number()),
+          costUsd: z.number(),
+          ms: z.number(),
+          p99: z.number(),
+        }),
+        timeout: "2m",
+      },
+    },
+  });
+
+/** Runs tool loops as tasks. */
+export const Researcher = agent("researcher", {
+  capabilities: {
+    research: {
+      input: z.object({ name: z.string(), dieAt: z.string() }),
+      output: z.object({ text: z.string(), steps: z.number() }),
+      durable: { ackWait: "1s", deliveries: 20 },
+    },
+  },
+});

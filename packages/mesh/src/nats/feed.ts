@@ -21,8 +21,6 @@ export interface Source {
   readonly weight: number;
 }
 
-const POLL_MS = 30_000;
-const POLL = Buffer.from(JSON.stringify({ batch: 1, expires: POLL_MS * 1e6 }));
 const WAIT_MS = 500; // a request for many messages stays open for that long
 export const MANY = 8;
 const HOLD_MS = 1_000; // before a consumer that cannot serve is asked again
@@ -46,6 +44,7 @@ export class Feed {
   readonly #next: string;
   readonly #prefix: string;
   readonly #on: FeedEvents;
+  readonly #pollMs: number;
   readonly #requests: LinkSubscription;
   #poll: LinkSubscription | undefined;
   #polls = 0;
@@ -67,13 +66,21 @@ export class Feed {
   /** For the smooth weighted round robin. */
   credit = 0;
 
-  constructor(link: Link, prefix: string, { stream, consumer, weight }: Source, on: FeedEvents) {
+  /** @param pollMs how long the broker may send something to this process, should it stand still */
+  constructor(
+    link: Link,
+    prefix: string,
+    { stream, consumer, weight }: Source,
+    pollMs: number,
+    on: FeedEvents,
+  ) {
     this.#link = link;
     this.#next = `$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`;
     this.#prefix = prefix;
     this.consumer = consumer;
     this.weight = weight;
     this.#on = on;
+    this.#pollMs = pollMs;
     this.#requests = link.subscribe(`${prefix}.r`, (data, subject, ack, headers) => {
       if (this.#deliver(data, subject, ack, headers)) {
         this.asked = Math.max(0, this.asked - 1);
@@ -125,7 +132,7 @@ export class Feed {
     if (now < this.#holdUntilMs || (this.#poll && now < this.#pollEndsMs)) return;
     this.withdraw();
     const reply = `${this.#prefix}.p${this.#polls++}`;
-    this.#pollEndsMs = now + POLL_MS + ALARM_MS;
+    this.#pollEndsMs = now + this.#pollMs + ALARM_MS;
     const poll = this.#link.subscribe(reply, (data, subject, ack, headers) => {
       const withdrawn = this.#poll !== poll;
       if (!withdrawn) {
@@ -137,7 +144,8 @@ export class Feed {
       this.#on.answered();
     });
     this.#poll = poll;
-    this.#link.publish(this.#next, POLL, reply);
+    const request = `{"batch":1,"expires":${this.#pollMs * 1e6}}`;
+    this.#link.publish(this.#next, Buffer.from(request), reply);
   }
 
   /**

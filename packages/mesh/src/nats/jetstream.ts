@@ -54,6 +54,7 @@ const BATCH_ENDS = new Set([204, 404]); // that was all; there is nothing
 const MAX_BATCH_BYTES = 4 * 1024 * 1024; // of one answer to a batched read, which always has one message at least
 const UNDECIDED = 10_164; // refused as another conditional write of the subject is under way, or was a moment ago
 const CONFLICTS = new Set([10_071, UNDECIDED]); // wrong last sequence, of the stream or of a subject
+const STORE_FAILED = 10_077;
 const FULL = new Set([10_002, 10_023, 10_028, 10_047, 10_077]); // no resources left; the stream's limits are reached
 
 /**
@@ -64,33 +65,56 @@ export class JetStream {
   readonly #link: Link;
   readonly #prefix: string;
   readonly #waiting = new Map<string, Waiting>();
-  readonly #subscription: LinkSubscription;
+  readonly #subscriptions: readonly LinkSubscription[];
   #next = 0;
+  /** Ids that were answered: used again, as the broker remembers where subjects lead that it has met before. */
+  readonly #spare: string[] = [];
   #bytes = 0;
   #timer: NodeJS.Timeout | undefined;
   #room: (() => void)[] = [];
 
-  /** @param prefix of the reply subjects, within the client's inbox */
-  constructor(link: Link, prefix: string) {
+  /**
+   * @param prefix of the reply subjects, within the client's inbox
+   * @param witnessed a pattern for those reply subjects on which others listen, too
+   */
+  constructor(link: Link, prefix: string, witnessed?: string) {
     this.#link = link;
     this.#prefix = prefix;
-    this.#subscription = link.subscribe(`${prefix}.*`, (data, subject, _reply, headers) => {
-      const id = subject.slice(prefix.length + 1);
-      if (this.#waiting.get(id)?.part?.(data, headers)) return;
-      this.#take(id)?.answer(data, headers);
-    });
+    const own = [
+      link.subscribe(`${prefix}.*`, (data, subject, _reply, headers) => {
+        const id = subject.slice(prefix.length + 1);
+        if (this.#waiting.get(id)?.part?.(data, headers)) return;
+        const waiting = this.#take(id);
+        if (waiting === undefined) return; // too late: whoever asked has given up, and this id with it
+        this.#spare.push(id);
+        waiting.answer(data, headers);
+      }),
+    ];
+    if (witnessed !== undefined) {
+      own.push(
+        link.subscribe(witnessed, (data, subject, _reply, headers) =>
+          this.#take(subject)?.answer(data, headers),
+        ),
+      );
+    }
+    this.#subscriptions = own;
   }
 
   /**
    * Stores a message and resolves with its sequence. Rejects with `CONFLICT` when the expectation does not hold,
    * `OVERLOADED` when the stream is full, `NOT_CONNECTED` when it was not sent, `TIMEOUT` when its fate is unknown.
+   * With a `witness`, the broker's answer goes to that subject, one of those that are witnessed.
    */
   async publish(
     subject: string,
     data: Uint8Array,
-    options: { expect?: Expectation; headers?: Readonly<Record<string, string>> } = {},
+    options: {
+      expect?: Expectation;
+      headers?: Readonly<Record<string, string>>;
+      witness?: string;
+    } = {},
   ): Promise<number> {
-    const { expect } = options;
+    const { expect, witness } = options;
     let { headers } = options;
     if (expect) {
       headers = {
@@ -109,7 +133,7 @@ export class JetStream {
       );
     }
     await this.#roomFor();
-    return this.#confirmed(subject, data, headers, data.length);
+    return this.#confirmed(subject, data, headers, data.length, witness);
   }
 
   /**
@@ -212,7 +236,7 @@ export class JetStream {
 
   close(): void {
     this.#failAll("this connection to the mesh is closed");
-    this.#subscription.unsubscribe();
+    for (const subscription of this.#subscriptions) subscription.unsubscribe();
   }
 
   async #roomFor(): Promise<void> {
@@ -227,22 +251,21 @@ export class JetStream {
     data: Uint8Array,
     headers: Readonly<Record<string, string>> | undefined,
     bytes: number,
+    witness?: string,
   ): Promise<number> {
     return new Promise((resolve, reject) => {
-      this.#send(subject, data, headers, {
+      const waiting: Waiting = {
         deadlineMs: nowMs() + TIMEOUT_MS,
         bytes,
         answer: (answer) => {
-          const text = Buffer.from(answer.buffer, answer.byteOffset, answer.length).toString(
-            "latin1",
-          );
-          const at = text.indexOf('"seq":');
-          if (at > 0 && !text.includes('"error":'))
-            resolve(Number.parseInt(text.slice(at + 6), 10));
-          else reject(apiError(subject, text));
+          const text = latin1(answer);
+          const sequence = sequenceIn(text);
+          if (sequence === undefined) reject(apiError(subject, text));
+          else resolve(sequence);
         },
         fail: reject,
-      });
+      };
+      this.#send(subject, data, headers, waiting, witness);
     });
   }
 
@@ -261,12 +284,13 @@ export class JetStream {
     data: Uint8Array,
     headers: Readonly<Record<string, string>> | undefined,
     waiting: Waiting,
+    witness?: string,
   ): void {
-    const id = String(this.#next++);
+    const id = witness ?? this.#spare.pop() ?? String(this.#next++);
     this.#waiting.set(id, waiting);
     this.#bytes += waiting.bytes;
     this.#timer ??= setInterval(() => this.#sweep(), SWEEP_MS).unref();
-    if (this.#link.publish(subject, data, `${this.#prefix}.${id}`, headers)) return;
+    if (this.#link.publish(subject, data, witness ?? `${this.#prefix}.${id}`, headers)) return;
     this.#take(id);
     waiting.fail(new MeshError("NOT_CONNECTED", `${subject}: not sent, there is no broker.`));
   }
@@ -295,6 +319,22 @@ export class JetStream {
   #failAll(why: string): void {
     for (const id of this.#waiting.keys()) this.#take(id)?.fail(unknownFate(why));
   }
+}
+
+/** True for the broker's answer to a message that it has stored. */
+export function isStored(answer: Uint8Array): boolean {
+  return sequenceIn(latin1(answer)) !== undefined;
+}
+
+/** The sequence in an answer to a publish; undefined: it was refused, or nobody was there to store it. */
+function sequenceIn(text: string): number | undefined {
+  const at = text.indexOf('"seq":');
+  if (at < 0 || text.includes('"error":')) return undefined;
+  return Number.parseInt(text.slice(at + 6), 10);
+}
+
+function latin1(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1");
 }
 
 /** What NATS headers take of the broker's limit. */
@@ -337,7 +377,9 @@ function apiError(what: string, text: string): MeshError {
   }
   const { code: status = 0, err_code: code = 0, description = text.slice(0, 200) } = error;
   const options = { details: code };
-  if (CONFLICTS.has(code)) return new MeshError("CONFLICT", `${what}: ${description}.`, options);
+  const taken = code === STORE_FAILED && description.includes("per subject"); // the stream keeps the first one
+  if (taken || CONFLICTS.has(code))
+    return new MeshError("CONFLICT", `${what}: ${description}.`, options);
   if (FULL.has(code)) return new MeshError("OVERLOADED", `${what}: ${description}.`, options);
   // A broker that cannot now, as a cluster without a leader, can later.
   if (code === NO_MESSAGE || code === STREAM_NOT_FOUND || status >= 500) {

@@ -13,6 +13,10 @@ export interface PullerEvents {
   refuse(delivered: Delivered): Promise<void>;
   /** A consumer cannot serve or is gone; called again and again while that is so. */
   lost(): void;
+  /** How many are done that the broker does not know of. They count as slots in use. */
+  unacknowledged(): number;
+  /** Tells the broker of them: there is use for their slots. */
+  acknowledge(): void;
 }
 
 /**
@@ -25,8 +29,10 @@ export class Puller {
   readonly #link: Link;
   readonly #prefix: string;
   readonly #feeds: Feed[] = [];
+  readonly #events: PullerEvents;
   readonly #on: FeedEvents;
   readonly #slots: number;
+  readonly #pollMs: number;
   readonly #timer: NodeJS.Timeout;
   #used = 0;
   #added = 0;
@@ -35,11 +41,16 @@ export class Puller {
   #scheduled = false;
   #stopped = false;
 
-  /** @param prefix of the reply subjects, within the client's inbox */
-  constructor(link: Link, prefix: string, slots: number, events: PullerEvents) {
+  /**
+   * @param prefix of the reply subjects, within the client's inbox
+   * @param pollMs how long a request for the next message that comes stays open, a whole number of ms
+   */
+  constructor(link: Link, prefix: string, slots: number, pollMs: number, events: PullerEvents) {
     this.#link = link;
     this.#prefix = prefix;
     this.#slots = slots;
+    this.#pollMs = pollMs;
+    this.#events = events;
     this.#on = {
       take: (delivered: Delivered): void => {
         if (this.#stopped || this.#used >= slots) this.#refuse(events.refuse(delivered));
@@ -62,7 +73,7 @@ export class Puller {
   /** Pulls from one more consumer. */
   add(source: Source): void {
     const prefix = `${this.#prefix}.${this.#added++}`;
-    this.#feeds.push(new Feed(this.#link, prefix, source, this.#on));
+    this.#feeds.push(new Feed(this.#link, prefix, source, this.#pollMs, this.#on));
     this.#schedule();
   }
 
@@ -119,11 +130,15 @@ export class Puller {
   }
 
   #pump(): void {
-    let free = this.#slots - this.#used;
+    let free = this.#slots - this.#used - this.#events.unacknowledged();
     let spare = 0;
     for (const feed of this.#feeds) {
       free -= feed.asked;
       if (!feed.rich && this.#slots >= SPARE_FROM) spare = 1;
+    }
+    if (free <= spare) {
+      free += this.#events.unacknowledged();
+      this.#events.acknowledge();
     }
     while (free > spare) {
       const batch = this.#ask(free - spare);

@@ -39,8 +39,8 @@ export class Streams {
   }
 
   /**
-   * Makes sure that a stream exists, on file. False: it does already, with other settings. In a cluster it has three
-   * replicas, so that it survives any one node; a smaller cluster gets one.
+   * Makes sure that a stream exists, on file unless told otherwise. False: it does already, with other settings. In a cluster it
+   * has three replicas, so that it survives any one node; a smaller cluster gets one.
    */
   async make(config: Partial<StreamConfig> & { name: string }): Promise<boolean> {
     const manager = await this.#managing();
@@ -49,10 +49,10 @@ export class Streams {
       try {
         // oxlint-disable-next-line no-await-in-loop -- the second only if the first is refused
         await manager.streams.add({
-          ...config,
           storage: StorageType.File,
-          num_replicas: replicas,
           allow_direct: true,
+          ...config,
+          num_replicas: replicas,
         });
         return true;
       } catch (cause) {

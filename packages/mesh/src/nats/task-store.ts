@@ -1,4 +1,10 @@
-import { AckPolicy, RetentionPolicy, type ConsumerConfig } from "@nats-io/jetstream";
+import {
+  AckPolicy,
+  DiscardPolicy,
+  RetentionPolicy,
+  type ConsumerConfig,
+  type StreamConfig,
+} from "@nats-io/jetstream";
 import type { ResolvedDurability, Subjects } from "@plexus/core";
 import { isNoStream, type JetStream, type StoredMessage } from "./jetstream.ts";
 import type { Link } from "./link.ts";
@@ -6,6 +12,7 @@ import { Streams } from "./streams.ts";
 import { laneName, laneOf, type TaskLane } from "./task-lane.ts";
 
 const NS_PER_MS = 1_000_000;
+const SILENCE = 0.9; // of the ackWait: the rest is for what it takes to give the task to somebody else
 
 /** How long what is recorded of a task is kept. */
 export interface Retention {
@@ -148,6 +155,13 @@ export class TaskStore {
     const { mesh } = this.#subjects;
     const { resultsMs, deadLettersMs } = this.#retention;
     const limits = { retention: RetentionPolicy.Limits };
+    // The first message on a subject stays, and every further one is refused: cheaper for the broker than an expectation
+    // that each message has to state in a header, and it holds for whoever writes.
+    const firstOnly = {
+      max_msgs_per_subject: 1,
+      discard: DiscardPolicy.New,
+      discard_new_per_subject: true,
+    };
     await Promise.all([
       this.#streams.make({
         name: this.tasks,
@@ -155,13 +169,13 @@ export class TaskStore {
         retention: RetentionPolicy.Workqueue,
         allow_msg_schedules: true,
       }),
-      this.#streams.make({
+      this.#makeAs(firstOnly, {
         ...limits,
         name: this.results,
         subjects: [`${mesh}.done.>`],
         max_age: resultsMs * NS_PER_MS,
       }),
-      this.#streams.make({
+      this.#makeAs(firstOnly, {
         ...limits,
         name: this.effects,
         subjects: [`${mesh}.effect.>`],
@@ -176,13 +190,22 @@ export class TaskStore {
     ]);
   }
 
+  /** Makes a stream, or gives one that is there the settings that must be so. */
+  async #makeAs(
+    settings: Partial<StreamConfig>,
+    config: Partial<StreamConfig> & { name: string },
+  ): Promise<void> {
+    if (await this.#streams.make({ ...config, ...settings })) return;
+    await this.#streams.update(config.name, settings);
+  }
+
   #consumer(lane: TaskLane, { ackWaitMs, tenantConcurrency }: ResolvedDurability) {
     const { agent, capability, priority, tenant } = lane;
     return {
       durable_name: laneName(lane),
       filter_subject: this.#subjects.task(agent, capability, priority, tenant, "*"),
       ack_policy: AckPolicy.Explicit,
-      ack_wait: ackWaitMs * NS_PER_MS,
+      ack_wait: Math.floor(ackWaitMs * SILENCE) * NS_PER_MS,
       max_deliver: -1, // counted by who takes it: then the reason can be told
       max_ack_pending: Number.isFinite(tenantConcurrency) ? tenantConcurrency : -1,
       max_waiting: 65_536,

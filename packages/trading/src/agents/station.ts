@@ -128,7 +128,7 @@ export class Station {
       handled: Object.fromEntries(this.handled),
       inflight: this.inflight.value,
       lastAt: this.lastAt,
-      cpuMs: (user + system) / 1_000,
+      cpuMs: (before?.cpuMs ?? 0) + (user + system) / 1_000,
     };
   }
 }

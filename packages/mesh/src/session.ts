@@ -1,0 +1,290 @@
+import { randomInt } from "node:crypto";
+import { MeshError, createSubjects, toMs, token, type Duration } from "@plexus/core";
+import { Buckets } from "./bucket.ts";
+import { nowMs } from "./clock.ts";
+import { Directory } from "./directory.ts";
+import { Entities } from "./entities.ts";
+import type { HostedEntity } from "./entity-host.ts";
+import type { Subscription } from "./events.ts";
+import { refreshGauges } from "./gauges.ts";
+import { Hosting, type HostingSite } from "./hosting.ts";
+import { Inbox } from "./inbox.ts";
+import { Leases } from "./leases.ts";
+import { createLogger, type Logger } from "./log.ts";
+import { Metrics } from "./metrics.ts";
+import { LeaseStore } from "./nats/lease-store.ts";
+import { Link } from "./nats/link.ts";
+import { RegistryStore } from "./nats/registry-store.ts";
+import type { HttpOptions } from "./observability.ts";
+import { Outbox } from "./outbox.ts";
+import { Registry } from "./registry.ts";
+import { noteBadMessage, type Runtime } from "./runtime.ts";
+import { DEFAULT_SERVER, parseServers } from "./servers.ts";
+import { Onlookers } from "./tap.ts";
+import { Tasks, type TaskOptions } from "./tasks.ts";
+import { Topics } from "./topics.ts";
+import { Watchdog } from "./watchdog.ts";
+
+/** Options of `connect`; each falls back to the environment variable named. */
+export interface ConnectOptions {
+  /** NATS URLs. PLEXUS_SERVERS (comma separated), else nats://127.0.0.1:4222. */
+  readonly servers?: string | readonly string[];
+  /** Which mesh to join: the namespace of every subject. PLEXUS_MESH, else `plexus`. */
+  readonly mesh?: string;
+  /** What this process is called in lists and logs; one token. PLEXUS_NAME, else `agent`. */
+  readonly name?: string;
+  /** How long to try to connect. Default 5 s. */
+  readonly timeout?: Duration;
+  readonly user?: string;
+  readonly password?: string;
+  readonly token?: string;
+  /** Where a process that hosts agents serves /metrics, /livez, /readyz. PLEXUS_HTTP_PORT, else any free port; false: nowhere. */
+  readonly http?: HttpOptions | false;
+  /** How long results and dead letters of tasks are kept. */
+  readonly tasks?: TaskOptions;
+  readonly log?: Logger;
+}
+
+/** Who a process is in a mesh. */
+interface Identity {
+  readonly mesh: string;
+  readonly name: string;
+  readonly client: string;
+  readonly log: Logger;
+}
+
+const RETURN_MS = 5_000; // processes try to reconnect every 250 to 500 ms and then register again
+
+/** One connection to a mesh and all that lives on it: made when it is needed, told when the connection breaks, closed in order. */
+export class Session implements HostingSite {
+  readonly mesh: string;
+  readonly name: string;
+  readonly client: string;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly directory = new Directory(nowMs);
+  readonly subscriptions = new Set<Subscription>();
+  readonly hosting: Hosting;
+  readonly leases: Leases;
+  readonly registry: Registry;
+  readonly #runtime: Runtime;
+  readonly #taskOptions: TaskOptions;
+  readonly #watchdog: Watchdog;
+  readonly #waitingForConnection = new Set<() => void>();
+  #tasks: Tasks | undefined;
+  #topics: Topics | undefined;
+  #entities: Entities | undefined;
+  #buckets: Buckets | undefined;
+  #closing: Promise<void> | undefined;
+  #closed = false;
+
+  /** Connects and waits until the registry is known. Throws as `connect` does. */
+  static async open(options: ConnectOptions): Promise<Session> {
+    const identity = identify(options);
+    const servers = options.servers ?? process.env["PLEXUS_SERVERS"] ?? DEFAULT_SERVER;
+    const { user, password, token: secret } = options;
+    const link = await Link.open(
+      {
+        ...parseServers(servers),
+        name: identity.client,
+        timeoutMs: toMs(options.timeout ?? "5s"),
+        ...(user === undefined ? {} : { user }),
+        ...(password === undefined ? {} : { password }),
+        ...(secret === undefined ? {} : { token: secret }),
+      },
+      {
+        lost: (server) => session.#connectionLost(server),
+        restored: (server) => session.#connectionRestored(server),
+        error: (error) =>
+          identity.log.error({ err: error }, "error on the connection to the broker"),
+      },
+    );
+    const session: Session = new Session(identity, link, options);
+    try {
+      await session.registry.start();
+    } catch (error) {
+      await session.close();
+      throw error;
+    }
+    return session;
+  }
+
+  private constructor(identity: Identity, link: Link, options: ConnectOptions) {
+    const { mesh, name, client, log } = identity;
+    this.mesh = mesh;
+    this.name = name;
+    this.client = client;
+    this.log = log;
+    this.#taskOptions = options.tasks ?? {};
+    const metrics = new Metrics(() => this.#refresh());
+    this.metrics = metrics;
+    const subjects = createSubjects(mesh);
+    const outbox = new Outbox(link, {
+      sent: (subject, envelopes, bytes) => {
+        metrics.frames.value++;
+        metrics.frameEnvelopes.value += envelopes;
+        onlookers.show(subject, bytes);
+      },
+      dropped: (subject, envelopes, reply) => this.#dropped(subject, envelopes, reply),
+    });
+    const runtime: Runtime = {
+      client,
+      name,
+      subjects,
+      link,
+      outbox,
+      inbox: new Inbox(link, subjects.inbox(client), (error) => noteBadMessage(runtime, error)),
+      directory: this.directory,
+      metrics,
+      log,
+      returnsUntilMs: -Infinity,
+      whenConnected: (resume) => {
+        this.#waitingForConnection.add(resume);
+        return () => this.#waitingForConnection.delete(resume);
+      },
+    };
+    const onlookers = new Onlookers(runtime);
+    this.#runtime = runtime;
+    metrics.connected.value = 1;
+    const port = process.env["PLEXUS_HTTP_PORT"];
+    const http =
+      options.http ?? (port === undefined ? {} : { port: Number(port), host: "0.0.0.0" });
+    this.hosting = new Hosting(this, runtime, http);
+    this.#watchdog = new Watchdog(runtime, this.hosting.agents);
+    this.leases = new Leases(runtime, new LeaseStore(link, mesh));
+    this.registry = new Registry(new RegistryStore(link, mesh), this.directory, log);
+  }
+
+  get connected(): boolean {
+    return this.#runtime.link.connected;
+  }
+
+  get closing(): boolean {
+    return this.#closing !== undefined;
+  }
+
+  /** What calls and publishes need; handlers that are finishing may still make them. Throws `NOT_CONNECTED` once it is closed. */
+  opened(): Runtime {
+    if (this.#closed) {
+      throw new MeshError("NOT_CONNECTED", `This connection to mesh ${this.mesh} is closed.`);
+    }
+    return this.#runtime;
+  }
+
+  staying(): Runtime {
+    if (this.closing) {
+      throw new MeshError("NOT_CONNECTED", `This connection to mesh ${this.mesh} is closing.`);
+    }
+    return this.opened();
+  }
+
+  async confirm(): Promise<void> {
+    if (await this.#runtime.link.settle()) return;
+    throw new MeshError("NOT_CONNECTED", "The broker does not answer.");
+  }
+
+  get tasks(): Tasks {
+    const runtime = this.opened();
+    return (this.#tasks ??= new Tasks(runtime, this.#taskOptions));
+  }
+
+  get topics(): Topics {
+    const runtime = this.opened();
+    return (this.#topics ??= new Topics(runtime));
+  }
+
+  get entities(): Entities {
+    const runtime = this.opened();
+    return (this.#entities ??= new Entities(runtime, this.leases.store, (instance) =>
+      this.registry.expel(instance),
+    ));
+  }
+
+  get hostedEntities(): Iterable<HostedEntity> {
+    return this.#entities?.hosts ?? [];
+  }
+
+  get buckets(): Buckets {
+    const runtime = this.opened();
+    return (this.#buckets ??= new Buckets(runtime));
+  }
+
+  /** Drains every hosted instance and subscription, releases every lease, flushes, disconnects. */
+  close(): Promise<void> {
+    return (this.#closing ??= this.#close());
+  }
+
+  async #close(): Promise<void> {
+    await this.hosting.drain();
+    await Promise.all([...this.subscriptions].map((subscription) => subscription.unsubscribe()));
+    await this.#topics?.settled();
+    await this.leases.close(); // only now: handlers that were finishing may have needed them
+    this.#closed = true;
+    for (const part of this.#parts()) part.close();
+    this.#watchdog.close();
+    this.registry.close();
+    this.#runtime.inbox.close();
+    this.#runtime.outbox.flushTurn();
+    await this.#runtime.link.close();
+    await this.hosting.close();
+    this.metrics.registry.clear();
+  }
+
+  /** What has been needed so far. */
+  #parts(): (Tasks | Topics | Entities | Buckets)[] {
+    const parts = [this.#tasks, this.#topics, this.#entities, this.#buckets];
+    return parts.filter((part) => part !== undefined);
+  }
+
+  #connectionLost(server: string): void {
+    this.log.warn({ server }, "connection to the broker lost, reconnecting");
+    this.metrics.connected.value = 0;
+    this.#runtime.inbox.connectionLost();
+    for (const part of this.#parts()) part.connectionLost();
+  }
+
+  #connectionRestored(server: string): void {
+    this.log.warn({ server }, "connection to the broker restored");
+    this.metrics.connected.value = 1;
+    this.metrics.reconnects.value++;
+    this.#runtime.returnsUntilMs = nowMs() + RETURN_MS;
+    const waiting = [...this.#waitingForConnection];
+    this.#waitingForConnection.clear();
+    for (const resume of waiting) resume();
+    void this.registry.restore();
+    for (const part of this.#parts()) part.connectionRestored();
+  }
+
+  /** A frame that could not be sent: calls are moved, events are lost and counted. */
+  #dropped(subject: string, envelopes: number, reply: string | undefined): void {
+    const { inbox, subjects } = this.#runtime;
+    if (reply !== undefined) {
+      inbox.frameDropped(reply);
+      return;
+    }
+    const isEvent = subject.startsWith(subjects.event(""));
+    const cell = this.metrics.lost.with({ topic: isEvent ? "*" : "-", reason: "disconnected" });
+    cell.value += envelopes;
+    this.log.warn({ subject, envelopes }, "messages dropped: the broker is away");
+  }
+
+  #refresh(): void {
+    refreshGauges(this.metrics, {
+      agents: this.hosting.agents,
+      entities: this.hostedEntities,
+      tasks: this.#tasks?.running() ?? [],
+      directory: this.directory,
+    });
+  }
+}
+
+function identify(options: ConnectOptions): Identity {
+  const { env } = process;
+  const mesh = token("Mesh name", options.mesh ?? env["PLEXUS_MESH"] ?? "plexus");
+  const name = token("Process name", options.name ?? env["PLEXUS_NAME"] ?? "agent");
+  const suffix = randomInt(36 ** 6)
+    .toString(36)
+    .padStart(6, "0");
+  const log = options.log ?? createLogger({ mesh, name });
+  return { mesh, name, client: `${name.slice(0, 48)}-${suffix}`, log };
+}
