@@ -112,6 +112,19 @@ export class Registry {
     });
   }
 
+  /**
+   * Takes out an instance that the broker says is not connected, so that everybody knows. If it is on its way back, it enters
+   * itself again.
+   */
+  expel(instance: string): void {
+    const peer = this.#directory.get(instance);
+    if (peer === undefined || this.#own.has(registryKey(peer.info))) return;
+    this.#directory.remove(instance);
+    this.#store.remove(registryKey(peer.info)).catch((error: unknown) => {
+      this.#log.debug({ err: error, instance }, "registry record left to expire");
+    });
+  }
+
   /** After a reconnection: the broker may have lost the bucket, so everything is entered and read again. */
   restore(): Promise<void> {
     this.#outdated = true;
