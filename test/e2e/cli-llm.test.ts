@@ -20,6 +20,12 @@ const run = (args: string[], env: Record<string, string> = {}): Promise<CliResul
     env: { PLEXUS_SERVERS: meshes.broker.url, PLEXUS_MESH: meshes.name, ...env },
   });
 
+const gateway = () => ({
+  PLEXUS_LLM_BASE_URL: server.url,
+  PLEXUS_LLM_MODEL: "stub-model",
+  PLEXUS_LLM_API_KEY: "key",
+});
+
 async function json<T>(...args: string[]): Promise<T> {
   const { code, stdout, stderr } = await run([...args, "--json"]);
   expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
@@ -27,12 +33,6 @@ async function json<T>(...args: string[]): Promise<T> {
 }
 
 describe("plexus llm test", () => {
-  const gateway = () => ({
-    PLEXUS_LLM_BASE_URL: server.url,
-    PLEXUS_LLM_MODEL: "stub-model",
-    PLEXUS_LLM_API_KEY: "key",
-  });
-
   it("tries a text, a stream, an object and a tool, and shows what a stub's answers are", async () => {
     server.always(({ tools, messages }) =>
       tools.length > 0 && messages.length === 1

@@ -179,13 +179,10 @@ export async function readHealth(fleet: Pick<Fleet, "bucket">): Promise<HealthRe
       const [state, cool] = await Promise.all([breakers.get(sharedKey), cooling.get(sharedKey)]);
       const record = (state?.value as SharedState | undefined) ?? { state: "closed" };
       const at = sharedKey.lastIndexOf(".");
-      return {
-        model: sharedKey.slice(0, at),
-        key: sharedKey.slice(at + 1),
-        breaker: record.state,
-        ...(record.state === "probing" ? { by: record.by } : {}),
-        ...(cool === undefined ? {} : { coolingMs: cool.value as number }),
-      };
+      const [model, key] = [sharedKey.slice(0, at), sharedKey.slice(at + 1)];
+      const report: HealthReport = { model, key, breaker: record.state };
+      const trial = record.state === "probing" ? { by: record.by } : {};
+      return Object.assign(report, trial, cool && { coolingMs: cool.value as number });
     }),
   );
 }

@@ -170,18 +170,18 @@ test("no more is fetched than there are slots, whatever waits", async () => {
   expect(most).toBeLessThanOrEqual(9);
 });
 
-describe("a second result", () => {
-  const twice = async (): Promise<unknown> => {
-    const [host, client, nats] = [await meshes.join(), await meshes.join(), await meshes.nats()];
-    await host.host(Frail, { run: (text) => text });
-    const task = await client.submit(Frail, "run", "first");
-    expect(await task.result()).toBe("first");
-    const second = jetstream(nats).publish(`${meshes.name}.done.${task.id}`, "second");
-    const refusal = await second.catch((error: unknown) => String(error));
-    expect(await client.task(task.id).result()).toBe("first");
-    return refusal;
-  };
+const twice = async (): Promise<unknown> => {
+  const [host, client, nats] = [await meshes.join(), await meshes.join(), await meshes.nats()];
+  await host.host(Frail, { run: (text) => text });
+  const task = await client.submit(Frail, "run", "first");
+  expect(await task.result()).toBe("first");
+  const second = jetstream(nats).publish(`${meshes.name}.done.${task.id}`, "second");
+  const refusal = await second.catch((error: unknown) => String(error));
+  expect(await client.task(task.id).result()).toBe("first");
+  return refusal;
+};
 
+describe("a second result", () => {
   test("is refused by the broker, whoever writes it", async () => {
     expect(await twice()).toMatch(/maximum messages per subject exceeded/);
   });

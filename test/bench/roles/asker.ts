@@ -14,6 +14,12 @@ export interface Asked extends Percentiles {
 let llm: Models;
 let next = 0;
 
+async function timed(into: Latencies, work: () => Promise<unknown>): Promise<void> {
+  const from = now();
+  await work();
+  into.record(now() - from);
+}
+
 /** A question that nobody has asked before: a cache never has the answer. */
 const question = (): string => `What do you make of bar ${process.pid} ${next++}?`;
 
@@ -26,11 +32,6 @@ const asker = {
   /** Bare fetches and calls of the whole layer in turn, one at a time. */
   async inTurn(url: string, seconds: number): Promise<{ fetch: Percentiles; llm: Percentiles }> {
     const [bare, whole] = [new Latencies(), new Latencies()];
-    const timed = async (into: Latencies, work: () => Promise<unknown>): Promise<void> => {
-      const from = now();
-      await work();
-      into.record(now() - from);
-    };
     const viaFetch = async (): Promise<unknown> => {
       const response = await fetch(`${url}/chat/completions`, {
         method: "POST",
@@ -60,14 +61,12 @@ const asker = {
     let failed = 0;
     const open = new Set<Promise<unknown>>();
     await openLoop(rate, seconds, (intended) => {
-      const call = llm
-        .generate("desk", question())
-        .catch(() => failed++)
-        .then(() => {
-          latencies.record(now() - intended);
-          open.delete(call);
-        });
+      const call = (async () => {
+        await llm.generate("desk", question()).catch(() => failed++);
+        latencies.record(now() - intended);
+      })();
       open.add(call);
+      void call.finally(() => open.delete(call));
     });
     await Promise.all(open);
     return { ...latencies.percentiles(), failed };
@@ -77,10 +76,8 @@ const asker = {
   async eagerly(lanes: number, seconds: number): Promise<number> {
     let answered = 0;
     await closedLoop(lanes, seconds, async () => {
-      await llm.generate("desk", question()).then(
-        () => answered++,
-        () => undefined,
-      );
+      const answer = await llm.generate("desk", question()).catch(() => undefined);
+      if (answer !== undefined) answered++;
     });
     return answered;
   },
