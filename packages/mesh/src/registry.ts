@@ -192,8 +192,10 @@ export class Registry {
   #apply(change: RegistryChange): void {
     const instance = change.key.slice(change.key.indexOf(".") + 1);
     if (change.type === "gone") {
-      // A stopped process may see its own record expire; it is entered again at the next renewal.
-      if (!this.#own.has(change.key)) this.#directory.remove(instance);
+      // A process that stood still may see its own record expire, one that was cut off that it was expelled.
+      const own = this.#own.get(change.key);
+      if (own === undefined) this.#directory.remove(instance);
+      else own.dueAt = 0; // it is entered again
       return;
     }
     this.#unconfirmed.delete(instance);

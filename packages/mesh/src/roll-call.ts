@@ -35,9 +35,9 @@ export class RollCall {
 
   one(instance: string): void {
     const now = nowMs();
-    if (instance === this.#self || now - (this.#calledMs.get(instance) ?? -Infinity) < PERIOD_MS) {
-      return;
-    }
+    const called = now - (this.#calledMs.get(instance) ?? -Infinity) < PERIOD_MS;
+    // After the broker was away the others may be on their way back.
+    if (instance === this.#self || called || now < this.#runtime.returnsUntilMs) return;
     this.#calledMs.set(instance, now);
     for (const [id, at] of this.#calledMs) if (now - at >= PERIOD_MS) this.#calledMs.delete(id);
     this.#call(instance, () => {
