@@ -85,6 +85,8 @@ export class Feed {
       if (this.#deliver(data, subject, ack, headers)) {
         this.asked = Math.max(0, this.asked - 1);
         this.#fruitful = true;
+        // In a cluster a request's end can overtake its messages, or the request was given up: what comes still tells of work.
+        this.warm = true;
         this.rich = true;
       } else this.#requestEnded(headers);
       if (this.asked <= this.#refillAt) on.answered();
