@@ -14,7 +14,7 @@ const LAYERS: Record<string, { internal: string[]; external: RegExp }> = {
   },
   testing: { internal: ["core", "mesh"], external: /^@nats-io\/[\w-]+$/ },
   trading: { internal: ["core", "mesh"], external: /^(?!@nats-io\/).+$/ },
-  cli: { internal: ["core", "mesh", "testing", "trading"], external: /^(?!@nats-io\/).+$/ },
+  cli: { internal: ["core", "mesh", "llm", "testing", "trading"], external: /^(?!@nats-io\/).+$/ },
 };
 
 interface Import {

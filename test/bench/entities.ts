@@ -18,7 +18,7 @@ const KEYS = 1_024;
 export const entities: Bench<KeyedName> = {
   contenders: ["nats", "plexus"],
   legend: KEYED,
-  rounds: { full: 5, quick: 1 },
+  rounds: { full: 3, quick: 1 },
   bars: [
     {
       name: "ms, p99 at 2,000 commands/s: plexus",

@@ -1,6 +1,7 @@
 import { parseArgs } from "node:util";
 import { entities } from "./entities.ts";
 import { events } from "./events.ts";
+import { llm } from "./llm.ts";
 import { fairness } from "./fairness.ts";
 import { pipeline } from "./pipeline.ts";
 import { placement } from "./placement.ts";
@@ -19,6 +20,7 @@ const benches: Record<string, Bench> = {
   scale,
   registry,
   tasks,
+  llm,
   fairness,
   entities,
 };

@@ -17,7 +17,8 @@ export class Clerks implements AsyncDisposable {
   readonly #servers: string;
   readonly #slots: number;
   readonly #directory: string;
-  readonly #running = new Set<ClerkProcess>();
+  readonly #all = new Set<NodeProcess>();
+  readonly #ready = new Set<ClerkProcess>();
   #started = 0;
   /** When processes were killed or stopped: by number, milliseconds since the epoch. */
   readonly lostAt = new Map<number, number>();
@@ -48,26 +49,25 @@ export class Clerks implements AsyncDisposable {
       args: [join(this.#directory, String(number)), String(this.#slots)],
       env: { PLEXUS_SERVERS: this.#servers, PLEXUS_LOG_LEVEL: "silent" },
     });
-    this.#running.add({ number, process });
+    this.#all.add(process);
     await process.waitForLine("ready", START_MS);
+    this.#ready.add({ number, process });
   }
 
-  /** One of those that run, chosen by a number from 0 to 1. */
-  pick(random: number): ClerkProcess {
-    const clerk = [...this.#running][Math.floor(random * this.#running.size)];
-    if (clerk === undefined) throw new Error("no clerk is running");
-    return clerk;
+  /** One of those that take tasks, chosen by a number from 0 to 1; undefined: all others are still starting. */
+  pick(random: number): ClerkProcess | undefined {
+    return [...this.#ready][Math.floor(random * this.#ready.size)];
   }
 
   async kill(clerk: ClerkProcess): Promise<void> {
-    this.#running.delete(clerk);
+    this.#ready.delete(clerk);
     this.lostAt.set(clerk.number, Date.now());
     await clerk.process.kill();
   }
 
   /** Ends one that is lost already. */
   async end(clerk: ClerkProcess): Promise<void> {
-    this.#running.delete(clerk);
+    this.#ready.delete(clerk);
     await clerk.process.kill();
   }
 
@@ -95,7 +95,7 @@ export class Clerks implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all([...this.#running].map(({ process }) => process.kill()));
+    await Promise.all([...this.#all].map((process) => process.kill()));
     await rm(this.#directory, { recursive: true, force: true });
   }
 }

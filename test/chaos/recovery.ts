@@ -19,14 +19,14 @@ const CASES = [
 type Case = (typeof CASES)[number];
 
 /** What is lost how often. */
-export interface RecoveryPlan {
+interface RecoveryPlan {
   readonly seed: number;
   readonly hosts: number;
   /** Hosts lost for each case. */
   readonly losses: number;
 }
 
-export interface RecoveryReport {
+interface RecoveryReport {
   readonly lost: number;
   readonly cases: readonly (Durations & { readonly name: string })[];
 }
@@ -58,7 +58,7 @@ function outcomeOf(report: RecoveryReport): CampaignOutcome {
 }
 
 /** Loses hosts in every way, one after the other, under load. */
-export async function runRecoveryCampaign(
+async function runRecoveryCampaign(
   { seed, hosts, losses }: RecoveryPlan,
   log: (line: string) => void,
 ): Promise<RecoveryReport> {
@@ -86,7 +86,7 @@ export async function runRecoveryCampaign(
 
 /** Takes a host away, and starts another in its place once the loss is over. */
 async function loseOne({ loss }: Case, clerks: Clerks, random: () => number): Promise<void> {
-  const victim = clerks.pick(random());
+  const victim = clerks.pick(random())!; // all of them take tasks before the next one is lost
   if (loss === "kill") await clerks.kill(victim);
   else await clerks.pause(victim);
   await sleep(HEARTBEAT_WINDOW_MS + WORK_MS * random());
@@ -99,11 +99,11 @@ function startLoad(
   mesh: Mesh,
   placement: NonNullable<SubmitOptions["placement"]>,
 ): { stop(): Promise<number> } {
-  let stopped = false;
+  const stopped = new AbortController();
   let lost = 0;
   let next = 0;
   const one = async (): Promise<void> => {
-    while (!stopped) {
+    while (!stopped.signal.aborted) {
       const [a, b] = [next++, 1];
       try {
         // oxlint-disable no-await-in-loop -- one of several that run side by side
@@ -118,7 +118,7 @@ function startLoad(
   const running = Promise.all(Array.from({ length: OUTSTANDING }, one));
   return {
     async stop() {
-      stopped = true;
+      stopped.abort();
       await running;
       return lost;
     },

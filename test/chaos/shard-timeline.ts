@@ -53,6 +53,19 @@ export class ShardTimeline {
     return { planned, crashed };
   }
 
+  /** The same in words, with times from the beginning. */
+  tell(partition: number, from: number, to: number): string {
+    const changes = this.#changes[partition]!;
+    const first = changes.findLastIndex(({ at }) => at < from);
+    return changes
+      .slice(Math.max(0, first))
+      .filter(({ at }) => at <= to)
+      .map(
+        ({ at, held, holder }) => `${Math.round(at - from)}: ${held ? "held by" : "for"} ${holder}`,
+      )
+      .join(", ");
+  }
+
   #note(partition: number, held: boolean, holder: string | undefined): void {
     const changes = this.#changes[partition]!;
     const last = changes.at(-1);

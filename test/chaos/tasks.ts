@@ -131,14 +131,18 @@ async function killHosts(
   random: () => number,
   signal: AbortSignal,
 ): Promise<void> {
+  const starting: Promise<void>[] = [];
   while (!signal.aborted) {
-    // oxlint-disable no-await-in-loop -- one after the other
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
     await sleep(everyMs * (0.5 + random()), undefined, { signal }).catch(() => undefined);
-    if (signal.aborted) return;
-    await clerks.kill(clerks.pick(random()));
-    await clerks.add();
-    // oxlint-enable no-await-in-loop
+    if (signal.aborted) break;
+    const victim = clerks.pick(random());
+    if (victim === undefined) continue;
+    // oxlint-disable-next-line no-await-in-loop
+    await clerks.kill(victim);
+    starting.push(clerks.add());
   }
+  await Promise.all(starting);
 }
 
 async function submitAll(

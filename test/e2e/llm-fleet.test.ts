@@ -152,15 +152,14 @@ test("a rate limit holds for the fleet, however eager its processes are", async 
 /** What the calls below cost: 1,000 tokens of output for five dollars a million, and no input. */
 const cost = 0.005;
 const priced = { input: 0, output: 5 };
+const options = (groups: NonNullable<ModelsOptions["groups"]>): ModelsOptions => ({
+  groups,
+  maxTokens: 1_000,
+  budgets: { agent: { usd: 1 } },
+});
 const reply = { kind: "reply", text: "x", usage: { inputTokens: 0, outputTokens: 1_000 } } as const;
 
 describe("a budget of a dollar", () => {
-  const options = (deployments: ModelsOptions["groups"]): ModelsOptions => ({
-    groups: deployments!,
-    maxTokens: 1_000,
-    budgets: { agent: { usd: 1 } },
-  });
-
   test("that eight processes race for is not overshot, and is used up", async () => {
     await using server = await startModelServer();
     server.always(reply);
@@ -175,8 +174,9 @@ describe("a budget of a dollar", () => {
     expect(paid).toBeCloseTo(billed, 9);
     const codes = new Set(outcomes.flatMap((one) => Object.keys(one.outcomes)));
     expect(codes).toEqual(new Set(["ok", "BUDGET_EXCEEDED"]));
-    const report = await readBudget(budgetBucket(askers.mesh), "agent:desk");
-    expect(report!.spent.nanoUsd / 1e9).toBeCloseTo(billed, 9);
+    const bucket = budgetBucket(askers.mesh);
+    const spent = async () => (await readBudget(bucket, "agent:desk"))!.spent.nanoUsd;
+    await expect.poll(spent).toBe(Math.round(billed * 1e9));
   });
 
   test("loses and doubles no charge when processes are killed in the middle, and blocks what they had set aside", async () => {
@@ -185,7 +185,7 @@ describe("a budget of a dollar", () => {
     const spec = deployment(server, { price: priced, timeout: "30s" }); // none is cut off and estimated
     const group = { desk: { deployments: [spec] } };
     await using askers = await startAskers(6, options(group));
-    const told = new Array<number>(6).fill(0);
+    const told = Array.from({ length: 6 }, () => 0);
     for (const [i, process] of askers.processes.entries()) {
       void (async () => {
         for await (const line of process.lines()) {

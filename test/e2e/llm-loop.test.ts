@@ -27,11 +27,11 @@ test(`ten-step tool loops whose processes are killed at random steps ask the mod
   const folder = mkdtempSync(join(tmpdir(), "plexus-deaths-"));
   const group = { desk: { deployments: [deployment(server, { timeout: "30s" })] } };
   const env = { PLEXUS_TEST_MODELS: JSON.stringify({ groups: group }), PLEXUS_TEST_DEATHS: folder };
-  let ended = false;
+  const ended = new AbortController();
   let processes: NodeProcess[] = [];
   /** Starts another process whenever one has died. */
   const keepAlive = async (): Promise<void> => {
-    while (!ended) {
+    while (!ended.signal.aborted) {
       const process = startAgent(meshes, "researcher", [], env);
       processes.push(process);
       await process.exited; // oxlint-disable-line no-await-in-loop -- one life after the other
@@ -60,7 +60,7 @@ test(`ten-step tool loops whose processes are killed at random steps ask the mod
       server.calls.filter(({ messages }) => messages[0]!.text === `Research ${name}`).length;
     expect(names.map(asked)).toEqual(names.map(() => STEPS));
   } finally {
-    ended = true;
+    ended.abort();
     await Promise.all(processes.map((process) => process.kill()));
     await lives;
     rmSync(folder, { recursive: true, force: true });

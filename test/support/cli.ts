@@ -17,6 +17,10 @@ const neutral = Object.fromEntries(
     "NO_COLOR",
     "FORCE_COLOR",
     "CI",
+    "PLEXUS_LLM_BASE_URL",
+    "PLEXUS_LLM_MODEL",
+    "PLEXUS_LLM_API_KEY",
+    "PLEXUS_LLM_PROVIDER",
   ].map((name) => [name, undefined]),
 );
 

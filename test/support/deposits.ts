@@ -17,12 +17,12 @@ export function startDeposits(mesh: Mesh, keys: readonly string[]): Deposits {
   const answered = new Map<string, string[]>(keys.map((key) => [key, []]));
   let count = 0;
   let longestMs = 0;
-  let ended = false;
+  const stop = new AbortController();
   const lane = async (key: string): Promise<void> => {
     const account = mesh.get(Account, key);
     const notes = answered.get(key)!;
     // oxlint-disable no-await-in-loop -- one after the other
-    for (let n = 0; !ended; n++) {
+    for (let n = 0; !stop.signal.aborted; n++) {
       if (n % 3 === 2) {
         const durable = `${n} durable`;
         await account.deposit.send({ cents: 1, note: durable }, { id: durable });
@@ -49,7 +49,7 @@ export function startDeposits(mesh: Mesh, keys: readonly string[]): Deposits {
       longestMs = 0;
     },
     end: async () => {
-      ended = true;
+      stop.abort();
       await running;
       return answered;
     },

@@ -20,8 +20,9 @@ export interface ChaosCounts {
 const EVERY_MS = 1_000;
 
 /**
- * While a run goes on: kills one of its processes with SIGKILL every second, and once, half-way through, the broker, if that is
- * its own. Who is killed when follows from the plan's seed. The desk, which keeps the score, is spared. Disposing ends it.
+ * While bars are being published: kills a process with SIGKILL every second, any of those that are at work, and once, half-way
+ * through, the broker, if that is the demo's own. The choice is drawn from the plan's seed. The desk, which keeps the
+ * score, is spared. Disposing ends it.
  */
 export class Chaos implements Disposable, ChaosCounts {
   readonly #options: ChaosOptions;
@@ -41,33 +42,41 @@ export class Chaos implements Disposable, ChaosCounts {
 
   #strike(): void {
     const { plan, broker, progress } = this.#options;
-    const { phase, elapsedMs } = progress();
-    if (phase !== "running") return;
+    const { phase, elapsedMs, seats } = progress();
+    if (phase !== "running" || seats.filter(isFeed).every(isDone)) return;
     const halfMs = (plan.bars / plan.rate) * 500;
     if (broker.kill !== undefined && this.brokerRestarts === 0 && elapsedMs >= halfMs) {
       this.brokerRestarts += 1;
       this.#tell(elapsedMs, "nats-server");
       void broker.kill();
     }
-    this.#killOne(elapsedMs);
+    this.#killOne(seats, elapsedMs);
   }
 
-  #killOne(elapsedMs: number): void {
+  /** One that has come back from the last time: a machine that is too slow for a kill a second gets fewer, not a standstill. */
+  #killOne(seats: Progress["seats"], elapsedMs: number): void {
     const { processes, plan } = this.#options;
-    const { names } = processes;
-    const first = Math.floor(uniform(plan.seed, this.#ticks) * names.length);
+    const first = Math.floor(uniform(plan.seed, this.#ticks) * seats.length);
     this.#ticks += 1;
-    for (const offset of names.keys()) {
-      const name = names[(first + offset) % names.length] ?? "";
-      const pid = processes.kill(name);
-      if (pid === undefined) continue; // it has not come back yet
-      this.kills += 1;
-      this.#tell(elapsedMs, `${name} (pid ${pid})`);
-      return;
-    }
+    const byName = seats.toSorted((a, b) => a.seat.localeCompare(b.seat));
+    const inTurn = [...byName.slice(first), ...byName.slice(0, first)];
+    const victim = inTurn.find(
+      ({ phase, seat, pid }) => phase !== "up" && processes.kill(seat, pid),
+    );
+    if (victim === undefined) return;
+    this.kills += 1;
+    this.#tell(elapsedMs, `${victim.seat} (pid ${victim.pid})`);
   }
 
   #tell(elapsedMs: number, whom: string): void {
     this.#options.say(`${clock(elapsedMs)}  chaos: SIGKILL to ${whom}`);
   }
+}
+
+function isFeed({ role }: Progress["seats"][number]): boolean {
+  return role === "index" || role === "stocks";
+}
+
+function isDone({ phase }: Progress["seats"][number]): boolean {
+  return phase === "done" || phase === "finished";
 }

@@ -4,11 +4,10 @@ import { type ProcessEvent, Supervisor } from "./supervisor.ts";
 
 /** The running agent processes, each started again when it crashes. Disposing lets each leave the mesh in order. */
 export interface DemoProcesses extends AsyncDisposable {
-  readonly names: readonly string[];
   /** Rejects with `PROCESS_DIED` when starting one again does not help. */
   readonly died: Promise<never>;
-  /** Kills one with SIGKILL. Returns its pid; undefined: it is down already. */
-  kill(name: string): number | undefined;
+  /** Kills one with SIGKILL, if its pid is still this one. */
+  kill(name: string, pid: number): boolean;
 }
 
 const LEAVE_MS = 5_000;
@@ -27,7 +26,7 @@ export function startProcesses(
   died.catch(() => undefined); // heard only while a run goes on
   const words = new Map<string, string[]>();
   const killed = new Set<string>();
-  const names: string[] = [];
+  const pids = new Map<string, number>();
 
   function gone(name: string, how: string): void {
     const last = (words.get(name) ?? []).join("\n");
@@ -37,7 +36,8 @@ export function startProcesses(
 
   function onEvent(event: ProcessEvent): void {
     const { process } = event;
-    if (event.event === "line") {
+    if (event.event === "started") pids.set(process, event.pid);
+    else if (event.event === "line") {
       words.set(process, [...(words.get(process) ?? []), event.line].slice(-LAST_LINES));
     } else if (event.event === "ended") gone(process, "exit code 0");
     else if (event.event === "restarting") {
@@ -50,7 +50,6 @@ export function startProcesses(
   for (const role of Role.options) {
     for (let index = 0; index < replicas[role]; index += 1) {
       const name = `${role}-${index}`;
-      names.push(name);
       supervisor.start({
         name,
         script,
@@ -61,12 +60,11 @@ export function startProcesses(
     }
   }
   return {
-    names,
     died,
-    kill(name) {
-      const pid = supervisor.kill(name);
-      if (pid !== undefined) killed.add(name);
-      return pid;
+    kill(name, pid) {
+      if (pids.get(name) !== pid || !supervisor.kill(name)) return false;
+      killed.add(name);
+      return true;
     },
     [Symbol.asyncDispose]: () => supervisor[Symbol.asyncDispose](),
   };

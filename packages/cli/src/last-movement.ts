@@ -15,6 +15,8 @@ export interface Movement {
   readonly moves: readonly Move[];
 }
 
+const order = ({ entity, from, to }: Move): string => `${entity} ${from} ${to}`;
+
 const LULL_MS = 5_000; // what lies further apart belongs to different changes
 
 /** The partitions that moved in the last change, as far as they have not moved again; undefined: none ever has. */
@@ -31,6 +33,5 @@ export function lastMovement(shards: readonly ShardInfo[]): Movement | undefined
     const partitions = group.map(({ partition }) => partition).toSorted((a, b) => a - b);
     return { entity, from: from!, to: owner!, partitions };
   });
-  const order = ({ entity, from, to }: Move): string => `${entity} ${from} ${to}`;
   return { at: last[0]!.since!, moves: moves.toSorted((a, b) => (order(a) < order(b) ? -1 : 1)) };
 }

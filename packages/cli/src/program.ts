@@ -15,6 +15,7 @@ const COMMANDS: Record<string, () => Promise<Command>> = {
   balancer: async () => (await import("./balancer.ts")).balancerCommand(),
   shards: async () => (await import("./shards.ts")).shardsCommand(),
   dlq: async () => (await import("./dlq.ts")).dlqCommand(),
+  llm: async () => (await import("./llm.ts")).llmCommand(),
   topic: async () => (await import("./topic.ts")).topicCommand(),
   doctor: async () => (await import("./doctor.ts")).doctorCommand(),
 };

@@ -81,9 +81,9 @@ export class Supervisor implements AsyncDisposable {
     await this.#processes.get(name)?.stop();
   }
 
-  /** Kills a process with SIGKILL, as if it had crashed: it is started again. Returns its pid; undefined: it is down. */
-  kill(name: string): number | undefined {
-    return this.#processes.get(name)?.kill();
+  /** Kills a process with SIGKILL, as if it had crashed: it is started again. False: it is down already. */
+  kill(name: string): boolean {
+    return this.#processes.get(name)?.kill() ?? false;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -121,11 +121,10 @@ class Supervised {
     this.#spawn();
   }
 
-  kill(): number | undefined {
-    if (this.#state.is !== "up") return undefined;
-    const { child } = this.#state;
-    void child.kill();
-    return child.pid;
+  kill(): boolean {
+    if (this.#state.is !== "up") return false;
+    void this.#state.child.kill();
+    return true;
   }
 
   async stop(): Promise<void> {

@@ -46,7 +46,7 @@ export { ShardMachine } from "./shard-machine.ts";
 export { shardConfig } from "./shard-config.ts";
 export type { ShardConfig } from "./shard-config.ts";
 export type { SeenLease, ShardEffect, ShardInput, ShardStatus } from "./shard-protocol.ts";
-export { recordAfter } from "./shard-lease.ts";
+export { holderOf, recordAfter } from "./shard-lease.ts";
 export type {
   DropReason,
   LeaseEffect,

@@ -41,8 +41,8 @@ export function total(amounts: Iterable<Amount>): Amount {
 }
 
 /** US dollars as nano-dollars, rounded up: a price is never understated. */
-export function nanoUsd(usd: number): number {
-  return Math.ceil(usd * 1e9 - 1e-6); // 0.1 + 0.2 is not a nano-dollar more than 0.3
+export function nanoUsd(dollars: number): number {
+  return Math.ceil(dollars * 1e9 - 1e-6); // 0.1 + 0.2 is not a nano-dollar more than 0.3
 }
 
 /** Nano-dollars as US dollars. */

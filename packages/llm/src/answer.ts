@@ -18,6 +18,11 @@ export interface CallOptions extends BudgetScope {
   readonly timeout?: Duration;
   /** Take an answer that the fleet has had, and keep this one. Default: at temperature 0. Streams are never cached. */
   readonly cache?: boolean;
+  /**
+   * Answer only when the charge is recorded, or time is up. Default: it is recorded behind the answer's back, and if the process is killed
+   * in between, what was set aside for it stays blocked. Tool loops of durable tasks do confirm.
+   */
+  readonly confirm?: boolean;
   /** Sent to gateways that can recognize a repetition by it. */
   readonly idempotencyKey?: string;
 }

@@ -21,6 +21,7 @@ function open(options: Partial<BreakerOptions> = {}): Breaker {
 const { signal } = new AbortController();
 const fails = () => Promise.reject(new Failure("server", "down"));
 const works = () => Promise.resolve("fine");
+const slow = () => sleep(2_100).then(fails);
 const hangs = (): Promise<never> => new Promise(() => undefined);
 
 async function times(count: number, work: () => Promise<unknown>): Promise<void> {
@@ -70,7 +71,6 @@ describe("opossum's pitfalls:", () => {
     expect(open({ attemptMs: 60_000 }).windowMs).toBe(240_000);
     // In small: five calls in a row of 2.1 s each, of which opossum's ten seconds would hold four.
     const breaker = open({ attemptMs: 3_000 });
-    const slow = () => sleep(2_100).then(fails);
     await times(5, () => breaker.run(slow));
     expect(breaker.state).toBe("open");
   });

@@ -28,7 +28,7 @@ export class Breaker {
   readonly resetMs: number;
   /** How long a call counts. */
   readonly windowMs: number;
-  readonly #opossum: CircuitBreaker<[() => Promise<unknown>], unknown>;
+  readonly #opossum: CircuitBreaker<[() => Promise<unknown>]>;
 
   constructor(name: string, options: BreakerOptions) {
     const { attemptMs, errorPercent = 50, minimumCalls = MIN_CALLS, resetMs = 10_000 } = options;

@@ -99,7 +99,7 @@ export class BudgetHolder {
     await this.#flush();
     this.#closed = true;
     await this.#inTurn(async () => {
-      if (this.#main === undefined) return;
+      if (!this.#listed) return;
       await this.#change((record) => fold(record, this.#holder, this.#spent));
       await this.#bucket.put(holderKey(this.#budget, this.#holder), undefined);
     });

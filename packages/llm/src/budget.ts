@@ -120,6 +120,9 @@ function fraction(part: number, whole: number): number {
 
 /** Nothing is granted ahead of what has no limit: there is no need to. */
 function finite(amount: Amount): Amount {
-  const bound = (value: number): number => (Number.isFinite(value) ? Math.max(0, value) : 0);
-  return { nanoUsd: bound(amount.nanoUsd), tokens: bound(amount.tokens) };
+  return { nanoUsd: bounded(amount.nanoUsd), tokens: bounded(amount.tokens) };
+}
+
+function bounded(value: number): number {
+  return Number.isFinite(value) ? Math.max(0, value) : 0;
 }

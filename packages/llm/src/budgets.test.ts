@@ -210,6 +210,49 @@ describe("calls of models", () => {
     expect(alerts.some(({ budget }) => budget === "agent:desk")).toBe(true);
   });
 
+  test("that are under way when everything ends are recorded as well", async () => {
+    const server = await models.server();
+    server.always({ kind: "stall" });
+    const fleet = localFleet();
+    const llm = await models.open({
+      fleet,
+      groups: { desk: { deployments: [deployment(server, { timeout: "30s" })] } },
+      budgets: { agent: { usd: 1 } },
+    });
+    const call = llm.generate("desk", "Hello");
+    call.catch(() => undefined);
+    await expect.poll(() => server.count).toBe(1);
+    await llm[Symbol.asyncDispose]();
+    await expect(call).rejects.toMatchObject({ code: "CANCELED" });
+    const report = (await readBudget(budgetBucket(fleet), "agent:desk"))!;
+    expect(report.spent.nanoUsd).toBeGreaterThan(0); // what the provider may have counted
+    expect([report.held.nanoUsd, report.processes]).toEqual([0, 0]);
+  });
+
+  test("that confirm wait for a broker that is away, but not for ever", async () => {
+    await using proxy = await startProxy({ target: meshes.broker.url });
+    const mesh = await meshes.join({ servers: proxy.url });
+    const server = await models.server();
+    server.always({ kind: "reply", text: "x", usage: { inputTokens: 50, outputTokens: 10 } });
+    const llm = await models.open({
+      fleet: mesh,
+      groups: { desk: { deployments: [deployment(server)] } },
+      budgets: { agent: { usd: 1 } },
+      maxTokens: 100,
+    });
+    const spent = async () =>
+      (await readBudget(budgetBucket(await meshes.join()), "agent:desk"))!.spent.tokens;
+    await llm.generate("desk", "Hello", { confirm: true });
+    expect(await spent()).toBe(60);
+    await proxy.cut();
+    await expect.poll(() => mesh.connected).toBe(false);
+    const began = performance.now();
+    await llm.generate("desk", "Hello", { confirm: true, timeout: 300 });
+    expect(performance.now() - began).toBeGreaterThan(290);
+    await proxy.heal();
+    await expect.poll(spent).toBe(120);
+  });
+
   test("need a price where money is limited", async () => {
     const server = await models.server();
     const { price: _none, ...spec } = deployment(server);

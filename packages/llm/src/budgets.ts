@@ -53,7 +53,7 @@ export interface Reservation {
 const KINDS = ["agent", "tenant", "run"] as const;
 
 /** A limit as an amount. */
-export function limitOf({ usd, tokens }: BudgetLimit): Amount {
+function limitOf({ usd, tokens }: BudgetLimit): Amount {
   return {
     nanoUsd: usd === undefined ? Infinity : nanoUsd(usd),
     tokens: tokens ?? Infinity,

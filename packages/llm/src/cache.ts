@@ -58,8 +58,8 @@ export class Cache {
       const found = (await this.#bucket.get(key))?.value as Cached<T> | undefined;
       if (found === undefined) continue;
       if ("value" in found) return { value: found.value, outcome: "hit" };
-      const awaited = await this.#await<T>(key, found.forMs, signal);
-      if (awaited !== undefined) return { value: awaited.value, outcome: "shared" };
+      const awaited = await this.#await(key, found.forMs, signal);
+      if (awaited !== undefined) return { value: awaited.value as T, outcome: "shared" };
       /* oxlint-enable no-await-in-loop */
     }
   }
@@ -99,15 +99,15 @@ export class Cache {
   }
 
   /** What another process answers; undefined: it has given up, or taken too long. */
-  async #await<T>(
+  async #await(
     key: string,
     patienceMs: number,
     signal: AbortSignal,
-  ): Promise<{ readonly value: T } | undefined> {
-    const { promise, resolve } = Promise.withResolvers<{ value: T } | undefined>();
+  ): Promise<{ readonly value: unknown } | undefined> {
+    const { promise, resolve } = Promise.withResolvers<{ value: unknown } | undefined>();
     const timer = setTimeout(() => resolve(undefined), patienceMs);
     const hear = ({ value }: Entry): void => {
-      const found = value as Cached<T> | undefined;
+      const found = value as Cached<unknown> | undefined;
       if (found === undefined) resolve(undefined);
       else if ("value" in found) resolve(found);
     };

@@ -108,22 +108,22 @@ describe.each(rows)("a failure of kind %s (%o)", (kind, behaviour, call = genera
     main.always(behaviour);
     const llm = await open(false);
     await call(llm).catch(() => undefined);
-    const charged = spent("main");
-    if (rule.charge === "nothing") expect(charged).toBe(0);
     // Two answers of 10 tokens in and 5 out: both were given, and the provider counts both.
-    else if (rule.charge === "usage") expect(charged).toBeCloseTo(2 * 20e-6, 12);
-    else expect(charged).toBeGreaterThan(0);
+    const least = { nothing: 0, usage: 2 * 20e-6, estimate: 1e-6 }[rule.charge];
+    const most = { nothing: 0, usage: 2 * 20e-6, estimate: 1e-3 }[rule.charge];
+    expect(spent("main")).toBeGreaterThanOrEqual(least);
+    expect(spent("main")).toBeLessThanOrEqual(most + 1e-12);
   });
 
   test(`${rule.breaker === "failure" ? "trips" : "does not trip"} the breaker`, async () => {
     main.always(behaviour);
     const llm = await open(false);
-    const state = () => fleet.meter.gauge("plexus_breaker_state", "", []).with({ model: "main" });
     for (let i = 0; i < 6; i++) {
       // oxlint-disable-next-line no-await-in-loop -- one after the other: a full window, but nothing that is under way
       await call(llm).catch(() => undefined);
     }
-    expect(state().value).toBe(rule.breaker === "failure" ? 2 : 0);
+    const gauge = fleet.meter.gauge("plexus_breaker_state", "", []).with({ model: "main" });
+    expect(gauge.value).toBe(rule.breaker === "failure" ? 2 : 0);
   });
 });
 

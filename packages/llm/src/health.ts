@@ -4,6 +4,18 @@ import type { Bucket, Entry, Fleet } from "./fleet.ts";
 import type { Log } from "./log.ts";
 import { sharedBreaker, step, type BreakerInput, type SharedState } from "./shared-breaker.ts";
 
+/** What the fleet knows of a deployment. */
+export interface HealthReport {
+  readonly model: string;
+  /** Tells deployments of the same name and another key apart. */
+  readonly key: string;
+  readonly breaker: SharedState["state"];
+  /** The process that tries whether it works again. */
+  readonly by?: string;
+  /** For how long it wanted to be left alone, when it said so. */
+  readonly coolingMs?: number;
+}
+
 const MAX_COOL_MS = 3_600_000;
 
 interface Shared {
@@ -29,8 +41,7 @@ export class Health {
   constructor(fleet: Fleet, deployments: readonly Deployment[], log: Log) {
     this.#client = fleet.client;
     this.#log = log;
-    this.#breakers = fleet.bucket("breakers", { storage: "memory" });
-    this.#cooling = fleet.bucket("cooldowns", { storage: "memory" });
+    ({ breakers: this.#breakers, cooling: this.#cooling } = buckets(fleet));
     for (const deployment of deployments) {
       const shared: Shared = {
         deployment,
@@ -119,12 +130,10 @@ export class Health {
       } catch (error) {
         // oxlint-disable-next-line no-await-in-loop
         const found = await this.#breakers.get(key);
-        if (!found) {
-          shared.breaker = { ...sharedBreaker(this.#client) }; // the bucket was lost
-          throw error;
-        }
-        const record = found.value as SharedState;
-        this.#apply(shared, { type: "seen", record, revision: found.revision });
+        if (found) {
+          const record = found.value as SharedState;
+          this.#apply(shared, { type: "seen", record, revision: found.revision });
+        } else shared.breaker = sharedBreaker(this.#client); // the broker has lost its memory
         if (!isMeshError(error, "CONFLICT")) throw error;
       }
     }
@@ -152,4 +161,28 @@ export class Health {
       shared.applying = false;
     }
   }
+}
+
+function buckets(fleet: Pick<Fleet, "bucket">): { breakers: Bucket; cooling: Bucket } {
+  return {
+    breakers: fleet.bucket("breakers", { storage: "memory" }),
+    cooling: fleet.bucket("cooldowns", { storage: "memory" }),
+  };
+}
+
+/** All deployments that have ever tripped, or are cooling down. */
+export async function readHealth(fleet: Pick<Fleet, "bucket">): Promise<HealthReport[]> {
+  const { breakers, cooling } = buckets(fleet);
+  const keys = new Set([...(await breakers.keys()), ...(await cooling.keys())]);
+  return Promise.all(
+    [...keys].toSorted().map(async (sharedKey) => {
+      const [state, cool] = await Promise.all([breakers.get(sharedKey), cooling.get(sharedKey)]);
+      const record = (state?.value as SharedState | undefined) ?? { state: "closed" };
+      const at = sharedKey.lastIndexOf(".");
+      const [model, key] = [sharedKey.slice(0, at), sharedKey.slice(at + 1)];
+      const report: HealthReport = { model, key, breaker: record.state };
+      const trial = record.state === "probing" ? { by: record.by } : {};
+      return Object.assign(report, trial, cool && { coolingMs: cool.value as number });
+    }),
+  );
 }

@@ -18,6 +18,8 @@ export type {
 } from "./budgets.ts";
 export type { Amount } from "./amount.ts";
 export type { CacheOptions, CacheOutcome } from "./cache.ts";
+export { readHealth } from "./health.ts";
+export type { HealthReport } from "./health.ts";
 export { readUsage, usageBucket } from "./usage-ledger.ts";
 export type { UsageRow } from "./usage-ledger.ts";
 export { agentTool, tool } from "./tool.ts";

@@ -85,19 +85,20 @@ class LocalBucket implements Bucket {
   }
 }
 
+function family<C>(make: () => C): Family<C> {
+  const cells = new Map<string, C>();
+  return {
+    with(labels) {
+      const key = Object.values(labels).join("\u0000");
+      let cell = cells.get(key);
+      if (cell === undefined) cells.set(key, (cell = make()));
+      return cell;
+    },
+  };
+}
+
 /** Counts, for whoever asks the cells themselves: nobody scrapes it. */
 function localMeter(): Meter {
-  const family = <C>(make: () => C): Family<C> => {
-    const cells = new Map<string, C>();
-    return {
-      with(labels) {
-        const key = Object.values(labels).join("\u0000");
-        let cell = cells.get(key);
-        if (cell === undefined) cells.set(key, (cell = make()));
-        return cell;
-      },
-    };
-  };
   const families = new Map<string, Family<unknown>>();
   const once = <C>(name: string, make: () => C): Family<C> => {
     if (!families.has(name)) families.set(name, family(make));

@@ -17,6 +17,11 @@ beforeEach(async () => {
 const pair = (more = {}) => ({
   deployments: [deployment(a, { id: "a", ...more }), deployment(b, { id: "b", ...more })],
 });
+/** An entry in the map of groups. */
+const entry = (name: string, fallback: string[]): [string, Group] => {
+  const rest = { deployments: [], strategy: "weighted", attempts: 1, timeoutMs: 1 } as const;
+  return [name, { name, fallback, hedgeMs: undefined, ...rest }];
+};
 const down = { kind: "status", status: 500 } as const;
 
 describe("a call", () => {
@@ -102,21 +107,9 @@ describe("fallback", () => {
 
   test("visits each group once, and four at most", () => {
     const names = ["one", "two", "three", "four", "five"];
-    const group = (name: string, fallback: string[]): [string, Group] => [
-      name,
-      {
-        name,
-        fallback,
-        deployments: [],
-        strategy: "weighted",
-        attempts: 1,
-        hedgeMs: undefined,
-        timeoutMs: 1,
-      },
-    ];
-    const ring = new Map(names.map((name, i) => group(name, [names[(i + 1) % 5]!, "one"])));
+    const ring = new Map(names.map((name, i) => entry(name, [names[(i + 1) % 5]!, "one"])));
     expect(chain(ring, "one").map(({ name }) => name)).toEqual(["one", "two", "three", "four"]);
-    const pairOf = new Map([group("x", ["y"]), group("y", ["x"])]);
+    const pairOf = new Map([entry("x", ["y"]), entry("y", ["x"])]);
     expect(chain(pairOf, "x").map(({ name }) => name)).toEqual(["x", "y"]);
   });
 

@@ -84,6 +84,8 @@ class OpenModels implements Models {
   readonly #metrics: LlmMetrics;
   readonly #route: Route;
   readonly #closing = new AbortController();
+  /** Calls under way: what they come to is recorded before everything ends. */
+  readonly #running = new Set<Promise<unknown>>();
 
   constructor(options: ModelsOptions) {
     const { fleet = localFleet(), log = silentLog, maxTokens = 4_096 } = options;
@@ -159,8 +161,7 @@ class OpenModels implements Models {
   }
 
   async generate(role: string, ask: Ask | string, options: CallOptions = {}): Promise<Answer> {
-    const { answer } = await this.#ask(role, toRequest(ask), options);
-    return answer;
+    return this.#ask(role, toRequest(ask), options);
   }
 
   async object<S extends z.ZodType>(
@@ -174,7 +175,7 @@ class OpenModels implements Models {
       const checked = check(schema, reply.text);
       return "value" in checked ? undefined : repairRequest(request, reply, checked.problem);
     };
-    const { answer } = await this.#ask(role, request, options, checking);
+    const answer = await this.#ask(role, request, options, checking);
     const checked = check(schema, answer.text);
     if ("value" in checked) return { ...answer, object: checked.value as z.output<S> };
     throw new MeshError("INVALID_OUTPUT", `A cached answer does not match: ${checked.problem}`);
@@ -196,6 +197,7 @@ class OpenModels implements Models {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort(new Failure("aborted", "the model layer is closing."));
+    await Promise.allSettled(this.#running);
     for (const limit of this.#limits.values()) limit.close();
     for (const deployment of this.#deployments) deployment.dispose();
     await Promise.allSettled([this.#budgets.close(), this.#usage.flush(), this.#health.close()]);
@@ -206,7 +208,22 @@ class OpenModels implements Models {
     request: ModelRequest,
     options: CallOptions,
     checking?: Check,
-  ): Promise<{ answer: Answer }> {
+  ): Promise<Answer> {
+    const asked = this.#askNow(role, request, options, checking);
+    this.#running.add(asked);
+    try {
+      return await asked;
+    } finally {
+      this.#running.delete(asked);
+    }
+  }
+
+  async #askNow(
+    role: string,
+    request: ModelRequest,
+    options: CallOptions,
+    checking: Check | undefined,
+  ): Promise<Answer> {
     const group = this.#group(role);
     const { call, end } = this.#call(role, group, options);
     const ask = async () => {
@@ -229,7 +246,7 @@ class OpenModels implements Models {
       this.#metrics.call(group.name, "ok");
       const { text, toolCalls, finishReason } = found.reply;
       const { bill } = call;
-      const answer: Answer = {
+      return {
         text,
         toolCalls,
         finishReason,
@@ -239,7 +256,6 @@ class OpenModels implements Models {
         attempts: bill.attempts,
         ...(cache === undefined ? {} : { cache }),
       };
-      return { answer };
     } catch (error) {
       const gone = call.signal.aborted && !isMeshError(error) ? gaveUp(call.signal) : error;
       const told = gone instanceof Failure ? gone.toMeshError(group.name) : gone;
@@ -268,7 +284,7 @@ class OpenModels implements Models {
   }
 
   #call(role: string, group: Group, options: CallOptions): { call: Call; end: () => void } {
-    const { timeout, agent = role, tenant, run, idempotencyKey } = options;
+    const { timeout, agent = role, tenant, run, confirm = false, idempotencyKey } = options;
     const timeoutMs = timeout === undefined ? group.timeoutMs : toMs(timeout);
     const deadline = new AbortController();
     const timer = setTimeout(
@@ -285,6 +301,7 @@ class OpenModels implements Models {
         ...(run === undefined ? {} : { run }),
       },
       bill: new Bill(),
+      confirm,
       ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
     };
     return { call, end: () => clearTimeout(timer) };

@@ -2,10 +2,11 @@ import type {
   JSONValue,
   LanguageModelV4CallOptions,
   LanguageModelV4Message,
+  LanguageModelV4ToolCallPart,
   LanguageModelV4ToolChoice,
   SharedV4ProviderOptions,
 } from "@ai-sdk/provider";
-import type { AttemptOptions, Message, ModelRequest } from "./model.ts";
+import type { AttemptOptions, Message, ModelRequest, ToolCall } from "./model.ts";
 
 /** A request in the AI SDK's terms. */
 export function toCallOptions(
@@ -35,6 +36,11 @@ export function toCallOptions(
   };
 }
 
+function toCallPart({ id, name, input, meta }: ToolCall): LanguageModelV4ToolCallPart {
+  const part = { type: "tool-call" as const, toolCallId: id, toolName: name, input };
+  return meta === undefined ? part : { ...part, providerOptions: meta as SharedV4ProviderOptions };
+}
+
 function toPrompt(message: Message): LanguageModelV4Message {
   switch (message.role) {
     case "system":
@@ -42,17 +48,11 @@ function toPrompt(message: Message): LanguageModelV4Message {
     case "user":
       return { role: "user", content: [{ type: "text", text: message.text }] };
     case "assistant": {
-      const calls = (message.toolCalls ?? []).map(({ id, name, input, meta }) => ({
-        type: "tool-call" as const,
-        toolCallId: id,
-        toolName: name,
-        input,
-        ...(meta === undefined ? {} : { providerOptions: meta as SharedV4ProviderOptions }),
-      }));
+      const calls = (message.toolCalls ?? []).map(toCallPart);
       const text = message.text === "" ? [] : [{ type: "text" as const, text: message.text }];
       return { role: "assistant", content: [...text, ...calls] };
     }
-    case "tool":
+    default:
       return {
         role: "tool",
         content: message.results.map(({ id, name, output, failed }) => ({

@@ -63,7 +63,7 @@ async function open(spec: DeploymentSpec): Promise<LanguageModelV4> {
       const { createGoogle } = await import("@ai-sdk/google");
       return createGoogle(own)(model);
     }
-    case "openai-compatible": {
+    default: {
       if (baseUrl === undefined) {
         throw new MeshError(
           "INVALID_CONTRACT",
@@ -163,13 +163,15 @@ function toUsage(
   text: string,
   toolCalls: readonly ToolCall[],
 ): Usage {
-  const guess = (value: unknown): number =>
-    Math.ceil(JSON.stringify(value).length / CHARACTERS_PER_TOKEN);
   return {
     inputTokens: inputTokens.total ?? guess([request.messages, request.tools ?? []]),
     outputTokens: outputTokens.total ?? guess([text, toolCalls]),
     cachedTokens: inputTokens.cacheRead ?? 0,
   };
+}
+
+function guess(value: unknown): number {
+  return Math.ceil(JSON.stringify(value).length / CHARACTERS_PER_TOKEN);
 }
 
 /** A tool's input. What is no JSON stays a text: the tool's schema refuses it, and the model is told. */

@@ -18,6 +18,7 @@ export interface Call {
   readonly untilMs: number;
   readonly scope: BudgetScope;
   readonly bill: Bill;
+  readonly confirm: boolean;
   readonly idempotencyKey?: string;
 }
 
@@ -153,7 +154,12 @@ export class Route {
       deployment: one,
     });
     const first = start(deployment);
-    const slow = await Promise.race([first.then(() => false), pause(hedgeMs).then(() => true)]);
+    const waiting = new AbortController();
+    const late = pause(hedgeMs, waiting.signal).then(
+      () => true,
+      () => false,
+    );
+    const slow = await Promise.race([first.then(() => false), late]).finally(() => waiting.abort());
     const other = slow ? this.#other(group, deployment) : undefined;
     if (other === undefined) return first;
     itinerary.count();

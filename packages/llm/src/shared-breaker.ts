@@ -64,7 +64,7 @@ export function step(
       return now.seen.state === "closed" || mayTry(now) ? write(OPEN) : { next: now, effects: [] };
     case "recovered":
       return now.seen.state === "closed" ? { next: now, effects: [] } : write(CLOSED);
-    case "due":
+    default:
       // Each time anew: a right to try that was not used at once may have passed to somebody else meanwhile.
       return write({ state: "probing", by: now.self });
   }

@@ -35,6 +35,8 @@ export interface Charged {
   readonly signal: AbortSignal;
   readonly scope: BudgetScope;
   readonly bill: Bill;
+  /** The answer waits until its charge is recorded. */
+  readonly confirm: boolean;
   readonly idempotencyKey?: string;
 }
 
@@ -48,7 +50,6 @@ export interface TillParts {
   readonly maxTokens: number;
 }
 
-const SETTLE_MS = 250; // how long an answer waits for a broker that is away
 const BYTES_PER_TOKEN = 4; // what is assumed to have been counted, when nobody says
 
 /** Tokens of a request's input, as they are on average. */
@@ -100,9 +101,7 @@ export class Till {
       entry = await this.#open(deployment, request, call);
       for await (const part of deployment.stream(entry.request, entry.options)) {
         if (part.type === "text") text += part.text;
-        else {
-          await entry.end(part.reply);
-        }
+        else await entry.end(part.reply);
         yield part;
       }
     } catch (error) {
@@ -159,14 +158,11 @@ class Entry {
     this.options = { signal, ...(idempotencyKey === undefined ? {} : { idempotencyKey }) };
   }
 
-  /**
-   * It was answered; nobody sees the answer before the charge is recorded, unless the broker is away. Throws if the provider has
-   * kept the answer to itself: that is charged all the same.
-   */
+  /** It was answered. Throws if the provider has kept the answer to itself: that is charged all the same. */
   async end(reply: ModelReply): Promise<ModelReply> {
     const refused = reply.finishReason === "content-filter";
     const settled = this.#close(refused ? "refused" : "ok", reply.usage);
-    if (settled !== undefined) await atMost(SETTLE_MS, settled);
+    if (settled !== undefined && this.#call.confirm) await beforeAbort(settled, this.#call.signal);
     if (!refused) return reply;
     throw new Failure("refused", "the provider's content filter has stopped the answer.");
   }
@@ -212,12 +208,12 @@ class Entry {
   }
 }
 
-/** Waits for something, but not longer. */
-async function atMost(ms: number, work: Promise<unknown>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const expired = new Promise((resolve) => {
-    timer = setTimeout(resolve, ms);
-  });
-  await Promise.race([work, expired]);
-  clearTimeout(timer);
+/** Waits for something, but not longer than until the signal fires. */
+async function beforeAbort(work: Promise<unknown>, signal: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const abort = (): void => resolve();
+  signal.addEventListener("abort", abort, { once: true });
+  if (signal.aborted) resolve();
+  await Promise.race([work, promise]);
+  signal.removeEventListener("abort", abort);
 }

@@ -137,7 +137,7 @@ describe("a tool loop", () => {
       { prompt: "Wait", tools: [hang] },
       { signal: AbortSignal.timeout(200) },
     );
-    await expect(running).rejects.toThrow();
+    await expect(running).rejects.toThrow("timeout");
     expect(seen[0]!.aborted).toBe(true);
     expect(server.count).toBe(1);
   });

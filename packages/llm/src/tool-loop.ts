@@ -80,7 +80,7 @@ export async function runTools(
       models.generate(
         role,
         { ...rest, ...(system === undefined ? {} : { system }), messages, tools: specs },
-        { ...options, idempotencyKey: key },
+        { ...options, idempotencyKey: key, confirm: options.confirm ?? effects !== direct },
       ),
     );
     usage.inputTokens += answer.usage.inputTokens;

@@ -68,7 +68,7 @@ export class UsageLedger {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     if (this.#rows.size === 0) return Promise.resolve();
-    const record: DayRecord = { rows: [...this.#rows.values()].map((row) => ({ ...row })) };
+    const record: DayRecord = { rows: structuredClone([...this.#rows.values()]) };
     const key = `${this.#day}.${this.#client}`;
     const written = this.#writing.then(() => this.#bucket.put(key, record));
     // The next write holds everything that this one does.

@@ -11,13 +11,13 @@ test("values on file survive the broker's death, those in memory do not, and bot
   await using mesh = await connect({ servers: broker.url, mesh: "m", http: false, log: silent });
   const [file, memory] = [mesh.bucket("f"), mesh.bucket("m", { storage: "memory" })];
   const revision = await file.put("k", 1);
-  await memory.put("k", 1);
+  const remembered = await memory.put("k", 1);
   await broker.restart({ signal: "SIGKILL", downMs: 200 });
   await expect.poll(() => mesh.connected).toBe(true);
   expect((await file.get("k"))!.value).toBe(1);
   expect(await file.put("k", 2, { revision })).toBeGreaterThan(revision);
   expect(await memory.get("k")).toBeUndefined();
-  await memory.put("k", 2, { revision: 0 });
+  expect(await memory.put("k", 2, { revision: 0 })).toBeGreaterThan(remembered);
   expect((await memory.get("k"))!.value).toBe(2);
 });
 

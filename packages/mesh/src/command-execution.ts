@@ -154,7 +154,7 @@ async function append(
   events: readonly RecordedEvent[],
   outcome: Outcome,
 ): Promise<void> {
-  const record = { id, key: active.key, command, durable, events, outcome };
-  const version = await active.log.append(active.token, record, envelope.trace);
+  const what = { id, key: active.key, command, durable, events, outcome };
+  const version = await active.log.append(active.token, what, envelope.trace);
   active.advance(id, version, state);
 }

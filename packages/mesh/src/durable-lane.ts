@@ -142,6 +142,7 @@ export class DurableLane {
     const { key, command } = arrived;
     return underway.durable(key, command.id, (execution) =>
       keys.inTurn(key, (active) => {
+        this.#site.journal.demand();
         if (tries < MAX_TRIES) return executeOnce(this.#site, active, arrived, execution);
         const text = `${tries} owners of its partition vanished while they executed it.`;
         return recordFailure(active, arrived, new MeshError("AGENT_LOST", text));

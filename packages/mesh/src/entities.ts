@@ -19,14 +19,17 @@ const START_TIMEOUT_MS = 15_000; // a cluster that has lost a node answers when 
 export class Entities {
   readonly #runtime: Runtime;
   readonly #leases: LeaseStore;
+  readonly #expel: (instance: string) => void;
   readonly #js: JetStream;
   readonly #services: EntityServices;
   readonly #hosts = new Set<HostedEntity>();
   readonly #callers = new WeakMap<Entity, EntityCaller>();
 
-  constructor(runtime: Runtime, leases: LeaseStore) {
+  /** @param expel takes an instance out of the registry that is not connected any more */
+  constructor(runtime: Runtime, leases: LeaseStore, expel: (instance: string) => void) {
     this.#runtime = runtime;
     this.#leases = leases;
+    this.#expel = expel;
     const { link, subjects, client } = runtime;
     this.#js = new JetStream(link, `${subjects.inbox(client)}.ejs`);
     const store = new EntityStore(link, subjects);
@@ -48,6 +51,7 @@ export class Entities {
     const host: HostedEntity = new HostedEntity(
       this.#services,
       this.#leases,
+      this.#expel,
       contract,
       handlers,
       options,

@@ -30,6 +30,7 @@ import type { RequestMetrics } from "./metrics.ts";
 import type { LeaseStore } from "./nats/lease-store.ts";
 import type { LinkSubscription } from "./nats/link.ts";
 import { isMoved } from "./partition-log.ts";
+import { RollCall } from "./roll-call.ts";
 import { noteBadMessage, type Runtime } from "./runtime.ts";
 import { ShardDriver, type ShardWork } from "./shard-driver.ts";
 
@@ -91,6 +92,7 @@ export class HostedEntity implements PartitionHome {
   constructor(
     services: EntityServices,
     leases: LeaseStore,
+    expel: (instance: string) => void,
     contract: Entity,
     handlers: Record<string, CommandHandler>,
     options: EntityHostOptions,
@@ -123,7 +125,9 @@ export class HostedEntity implements PartitionHome {
         for (const { partition } of this.#owned.values()) partition.tick(now);
       },
     };
-    this.#driver = new ShardDriver(services.runtime, leases, contract, self, work);
+    const { runtime } = services;
+    const rollCall = new RollCall(runtime, contract.name, info.instance, expel);
+    this.#driver = new ShardDriver(runtime, leases, contract, self, work, rollCall);
   }
 
   get draining(): boolean {

@@ -95,7 +95,9 @@ export class EntityPartition implements LogOwner, LaneSite {
   async execute(arrived: Arrived, deadlineMs: number): Promise<Outcome> {
     if (this.#phase !== "open" || !this.owned()) throw moved(this);
     const { key, command, envelope } = arrived;
-    return this.underway.request(key, command.id, envelope.id, deadlineMs, (execution) =>
+    const question = command.input === undefined; // one for an outcome is not the command itself
+    const id = question ? `${command.id}\0?` : command.id;
+    return this.underway.request(key, id, envelope.id, deadlineMs, (execution) =>
       this.#executeDirect(arrived, execution),
     );
   }

@@ -19,7 +19,7 @@ export interface Pending {
   timeout(): void;
 }
 
-const SWEEP_MS = 10; // how late a timeout may be
+const SWEEP_MS = 10; // between two sweeps: so late may a timeout be
 const MAX_TIMER_MS = 2 ** 31 - 1; // a longer setTimeout would fire at once
 const ANSWERS = new Set<Kind>([KINDS.response, KINDS.error, KINDS.chunk, KINDS.control]);
 
@@ -140,11 +140,11 @@ export class Inbox {
   }
 
   /** One timer for all: a call's deadline is seldom the next one, so adding it seldom moves the timer. */
-  #sweepAt(deadlineMs: number): void {
+  #sweepAt(deadlineMs: number, atLeastMs = 1): void {
     clearTimeout(this.#timer);
     this.#dueMs = deadlineMs;
-    const waitMs = Math.min(Math.max(deadlineMs - nowMs(), SWEEP_MS), MAX_TIMER_MS);
-    this.#timer = setTimeout(() => this.#sweep(), waitMs).unref();
+    const waitMs = Math.max(Math.ceil(deadlineMs - nowMs()), atLeastMs); // timers cut fractions off
+    this.#timer = setTimeout(() => this.#sweep(), Math.min(waitMs, MAX_TIMER_MS)).unref();
   }
 
   #sweep(): void {
@@ -153,7 +153,7 @@ export class Inbox {
     for (const pending of this.#snapshot()) if (pending.deadlineMs <= now) pending.timeout();
     let next = Infinity;
     for (const { deadlineMs } of this.#pending.values()) next = Math.min(next, deadlineMs);
-    if (next < this.#dueMs) this.#sweepAt(next);
+    if (next < this.#dueMs) this.#sweepAt(next, SWEEP_MS);
   }
 
   #snapshot(): Pending[] {

@@ -20,6 +20,11 @@ export class LateAck {
     this.#link = link;
   }
 
+  /** How many are not acknowledged yet. */
+  get held(): number {
+    return this.#held === undefined ? 0 : 1;
+  }
+
   /** Acknowledges `done`, or something older in its place. */
   acknowledge(done: Delivered): void {
     const held = this.#held;

@@ -27,7 +27,8 @@ interface Slot {
 
 /**
  * Collects what one turn of the event loop sends to the same subject into one NATS message. Nothing waits for a frame
- * to fill: whatever the turn produced leaves when it ends.
+ * to fill: whatever the turn produced leaves when it ends. Where the turn before had one thing to send, the first of this
+ * one is taken for the only one, too, and does not even wait for that.
  */
 export class Outbox {
   readonly #link: Link;
@@ -37,9 +38,19 @@ export class Outbox {
   readonly #spare: FrameWriter[] = [];
   readonly #numbers = new Map<string, number>();
   #scheduled = false;
+  /** Envelopes of this turn. */
+  #added = 0;
+  /** The last turn that had anything to send had one envelope. */
+  #lonely = true;
   #unflushed = 0;
   #flushing: Promise<void> | undefined;
   readonly #flush = (): void => this.flushTurn();
+  readonly #endTurn = (): void => {
+    this.#scheduled = false;
+    this.#lonely = this.#added === 1;
+    this.#added = 0;
+    this.flushTurn();
+  };
 
   constructor(link: Link, events: OutboxEvents) {
     this.#link = link;
@@ -75,6 +86,7 @@ export class Outbox {
         `${fields.name}: a payload of ${fields.payload.length} bytes does not fit the broker's limit of ${this.#link.maxPayload}. Send a reference, or raise max_payload.`,
       );
     }
+    this.#added++;
     if (numbered) this.#numbers.set(subject, number);
     slot.reply ??= reply?.(); // not of the first alone: a control message that wants no answer may be before it
     const frameReply = slot.reply;
@@ -96,7 +108,6 @@ export class Outbox {
 
   /** Sends every frame of this turn now. */
   flushTurn(): void {
-    this.#scheduled = false;
     const slots = this.#slots;
     this.#slots = new Map();
     for (const slot of slots.values()) {
@@ -140,7 +151,8 @@ export class Outbox {
     this.#slots.set(subject, slot);
     if (!this.#scheduled) {
       this.#scheduled = true;
-      setImmediate(this.#flush);
+      setImmediate(this.#endTurn);
+      if (this.#lonely) queueMicrotask(this.#flush);
     }
     return slot;
   }

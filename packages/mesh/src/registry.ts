@@ -112,6 +112,19 @@ export class Registry {
     });
   }
 
+  /**
+   * Takes out an instance that the broker says is not connected, so that everybody knows. If it is on its way back, it enters
+   * itself again.
+   */
+  expel(instance: string): void {
+    const peer = this.#directory.get(instance);
+    if (peer === undefined || this.#own.has(registryKey(peer.info))) return;
+    this.#directory.remove(instance);
+    this.#store.remove(registryKey(peer.info)).catch((error: unknown) => {
+      this.#log.debug({ err: error, instance }, "registry record left to expire");
+    });
+  }
+
   /** After a reconnection: the broker may have lost the bucket, so everything is entered and read again. */
   restore(): Promise<void> {
     this.#outdated = true;
@@ -179,8 +192,10 @@ export class Registry {
   #apply(change: RegistryChange): void {
     const instance = change.key.slice(change.key.indexOf(".") + 1);
     if (change.type === "gone") {
-      // A stopped process may see its own record expire; it is entered again at the next renewal.
-      if (!this.#own.has(change.key)) this.#directory.remove(instance);
+      // A process that stood still may see its own record expire, one that was cut off that it was expelled.
+      const own = this.#own.get(change.key);
+      if (own === undefined) this.#directory.remove(instance);
+      else own.dueAt = 0; // it is entered again
       return;
     }
     this.#unconfirmed.delete(instance);

@@ -195,7 +195,9 @@ export class Session implements HostingSite {
 
   get entities(): Entities {
     const runtime = this.opened();
-    return (this.#entities ??= new Entities(runtime, this.leases.store));
+    return (this.#entities ??= new Entities(runtime, this.leases.store, (instance) =>
+      this.registry.expel(instance),
+    ));
   }
 
   get hostedEntities(): Iterable<HostedEntity> {

@@ -1,5 +1,6 @@
 import {
   ShardMachine,
+  holderOf,
   isMeshError,
   shardConfig,
   type DropReason,
@@ -13,6 +14,7 @@ import {
 } from "@plexus/core";
 import { nowMs } from "./clock.ts";
 import type { LeaseEntry, LeaseStore } from "./nats/lease-store.ts";
+import type { RollCall } from "./roll-call.ts";
 import type { Runtime } from "./runtime.ts";
 import { decodeShard, encodeShard, partitionOfKey, shardKey, type Tenure } from "./shard-record.ts";
 
@@ -31,6 +33,8 @@ export interface ShardWork {
 const TICK_MS = 100;
 const WRITE_TIMEOUT_MS = 1_000;
 const RETRY_MS = 250;
+const RENEWALS = 4; // at a time, if there are not too many …
+const RENEWALS_MS = 4; // … and then so long none
 
 /** Carries out for one hosted entity what its {@link ShardMachine} wants: leases, members and time in, partitions out. */
 export class ShardDriver {
@@ -41,7 +45,10 @@ export class ShardDriver {
   readonly #self: RingMember;
   readonly #machine: ShardMachine;
   readonly #work: ShardWork;
+  readonly #rollCall: RollCall;
   readonly #inputs: ShardInput[] = [];
+  readonly #renewals: LeaseEffect[] = [];
+  #renewing: NodeJS.Timeout | undefined;
   readonly #tenures = new Map<number, Tenure>();
   /** The newest record of each partition, whether it was read or told. */
   readonly #newest = new Map<number, SeenLease>();
@@ -63,12 +70,14 @@ export class ShardDriver {
     entity: Entity,
     self: RingMember,
     work: ShardWork,
+    rollCall: RollCall,
   ) {
     this.#runtime = runtime;
     this.#store = store;
     this.#entity = entity.name;
     this.#self = self;
     this.#work = work;
+    this.#rollCall = rollCall;
     const { partitions, leaseMs: ttlMs } = entity;
     this.#partitions = partitions;
     this.#ttlMs = ttlMs;
@@ -128,7 +137,9 @@ export class ShardDriver {
     this.#ended = true;
     clearInterval(this.#timer);
     clearTimeout(this.#giveUp);
+    clearTimeout(this.#renewing);
     for (const end of this.#cleanup) end();
+    this.#rollCall.close();
     this.#stopped.resolve();
   }
 
@@ -201,9 +212,15 @@ export class ShardDriver {
   #carryOut(effect: ShardEffect): void {
     switch (effect.type) {
       case "acquire":
-      case "renew":
       case "release":
+        if (effect.type === "release" && effect.heir !== undefined) {
+          this.#rollCall.one(effect.heir);
+        }
         void this.#write(effect);
+        return;
+      case "renew":
+        this.#renewals.push(effect);
+        this.#renewing ??= setTimeout(() => this.#renew(), 0);
         return;
       case "start":
         this.#running.add(effect.partition);
@@ -228,6 +245,15 @@ export class ShardDriver {
     this.#giveUp ??= setTimeout(() => this.close(), this.#ttlMs);
   }
 
+  /** What was acquired together is due together, and would hold up commands if it were all written at once. */
+  #renew(): void {
+    const inTime = (this.#renewals.length * RENEWALS_MS) / (this.#ttlMs / 20);
+    const now = this.#renewals.splice(0, Math.max(RENEWALS, Math.ceil(inTime)));
+    for (const effect of now) void this.#write(effect);
+    const more = this.#renewals.length > 0;
+    this.#renewing = more ? setTimeout(() => this.#renew(), RENEWALS_MS) : undefined;
+  }
+
   async #write(effect: LeaseEffect): Promise<void> {
     const { partition, write, expectedRevision } = effect;
     const key = shardKey(this.#entity, partition);
@@ -237,10 +263,15 @@ export class ShardDriver {
     }
     const tenure = this.#tenures.get(partition) ?? { since: Date.now(), from: undefined };
     const value = encodeShard(effect, this.#self.id, tenure);
+    const before = this.#newest.get(partition)?.record;
     let outcome: WriteOutcome;
     try {
       const revision = await this.#store.write(key, value, expectedRevision, WRITE_TIMEOUT_MS);
       outcome = { type: "written", revision };
+      const named = holderOf(before);
+      if (effect.type === "acquire" && named !== undefined && named !== this.#self.id) {
+        this.#rollCall.all(); // it was that one's
+      }
     } catch (error) {
       outcome = { type: isMeshError(error, "CONFLICT") ? "conflict" : "unknown" };
     }

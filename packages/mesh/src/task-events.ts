@@ -78,7 +78,7 @@ export class TaskEvents implements AsyncGenerator<TaskEvent, void, void> {
 
   throw(error: unknown): Promise<Step> {
     this.#end();
-    return Promise.reject(error as Error);
+    return Promise.reject(error);
   }
 
   [Symbol.asyncIterator](): this {

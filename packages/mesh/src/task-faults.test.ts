@@ -176,16 +176,16 @@ test("a task whose payload cannot be read, or breaks its schema, is given up at 
 
 test("names as long as they may be have queues of their own, and so have their tenants", async () => {
   const [host, client] = [await meshes.join(), await meshes.join()];
-  const name = (letter: string): string => letter.repeat(63);
+  const [long, wide] = ["a".repeat(63), "c".repeat(63)];
   const run = { ...Desk.capabilities.run, durable: { ...quick, tenantConcurrency: 1 } };
-  const Long = agent(name("a"), { capabilities: { [name("c")]: run } });
-  await host.host(Long, { [name("c")]: (input: string) => input });
+  const Long = agent(long, { capabilities: { [wide]: run } });
+  await host.host(Long, { [wide]: (input: string) => input });
   const tenant = "t".repeat(127);
   const submit = (own: string) =>
-    client.submit(Long, name("c"), own, { tenant: tenant + own, priority: "normal" });
+    client.submit(Long, wide, own, { tenant: tenant + own, priority: "normal" });
   const tasks = await Promise.all(["1", "2"].map(submit));
   expect(await Promise.all(tasks.map(ending))).toEqual(["1", "2"]);
-  const byName = client.submitByName(Long.name, name("c"), "3", { tenant: `${tenant}1` });
+  const byName = client.submitByName(Long.name, wide, "3", { tenant: `${tenant}1` });
   expect(await ending(await byName)).toBe("3");
   const manager = await jetstreamManager(await meshes.nats());
   const names: string[] = [];

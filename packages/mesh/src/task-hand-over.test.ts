@@ -1,5 +1,5 @@
 import { MeshError, agent } from "@plexus/core";
-import { jetstreamManager } from "@nats-io/jetstream";
+import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { startBroker, startProxy } from "@plexus/testing";
 import { describe, expect, test, vi } from "vitest";
 import { z } from "zod";
@@ -149,13 +149,12 @@ test("no more is fetched than there are slots, whatever waits", async () => {
       ),
     ),
   );
-  const work = async (text: string): Promise<string> => (await sleep(20), text);
-  await host.host(Frail, { run: work }, { taskConcurrency: 9 });
+  await host.host(Frail, { run: async (text) => (await sleep(20), text) }, { taskConcurrency: 9 });
   const manager = await jetstreamManager(nats);
   let most = 0;
-  let done = false;
+  const done = new AbortController();
   const looking = (async () => {
-    while (!done) {
+    while (!done.signal.aborted) {
       let fetched = 0;
       // oxlint-disable-next-line no-await-in-loop -- one look after the other
       for await (const { num_ack_pending: n } of manager.consumers.list(`${meshes.name}-tasks`)) {
@@ -165,10 +164,36 @@ test("no more is fetched than there are slots, whatever waits", async () => {
     }
   })();
   await Promise.all(tasks.map((task) => task.result()));
-  done = true;
+  done.abort();
   await looking;
   expect(most).toBeGreaterThan(6);
   expect(most).toBeLessThanOrEqual(9);
+});
+
+const twice = async (): Promise<unknown> => {
+  const [host, client, nats] = [await meshes.join(), await meshes.join(), await meshes.nats()];
+  await host.host(Frail, { run: (text) => text });
+  const task = await client.submit(Frail, "run", "first");
+  expect(await task.result()).toBe("first");
+  const second = jetstream(nats).publish(`${meshes.name}.done.${task.id}`, "second");
+  const refusal = await second.catch((error: unknown) => String(error));
+  expect(await client.task(task.id).result()).toBe("first");
+  return refusal;
+};
+
+describe("a second result", () => {
+  test("is refused by the broker, whoever writes it", async () => {
+    expect(await twice()).toMatch(/maximum messages per subject exceeded/);
+  });
+
+  test("is refused, too, where the streams were made with other settings", async () => {
+    const manager = await jetstreamManager(await meshes.nats());
+    const name = `${meshes.name}-results`;
+    await manager.streams.add({ name, subjects: [`${meshes.name}.done.>`], max_age: 3_600e9 });
+    expect(await twice()).toMatch(/maximum messages per subject exceeded/);
+    const { config } = await manager.streams.info(name);
+    expect(config.max_age).toBe(3_600e9);
+  });
 });
 
 function sleep(ms: number): Promise<void> {

@@ -98,6 +98,8 @@ export class TaskWorker implements RunOwner {
       take: (delivered) => this.#take(delivered),
       refuse: (delivered) => giveBack(this.services, delivered),
       lost: () => this.#reopen(),
+      unacknowledged: () => this.#acks.held,
+      acknowledge: () => this.#acks.flush(),
     });
     await this.refresh();
     this.#beats = setInterval(() => {
@@ -199,14 +201,11 @@ export class TaskWorker implements RunOwner {
 
   acknowledge({ address, delivered }: TaskRun): void {
     const durability = this.#durable.get(address.capability)?.durability;
-    // Its place is taken until the broker knows: where that would keep something from being fetched, it is told at once.
-    if (this.#isFull() || durability?.tenantConcurrency !== Infinity) {
+    // Its slot is taken until the broker knows: where something may wait for it, that is told at once.
+    const full = this.#puller === undefined || this.#puller.used >= this.#host.slots;
+    if (full || durability?.tenantConcurrency !== Infinity) {
       this.services.runtime.link.publish(delivered.ack, ACK);
     } else this.#acks.acknowledge(delivered);
-  }
-
-  #isFull(): boolean {
-    return this.#puller === undefined || this.#puller.used >= this.#host.slots;
   }
 
   ended(run: TaskRun): void {
@@ -273,7 +272,6 @@ export class TaskWorker implements RunOwner {
     }
     const run = new TaskRun(this, delivered);
     this.runs.set(run.id, run);
-    if (this.#isFull()) this.#acks.flush();
     this.#turns.start(() => void run.start());
     this.#announceLater();
   }

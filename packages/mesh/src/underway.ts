@@ -55,16 +55,17 @@ export class Underway {
     deadlineMs: number,
     execute: (execution: Execution) => Promise<Outcome>,
   ): Promise<Outcome> {
+    const name = nameOf(key, id);
+    const known = this.#entries.get(name);
+    const same = known !== undefined && known.execution.canceled === undefined ? known : undefined;
+    if (same?.execution.requests.has(request)) return same.outcome; // sent once more
     const forKey = this.#perKey.get(key) ?? 0;
     if (this.#waiting >= MAX_WAITING || forKey >= MAX_WAITING_FOR_KEY) {
       const what = forKey >= MAX_WAITING_FOR_KEY ? `key ${JSON.stringify(key)}` : "its partition";
       const text = `${Math.max(forKey, this.#waiting)} commands wait for ${what}.`;
       throw new MeshError("OVERLOADED", text);
     }
-    const name = nameOf(key, id);
-    const known = this.#entries.get(name);
-    const { execution, outcome } =
-      known && !known.execution.canceled ? known : this.#begin(name, deadlineMs, execute);
+    const { execution, outcome } = same ?? this.#begin(name, deadlineMs, execute);
     execution.deadlineMs = Math.max(execution.deadlineMs, deadlineMs);
     execution.requests.add(request);
     this.#byRequest.set(request, execution);

@@ -116,8 +116,8 @@ function smallest(schema: unknown): unknown {
     const count = (own["minItems"] as number | undefined) ?? 0;
     return Array.from({ length: count }, () => smallest(own["items"] ?? {}));
   }
-  if (type === "number" || type === "integer") return (own["minimum"] as number | undefined) ?? 0;
+  if (type === "number" || type === "integer") return own["minimum"] ?? 0;
   if (type === "boolean") return false;
   if (type === "null") return null;
-  return "stub".padEnd((own["minLength"] as number | undefined) ?? 0, "-");
+  return "stub".padEnd(Number(own["minLength"] ?? 0), "-");
 }

@@ -54,7 +54,7 @@ export const anthropicWire: ModelWire = {
       ...reply.toolCalls.map(({ id, name, input }) => ({ type: "tool_use", id, name, input })),
     ];
     return {
-      ...message(reply),
+      ...head(reply),
       content,
       stop_reason: reasons[reply.finishReason],
       usage: usage(reply),
@@ -76,17 +76,19 @@ export const anthropicWire: ModelWire = {
         deltas: [{ type: "input_json_delta", partial_json: json(input) }],
       })),
     ];
-    const opening = { ...message(reply), content: [], stop_reason: null };
+    const opening = { ...head(reply), content: [], stop_reason: null };
     const used = { ...usage(reply), output_tokens: 1 };
     const end = { stop_reason: reasons[reply.finishReason], stop_sequence: null };
     return {
       events: [
         event("message_start", { message: { ...opening, usage: used } }),
-        ...blocks.flatMap(({ start, deltas }, index) => [
-          event("content_block_start", { index, content_block: start }),
-          ...deltas.map((delta) => event("content_block_delta", { index, delta })),
-          event("content_block_stop", { index }),
-        ]),
+        ...blocks.flatMap(({ start, deltas }, index) =>
+          [
+            event("content_block_start", { index, content_block: start }),
+            deltas.map((delta) => event("content_block_delta", { index, delta })),
+            event("content_block_stop", { index }),
+          ].flat(),
+        ),
         event("message_delta", { delta: end, usage: { output_tokens: reply.usage.outputTokens } }),
         event("message_stop", {}),
       ],
@@ -99,7 +101,7 @@ export const anthropicWire: ModelWire = {
   },
 };
 
-function message({ id, model }: FullReply): object {
+function head({ id, model }: FullReply): object {
   return { id: `msg_${id}`, type: "message", role: "assistant", model, stop_sequence: null };
 }
 

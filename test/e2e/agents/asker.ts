@@ -9,7 +9,7 @@ const options = JSON.parse(process.env["PLEXUS_TEST_MODELS"]!) as ModelsOptions;
 
 await using mesh = await connect({ name: "asker" });
 await using llm = await openModels({ ...options, fleet: mesh });
-await using _hosted = await mesh.host(asker(process.argv[2]!), {
+await using hosted = await mesh.host(asker(process.argv[2]!), {
   async ask({ calls, lanes, pause, ask, tell }) {
     const outcomes: Record<string, number> = {};
     let costUsd = 0;
@@ -22,7 +22,7 @@ await using _hosted = await mesh.host(asker(process.argv[2]!), {
         let outcome = "ok";
         try {
           // oxlint-disable-next-line no-await-in-loop -- one call after the other
-          const answer = await llm.generate("desk", ask);
+          const answer = await llm.generate("desk", ask, { confirm: tell });
           costUsd += answer.costUsd;
           if (tell) console.log(`charged ${answer.costUsd}`);
         } catch (error) {
@@ -42,5 +42,5 @@ await using _hosted = await mesh.host(asker(process.argv[2]!), {
     return { outcomes, costUsd, ms: performance.now() - began, p99 };
   },
 });
-console.log("ready");
+console.log(`ready ${hosted.info.instance}`);
 await shutdownSignal();

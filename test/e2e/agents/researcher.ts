@@ -20,7 +20,7 @@ function die(name: string): void {
 
 await using mesh = await connect({ name: "researcher" });
 await using llm = await openModels({ ...options, fleet: mesh });
-await using _hosted = await mesh.host(
+await using hosted = await mesh.host(
   Researcher,
   {
     async research({ name, dieAt }, context) {
@@ -54,5 +54,5 @@ await using _hosted = await mesh.host(
   },
   { concurrency: 1 },
 );
-console.log("ready");
+console.log(`ready ${hosted.info.instance}`);
 await shutdownSignal();

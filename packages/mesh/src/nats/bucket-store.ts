@@ -147,6 +147,8 @@ export class BucketStore {
       max_bytes: maxBytes ?? -1,
       discard: inMemory ? DiscardPolicy.Old : DiscardPolicy.New,
       allow_direct: false, // a replica may be behind
+      // Revisions rise even when the broker has lost the bucket, and somebody makes it again.
+      first_seq: Date.now(),
       republish: { src: own, dest: `${this.#told}>` },
       ...(inMemory
         ? { max_age: (ttlMs ?? 0) * NS_PER_MS, allow_msg_ttl: true }

@@ -107,14 +107,13 @@ export class LeaseStore {
    * @returns ends it
    */
   follow(key: string, listener: (entry: LeaseEntry, key: string) => void): () => void {
-    const subscription = this.#link.connection.subscribe(`${this.#told}.${key}`, {
-      callback: (error, message) => {
-        if (error) return;
-        const revision = Number(message.headers?.last("Nats-Sequence"));
-        const written = message.subject.slice(this.#told.length + 1);
-        if (revision > 0) listener({ revision, value: message.data }, written);
+    const subscription = this.#link.subscribe(
+      `${this.#told}.${key}`,
+      (value, subject, _reply, added) => {
+        const revision = Number(added?.last("Nats-Sequence"));
+        if (revision > 0) listener({ revision, value }, subject.slice(this.#told.length + 1));
       },
-    });
+    );
     return () => subscription.unsubscribe();
   }
 

@@ -13,6 +13,10 @@ export interface PullerEvents {
   refuse(delivered: Delivered): Promise<void>;
   /** A consumer cannot serve or is gone; called again and again while that is so. */
   lost(): void;
+  /** How many are done that the broker does not know of. They count as slots in use. */
+  unacknowledged(): number;
+  /** Tells the broker of them: there is use for their slots. */
+  acknowledge(): void;
 }
 
 /**
@@ -25,6 +29,7 @@ export class Puller {
   readonly #link: Link;
   readonly #prefix: string;
   readonly #feeds: Feed[] = [];
+  readonly #events: PullerEvents;
   readonly #on: FeedEvents;
   readonly #slots: number;
   readonly #pollMs: number;
@@ -45,6 +50,7 @@ export class Puller {
     this.#prefix = prefix;
     this.#slots = slots;
     this.#pollMs = pollMs;
+    this.#events = events;
     this.#on = {
       take: (delivered: Delivered): void => {
         if (this.#stopped || this.#used >= slots) this.#refuse(events.refuse(delivered));
@@ -124,11 +130,15 @@ export class Puller {
   }
 
   #pump(): void {
-    let free = this.#slots - this.#used;
+    let free = this.#slots - this.#used - this.#events.unacknowledged();
     let spare = 0;
     for (const feed of this.#feeds) {
       free -= feed.asked;
       if (!feed.rich && this.#slots >= SPARE_FROM) spare = 1;
+    }
+    if (free <= spare) {
+      free += this.#events.unacknowledged();
+      this.#events.acknowledge();
     }
     while (free > spare) {
       const batch = this.#ask(free - spare);

@@ -68,8 +68,8 @@ export class RegistryStore {
     return this.#publish(key, value, own, revision);
   }
 
-  /** Removes a record at once if it still has this revision. */
-  async remove(key: string, revision: number): Promise<void> {
+  /** Removes a record at once if it still has this revision; without one, whatever is there. */
+  async remove(key: string, revision?: number): Promise<void> {
     const own = headers();
     own.set("KV-Operation", "PURGE");
     own.set("Nats-Rollup", "sub");
