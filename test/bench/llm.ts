@@ -18,7 +18,7 @@ export const llm: Bench<Scenario> = {
   contenders: ["overhead", "outage", "limit"],
   legend: {
     overhead:
-      "bare fetch and the whole layer (router, breaker, three budgets, cache miss, metrics) in turn, one call at a time",
+      "bare fetch and the whole layer (router, breaker, four budgets, cache miss, metrics) in turn, one call at a time",
     outage: `${RATE} calls/s of ${PROCESSES} processes at two deployments, of which one falls silent; attempts have ${DEADLINE_MS} ms`,
     limit: `${PROCESSES} eager processes at a deployment of ${RPM} requests a minute`,
   },
