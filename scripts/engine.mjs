@@ -129,7 +129,9 @@ async function stop() {
 
 function isUsed() {
   const users = readdirSync(folder).filter((name) => name.startsWith("user-"));
-  const dead = users.filter((name) => read(`/proc/${name.slice("user-".length)}/comm`) === undefined);
+  const dead = users.filter(
+    (name) => read(`/proc/${name.slice("user-".length)}/comm`) === undefined,
+  );
   for (const name of dead) rmSync(join(folder, name), { force: true });
   return dead.length < users.length;
 }
