@@ -26,8 +26,12 @@ function supervise(options: Partial<SupervisorOptions> = {}) {
     ...options,
   });
   const names = (): string[] => events.map(({ event }) => event);
+  /** So often at least: more may happen between two looks. */
   const seen = (event: ProcessEvent["event"], times = 1) =>
-    vi.waitFor(() => expect(names().filter((name) => name === event)).toHaveLength(times), 10_000);
+    vi.waitFor(() => {
+      const found = names().filter((name) => name === event);
+      expect(found.length).toBeGreaterThanOrEqual(times);
+    }, 10_000);
   return { supervisor, events, names, seen };
 }
 
@@ -59,7 +63,7 @@ test("a crash is followed by a new start, later each time up to the limit", asyn
   await seen("restarting", 4);
   await supervisor[Symbol.asyncDispose]();
   const delays = events.flatMap((event) => (event.event === "restarting" ? [event.inMs] : []));
-  expect(delays).toEqual([20, 40, 60, 60]);
+  expect(delays.slice(0, 4)).toEqual([20, 40, 60, 60]);
   expect(events.find(({ event }) => event === "crashed")).toMatchObject({ code: 3, signal: null });
 });
 
@@ -69,7 +73,7 @@ test("a process that ran well for a while begins with the shortest delay again",
   await seen("restarting", 3);
   await supervisor[Symbol.asyncDispose]();
   const delays = events.flatMap((event) => (event.event === "restarting" ? [event.inMs] : []));
-  expect(delays).toEqual([20, 20, 20]);
+  expect(delays.slice(0, 3)).toEqual([20, 20, 20]);
 });
 
 test("a process killed by a signal counts as crashed", async () => {
