@@ -28,28 +28,37 @@ test("tells what every instance has to do, and what waits for any of them", asyn
   const own = async (): Promise<unknown> => (await client.balance(Desk)).instances[0]?.tasks;
   await expect.poll(own).toEqual({ running: 2, slots: 2 });
   const shared = await client.submit(Desk, "run", 9, { tenant: "acme", priority: "low" });
-  expect(await client.balance(Desk)).toEqual({
-    instances: [
-      {
-        agent: "desk",
-        instance: info.instance,
-        weight: 3,
-        calls: { running: 0, queued: 0, slots: 7 },
-        tasks: { running: 2, slots: 2 },
-        placed: 2,
-        draining: false,
-      },
-    ],
-    lanes: [
-      { agent: "desk", capability: "run", priority: "low", tenant: "acme", waiting: 1, working: 0 },
-    ],
-  });
+  await expect
+    .poll(() => client.balance(Desk))
+    .toEqual({
+      instances: [
+        {
+          agent: "desk",
+          instance: info.instance,
+          weight: 3,
+          calls: { running: 0, queued: 0, slots: 7 },
+          tasks: { running: 2, slots: 2 },
+          placed: 2,
+          draining: false,
+        },
+      ],
+      lanes: [
+        {
+          agent: "desk",
+          capability: "run",
+          priority: "low",
+          tenant: "acme",
+          waiting: 1,
+          working: 0,
+        },
+      ],
+    });
   const all = await client.balance();
   expect(all.instances.find((load) => load.agent === "plain")?.tasks).toBeUndefined();
   end.open();
   await Promise.all([...placed, shared].map((task) => task.result()));
-  const { lanes } = await client.balance();
-  expect(lanes).toEqual([]);
+  // The newest acknowledgement is kept back for a moment, and a poll that crosses with the last slot is given back in one.
+  await expect.poll(async () => (await client.balance()).lanes).toEqual([]);
 });
 
 test("a mesh without tasks has no lanes", async () => {
