@@ -43,6 +43,7 @@ export class Container implements AsyncDisposable {
   readonly #network: string;
   readonly #engine: Engine;
   readonly #container: ReturnType<Engine["container"]["getById"]>;
+  #removed: Promise<unknown> | undefined;
 
   private constructor({ network = "none", name = "" }: ContainerSpec, engine: Engine, id: string) {
     this.name = name;
@@ -123,8 +124,9 @@ export class Container implements AsyncDisposable {
     return withoutHeaders(log).toString();
   }
 
+  /** Once: a test may end what its cluster would end as well. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#container.remove({ force: true, v: true });
+    await (this.#removed ??= this.#container.remove({ force: true, v: true }));
   }
 }
 
