@@ -10,8 +10,8 @@ const HOT = "commands, 64 outstanding, one key";
 const PACED = "p99 at 2,000 commands/s";
 const STORED = "durable commands stored, 256 in flight";
 const EXECUTED = "durable commands stored and executed";
-const LONG = "commands, 64 outstanding, a million records later";
-const LONG_PACED = "p99 at 2,000 commands/s, a million records later";
+const LONG = "commands, 64 outstanding, behind a long journal";
+const LONG_PACED = "p99 at 2,000 commands/s, behind a long journal";
 const KEYS = 1_024;
 
 /** Commands of many keys, each recorded before it is answered. */
