@@ -13,7 +13,7 @@ const LAYERS: Record<string, { internal: string[]; external: RegExp }> = {
     external: /^(zod|opossum|@ai-sdk\/[\w-]+|@pydantic\/genai-prices)$/,
   },
   testing: { internal: ["core", "mesh"], external: /^@nats-io\/[\w-]+$/ },
-  trading: { internal: ["core", "mesh"], external: /^(?!@nats-io\/).+$/ },
+  trading: { internal: ["core", "mesh", "llm"], external: /^(?!@nats-io\/).+$/ },
   cli: { internal: ["core", "mesh", "llm", "testing", "trading"], external: /^(?!@nats-io\/).+$/ },
 };
 

@@ -11,6 +11,8 @@ export interface DemoOptions {
   readonly replicas?: Partial<Record<Role, number>>;
   /** Kill processes and the broker while it runs. */
   readonly chaos?: true;
+  /** Have the agents ask a stub model that fails. */
+  readonly llmFaults?: true;
   readonly json?: true;
   /** A broker that runs already; otherwise the demo brings its own. */
   readonly server?: string;
@@ -18,6 +20,8 @@ export interface DemoOptions {
 
 /** The real 5,665 bars in about eleven seconds. */
 const DEFAULT_RATE = 500;
+/** The stub answers within a fraction of this. */
+const STUB_WITHIN_MS = 500;
 const LOAD_SYMBOLS = 100;
 const LOAD_SECONDS = 20;
 
@@ -32,6 +36,7 @@ export function runPlan(options: DemoOptions, realBars: number): RunPlan {
     seed,
     rate,
     bars: symbols === 0 ? Math.min(bars, realBars) : bars,
+    ...(options.llmFaults === true ? { modelWithinMs: STUB_WITHIN_MS } : {}),
     ...(options.replicas === undefined ? {} : { replicas: options.replicas }),
   });
 }

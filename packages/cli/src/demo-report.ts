@@ -1,14 +1,18 @@
 import type { ChaosCounts } from "./demo-chaos.ts";
 import { hopNames, type Outcome } from "@plexus/trading";
+import type { LlmTrial } from "./demo-llm-faults.ts";
 import { count, gain, money, ms, percent, table } from "./demo-format.ts";
 
-/** What a run with `--chaos` has been through, and whether its ledger is that of a calm run. */
-export interface Trial extends ChaosCounts {
-  readonly ledgerMatches: boolean;
+/** What a run has been put through. */
+export interface Trials {
+  readonly chaos?: ChaosCounts;
+  readonly llm?: LlmTrial;
+  /** Whether the ledger is that of a calm run. */
+  readonly ledgerMatches?: boolean;
 }
 
 /** The closing report for a person. */
-export function reportText(outcome: Outcome, broker: string, trial?: Trial): string {
+export function reportText(outcome: Outcome, broker: string, trials: Trials): string {
   const { closing, plan } = outcome;
   const { total } = closing;
   const synthetic = plan.symbols > 0;
@@ -43,10 +47,12 @@ export function reportText(outcome: Outcome, broker: string, trial?: Trial): str
     ...latencyTable(outcome),
     "",
     ...throughputLines(outcome, broker),
-    ...(trial === undefined ? [] : trialLines(outcome, trial)),
+    ...trialLines(outcome, trials),
     "",
-    "  Headlines are hand-written samples, written with hindsight; sentiment runs in lexicon mode (a word list, no model).",
-    "  What the strategies earn shows the plumbing and is no evidence of skill.",
+    ...modelLines(outcome, trials),
+    "",
+    "  Headlines are hand-written samples, written with hindsight: what the strategies earn shows the plumbing and is no",
+    "  evidence of skill.",
     "",
   ];
   return lines.join("\n");
@@ -56,7 +62,7 @@ export function reportText(outcome: Outcome, broker: string, trial?: Trial): str
 export function reportJson(
   outcome: Outcome,
   broker: string,
-  trial?: Trial,
+  { chaos, llm, ledgerMatches }: Trials,
 ): Record<string, unknown> {
   const { closing, decisions, latency } = outcome;
   const { mean = 0, p50 = 0, p99 = 0 } = latency["decision"] ?? {};
@@ -76,7 +82,11 @@ export function reportJson(
     processes: outcome.processes,
     seconds: round(outcome.seconds),
     broker,
-    ...trial,
+    sentiment: outcome.read,
+    commentary: outcome.written,
+    ...chaos,
+    ...(llm === undefined ? {} : { llm }),
+    ...(ledgerMatches === undefined ? {} : { ledgerMatches }),
     ...(outcome.stopped ? { stopped: true } : {}),
     ...(outcome.error === undefined ? {} : { error: outcome.error }),
   };
@@ -135,15 +145,48 @@ function throughputLines(outcome: Outcome, broker: string): string[] {
   ];
 }
 
-function trialLines({ executions, orders }: Outcome, trial: Trial): string[] {
-  const { kills, brokerRestarts, ledgerMatches } = trial;
+function trialLines(outcome: Outcome, { chaos, ledgerMatches }: Trials): string[] {
+  const lines = chaos === undefined ? [] : chaosLines(outcome, chaos);
+  if (ledgerMatches === undefined) return lines;
+  return [
+    ...lines,
+    ledgerMatches
+      ? "  the ledger is the one of the calm run (computed in one process)"
+      : "  THE LEDGER IS NOT the one of the calm run (computed in one process)",
+  ];
+}
+
+function chaosLines({ executions, orders }: Outcome, chaos: ChaosCounts): string[] {
+  const { kills, brokerRestarts } = chaos;
   const again = Math.max(0, executions - orders);
   return [
     `  chaos: ${count(kills)} processes killed, the broker ${brokerRestarts === 0 ? "left alone: it is not ours" : "killed once"}; ` +
       `${count(again)} or more orders begun a second time, each recorded once`,
-    ledgerMatches
-      ? "  the ledger is the one of the calm run (computed in one process)"
-      : "  THE LEDGER IS NOT the one of the calm run (computed in one process)",
+  ];
+}
+
+function modelLines({ read, written, notes }: Outcome, { llm }: Trials): string[] {
+  const model = llm === undefined ? "a model" : "the stub model";
+  const last = notes.at(-1)?.event;
+  return [
+    read.model + written.model === 0 && llm === undefined
+      ? "  No model: sentiment runs in lexicon mode (a word list), commentary by a template. PLEXUS_LLM_BASE_URL and _MODEL name one."
+      : `  months with headlines: ${count(read.model)} read by ${model}, ${count(read.lexicon)} by the word list instead; ` +
+        `notes: ${count(written.model)} written by ${model}, ${count(written.template)} by the template instead`,
+    ...(llm === undefined ? [] : llmLines(llm)),
+    ...(last === undefined
+      ? []
+      : [`  last note (${last.mode === "model" ? model : "template"}): ${last.text}`]),
+  ];
+}
+
+function llmLines({ requests, answered, reasons, recoveredMs }: LlmTrial): string[] {
+  const why = Object.entries(reasons).map(([reason, times]) => `${reason} ${count(times)}`);
+  return [
+    `  the stub got ${count(requests)} requests and answered ${count(answered)}; degraded because of: ${why.join(", ") || "nothing"}`,
+    recoveredMs === null
+      ? "  NO MODEL'S ANSWER after the outage"
+      : `  the first answer after the outage was used ${(recoveredMs / 1_000).toFixed(1)} s after its end`,
   ];
 }
 

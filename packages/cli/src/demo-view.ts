@@ -115,7 +115,16 @@ function summaryLine(progress: Progress, plan: RunPlan, rates: Rates): string {
     `${count(fills)} fills`,
     `${count(rejected)} rejected`,
     `p99 ${ms(latency["decision"]?.p99 ?? 0)} ms`,
+    ...modelWords(progress),
   ].join("  ");
+}
+
+/** Who reads and writes, if it is not just the word list and the template. */
+function modelWords({ read, written }: Progress): string[] {
+  const model = read.model + written.model;
+  return model === 0
+    ? []
+    : [`model ${count(model)}, degraded ${count(read.lexicon + written.template)}`];
 }
 
 /** Rates since a moment ago. */

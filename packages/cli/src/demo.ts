@@ -20,7 +20,8 @@ import {
   wholeNumber,
 } from "./demo-options.ts";
 import { startProcesses } from "./demo-processes.ts";
-import { reportJson, reportText } from "./demo-report.ts";
+import { reportJson, reportText, type Trials } from "./demo-report.ts";
+import { LlmFaults } from "./demo-llm-faults.ts";
 import { demoView } from "./demo-view.ts";
 import { EXIT, type ExitCode } from "./exit-codes.ts";
 import { interruptible } from "./interrupt.ts";
@@ -49,6 +50,10 @@ export function demoCommand(): Command {
       "--chaos",
       "kill a random process every second, and once the broker; end with the same ledger",
     )
+    .option(
+      "--llm-faults",
+      "ask a stub model that fails 30 % of the time and is out in the middle of the run",
+    )
     .option("--json", "end with one line of JSON; progress goes to stderr")
     .addHelpText("after", `\nRoles: ${Role.options.join(", ")}.`)
     .action(async (options: DemoOptions) => {
@@ -65,36 +70,45 @@ async function runDemo(options: DemoOptions, stop: AbortSignal): Promise<ExitCod
   await using broker = await demoBroker(options.server, say);
   await using mesh = await joinMesh({ server: broker.url, mesh: broker.mesh }, say);
   await using desk = await Desk.open(mesh, plan);
+  await using faults = options.llmFaults ? await LlmFaults.start(plan.seed) : undefined;
   say(
     `Plexus trading demo: ${desk.seatNames.length} agent processes, nats-server ${broker.version} at ${broker.address}, mesh ${broker.mesh}`,
   );
+  if (faults) say(`The model is a stub at ${faults.address}, which fails 30 % of the time.`);
   stop.addEventListener("abort", () =>
     say("Stopping: what was published is still processed. Press Ctrl-C again to leave at once."),
   );
   await using processes = startProcesses(plan.replicas, {
     PLEXUS_SERVERS: broker.url,
     PLEXUS_MESH: broker.mesh,
+    ...faults?.env,
   });
   const progress = (): Progress => desk.progress();
+  faults?.follow({ plan, progress, say });
   using chaos = options.chaos && new Chaos({ plan, processes, broker, progress, say });
   const drawing = setInterval(() => view.show(progress()), view.everyMs);
   const outcome = await desk.run(stop, processes.died).finally(() => {
     clearInterval(drawing);
     view.close();
   });
-  const trial = chaos && {
-    kills: chaos.kills,
-    brokerRestarts: chaos.brokerRestarts,
-    ledgerMatches: matchesCalmRun(outcome),
+  const trials: Trials = {
+    ...(chaos && {
+      chaos: {
+        kills: chaos.kills,
+        brokerRestarts: chaos.brokerRestarts,
+      },
+    }),
+    ...(faults && { llm: faults.trial(outcome) }),
+    ...((chaos ?? faults) && { ledgerMatches: matchesCalmRun(outcome) }),
   };
-  out.write(reportText(outcome, broker.version, trial));
-  if (options.json) printJson(reportJson(outcome, broker.version, trial));
-  const sound = outcome.lost === 0 && outcome.error === undefined && trial?.ledgerMatches !== false;
+  out.write(reportText(outcome, broker.version, trials));
+  if (options.json) printJson(reportJson(outcome, broker.version, trials));
+  const sound = outcome.lost === 0 && outcome.error === undefined && trials.ledgerMatches !== false;
   return sound ? EXIT.ok : EXIT.failed;
 }
 
-/** Whether the run has ended with the ledger that one process computes from the same bars, undisturbed. */
-function matchesCalmRun({ plan, bars, closing }: Outcome): boolean {
+/** Whether the run has ended with the ledger that one process computes, undisturbed, from the same bars and what the model said. */
+function matchesCalmRun({ plan, bars, closing, moods }: Outcome): boolean {
   const { symbols, seed } = plan;
   const dataset = loadDataset();
   const calm = simulate({
@@ -102,6 +116,10 @@ function matchesCalmRun({ plan, bars, closing }: Outcome): boolean {
     symbols,
     seed,
     bars: barsBefore(feedSchedule(dataset, plan), bars),
+    // What a word list makes of headlines is not taken on trust.
+    ...(moods.some(({ event }) => event.mode === "model") && {
+      moods: moods.map(({ event }) => event),
+    }),
   });
   return calm.closing.ledgerHash === closing.ledgerHash;
 }

@@ -101,7 +101,11 @@ export const agents = {
   macro: observed("macro", "Replays employment, month-end closes and sample headlines"),
   technical: observed("technical", "Turns bars into indicators"),
   fundamental: observed("fundamental", "Reads the economy from employment and market breadth"),
-  sentiment: observed("sentiment", "Scores headlines with a word list (lexicon mode, no model)"),
+  sentiment: observed(
+    "sentiment",
+    "Scores headlines with a language model, or without one by a word list",
+  ),
+  commentary: observed("commentary", "Writes a note about every quarter, by a model or a template"),
   trend: observed("trend", "Trades moving-average crossings"),
   reversion: observed("reversion", "Buys what has fallen too far"),
   regime: observed("regime", "Allocates by trend, economy and mood"),

@@ -17,7 +17,13 @@ export { syntheticSymbols } from "./synthetic.ts";
 // Analysis
 export { createFundamental, type Fundamental } from "./fundamental.ts";
 export { FundamentalView } from "./fundamental-view.ts";
-export { createSentiment, type HeadlineScorer, lexiconScore, type Sentiment } from "./sentiment.ts";
+export {
+  createSentiment,
+  lexiconReading,
+  lexiconScore,
+  type Reading,
+  type Sentiment,
+} from "./sentiment.ts";
 export { SentimentView } from "./sentiment-view.ts";
 export {
   createTechnical,
@@ -26,6 +32,8 @@ export {
   type TechnicalWindows,
 } from "./technical.ts";
 export { TechnicalSignal } from "./technical-signal.ts";
+
+export { Note } from "./commentary.ts";
 
 // Strategy
 export { bookKey, Decision, Order, StrategyName, toOrder } from "./decision.ts";
@@ -63,6 +71,7 @@ export { type Universe, universe } from "./universe.ts";
 
 // The distributed application
 export { agents as tradingAgents, entities as tradingEntities } from "./contracts.ts";
+export type { Recorded } from "./agents/recorded.ts";
 export { Phase, SeatStatus } from "./desk-topics.ts";
 export { Desk, type DeskPatience, type Progress } from "./desk.ts";
 export { barsBefore, type FeedSchedule, feedSchedule, type Slot } from "./feed-schedule.ts";

@@ -3,7 +3,9 @@ import { strategyRoles } from "./contracts.ts";
 import type { SeatStatus } from "./desk-topics.ts";
 import { type LatencySummary, mergeLatencies } from "./latency.ts";
 import type { PortfolioReport } from "./report.ts";
+import type { Note } from "./commentary.ts";
 import type { Role, RunPlan } from "./run-plan.ts";
+import type { SentimentView } from "./sentiment-view.ts";
 import type { StoredRun } from "./stored-run.ts";
 
 /** What went between two layers: what the senders counted against what the receivers counted, or what is stored. */
@@ -28,6 +30,9 @@ export interface Figures {
   readonly rejections: Readonly<Record<string, number>>;
   /** Orders approved for fewer shares than they asked for. */
   readonly reduced: number;
+  /** Months with headlines by who read them, quarters by who wrote about them. */
+  readonly read: Readonly<Record<SentimentView["mode"], number>>;
+  readonly written: Readonly<Record<Note["mode"], number>>;
   /** Times that the order processes began with an order: more than orders where one was killed at work. */
   readonly executions: number;
   readonly duplicates: number;
@@ -58,6 +63,9 @@ export interface Outcome extends Figures {
   readonly stopped: boolean;
   readonly report: PortfolioReport;
   readonly closing: ClosingReport;
+  /** What was read and written in the course of the run, in order. */
+  readonly moods: StoredRun["moods"];
+  readonly notes: StoredRun["notes"];
   /** Messages that were sent and never processed; must be 0. */
   readonly lost: number;
   /** From the moment the first bar was due until the last decision. */
@@ -92,6 +100,8 @@ export function figures(seats: readonly SeatStatus[], plan: RunPlan): Figures {
     rejected: Object.values(rejections).reduce((total, value) => total + value, 0),
     rejections,
     reduced: count("reduced"),
+    read: { model: count("read:model"), lexicon: count("read:lexicon") },
+    written: { model: count("written:model"), template: count("written:template") },
     executions: sum(seats, ["order"], "received", "orders"),
     duplicates: seats.reduce((total, { duplicates }) => total + duplicates, 0),
     flows,
@@ -139,6 +149,8 @@ export function outcome(
     stopped,
     report,
     closing: closingReport(report),
+    moods: stored.moods,
+    notes: stored.notes,
     lost: missing + stored.missing + report.held + skipped,
     seconds,
     signalsPerSecond: seconds === 0 ? 0 : totals.signals / seconds,
@@ -181,6 +193,13 @@ function flowsOf(seats: readonly SeatStatus[], { replicas }: RunPlan): Flow[] {
       "views",
       views * strategyReplicas,
       received(strategyRoles, "views"),
+    ),
+    flow(
+      "analysts",
+      "commentary",
+      "views",
+      views * replicas.commentary,
+      received(["commentary"], "views"),
     ),
     flow("technical", "strategies", "signals", signals * 3, received(strategyRoles, "signals")),
     flow("strategies", "strategies", "decisions", received(strategyRoles, "signals"), decisions),

@@ -9,6 +9,7 @@ export const Role = z.enum([
   "technical",
   "fundamental",
   "sentiment",
+  "commentary",
   "trend",
   "reversion",
   "regime",
@@ -34,10 +35,15 @@ export const RunPlan = z.object({
   /** Bars in all. */
   bars: z.int().min(1),
   replicas: z.record(Role, z.int().min(1).max(MAX_REPLICAS)),
+  /** How long a language model may take, in ms, until headlines are read and notes are written without it. */
+  modelWithinMs: z.int().min(1),
   /** Parts into which the symbols are divided. */
   shards: z.int().min(1).max(MAX_SHARDS),
 });
 export type RunPlan = z.infer<typeof RunPlan>;
+
+/** Long enough for a small model, short enough for who waits for a decision. */
+const MODEL_WITHIN_MS = 4_000;
 
 /** One process of each role, or as many as asked for. */
 function replicasOf(asked: Partial<Record<Role, number>> = {}): Record<Role, number> {
@@ -47,10 +53,15 @@ function replicasOf(asked: Partial<Record<Role, number>> = {}): Record<Role, num
 
 /** A plan with as many shards as its replicas need. */
 export function planRun(
-  run: Omit<RunPlan, "replicas" | "shards"> & { replicas?: Partial<Record<Role, number>> },
+  run: Omit<RunPlan, "replicas" | "shards" | "modelWithinMs"> & {
+    replicas?: Partial<Record<Role, number>>;
+    modelWithinMs?: number;
+  },
 ): RunPlan {
+  const { modelWithinMs = MODEL_WITHIN_MS } = run;
   const replicas = replicasOf(run.replicas);
-  return { ...run, replicas, shards: shardsFor(SHARDED.map((role) => replicas[role])) };
+  const shards = shardsFor(SHARDED.map((role) => replicas[role]));
+  return { ...run, replicas, modelWithinMs, shards };
 }
 
 /** How long the first bar of an event may wait for the last one, from 1,000 bars a second on. */

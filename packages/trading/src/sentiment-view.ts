@@ -7,6 +7,8 @@ export const SentimentView = z.object({
   asOf: IsoMonth,
   /** Who scored: the word list (the degraded mode) or a language model. */
   mode: z.enum(["lexicon", "model"]),
+  /** Why a model that was there did not score: an error code. */
+  reason: z.string().optional(),
   /** Headlines of this month. */
   headlines: z.int().min(0),
   /** Mean score of this month's headlines, -1 … 1; 0 without headlines. */

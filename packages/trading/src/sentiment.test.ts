@@ -31,10 +31,21 @@ test("every month has a view, and the mood lingers and fades", () => {
   expect(november?.level).toBeCloseTo((october?.level ?? 0) * 0.8, 10);
 });
 
-test("another scorer can take the place of the word list", () => {
-  const sentiment = createSentiment(() => 1, "model");
+test("somebody else's reading can take the place of the word list's, in whatever order months are read", () => {
+  const sentiment = createSentiment();
   const headline = { date: "2000-01-03", text: "anything", provenance: "test" };
-  expect(sentiment.update({ seq: 0, month: "2000-01", headlines: [headline] })).toEqual([
+  const month = (seq: number) => ({ seq, month: `2000-0${seq + 1}`, headlines: [headline] });
+  expect(sentiment.update(month(1), { mode: "lexicon", score: 0, reason: "TIMEOUT" })).toEqual([]);
+  expect(sentiment.update(month(0), { mode: "model", score: 1 })).toEqual([
     { seq: 0, asOf: "2000-01", mode: "model", headlines: 1, score: 1, level: 0.5 },
+    {
+      seq: 1,
+      asOf: "2000-02",
+      mode: "lexicon",
+      reason: "TIMEOUT",
+      headlines: 1,
+      score: 0,
+      level: 0.25,
+    },
   ]);
 });

@@ -3,30 +3,40 @@ import { InOrder } from "./in-order.ts";
 import type { HeadlineDigest } from "./macro.ts";
 import type { SentimentView } from "./sentiment-view.ts";
 
+/** What somebody made of the headlines of a month. */
+export type Reading = Pick<SentimentView, "mode" | "score" | "reason">;
+
 export interface Sentiment {
-  /** Views that this digest completed, in month order. */
-  update(digest: HeadlineDigest): SentimentView[];
+  /**
+   * Views that this digest completed, in month order.
+   * @param reading default: that of the word list
+   */
+  update(digest: HeadlineDigest, reading?: Reading): SentimentView[];
 }
 
-/** Scores one headline, -1 (bad) … 1 (good). */
-export type HeadlineScorer = (text: string) => number;
-
-export function createSentiment(
-  scorer: HeadlineScorer = lexiconScore,
-  mode: SentimentView["mode"] = "lexicon",
-): Sentiment {
-  const digests = new InOrder<HeadlineDigest>();
+export function createSentiment(): Sentiment {
+  const months = new InOrder<{ digest: HeadlineDigest; reading: Reading }>();
   let level = 0;
   return {
-    update(digest) {
-      return digests.push(digest.seq, digest).map(({ seq, month, headlines }) => {
-        const total = headlines.reduce((sum, headline) => sum + scorer(headline.text), 0);
-        const score = headlines.length === 0 ? 0 : total / headlines.length;
+    update(digest, reading = lexiconReading(digest)) {
+      return months.push(digest.seq, { digest, reading }).map((month) => {
+        const { seq, month: asOf, headlines } = month.digest;
+        const { score } = month.reading;
         level = headlines.length === 0 ? level * 0.8 : (level + score) / 2;
-        return { seq, asOf: month, mode, headlines: headlines.length, score, level };
+        return Object.assign({ seq, asOf, headlines: headlines.length, level }, month.reading);
       });
     },
   };
+}
+
+/** Reads headlines with the word list. */
+export function lexiconReading({ headlines }: Pick<HeadlineDigest, "headlines">): Reading {
+  return { mode: "lexicon", score: mean(headlines.map(({ text }) => lexiconScore(text))) };
+}
+
+/** The mean of a month's scores; 0 without any. */
+export function mean(scores: readonly number[]): number {
+  return scores.reduce((sum, score) => sum + score, 0) / Math.max(1, scores.length);
 }
 
 /**

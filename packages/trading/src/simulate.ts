@@ -10,6 +10,7 @@ import { createPortfolio } from "./portfolio.ts";
 import type { PortfolioReport } from "./report.ts";
 import { createRisk, defaultRiskLimits, type RejectReason, type RiskLimits } from "./risk.ts";
 import { createSentiment } from "./sentiment.ts";
+import type { SentimentView } from "./sentiment-view.ts";
 import { strategies } from "./strategies.ts";
 import { createStrategy } from "./strategy.ts";
 import { createTechnical } from "./technical.ts";
@@ -19,6 +20,8 @@ export interface SimulateOptions extends Universe {
   readonly dataset?: Dataset;
   /** Bars per symbol, for all or by symbol; absent: all of a real instrument, one length of the index of a synthetic. */
   readonly bars?: number | ((symbol: string) => number);
+  /** The mood of each month, as it was recorded. Default: what the word list makes of the headlines. */
+  readonly moods?: readonly SentimentView[];
   readonly limits?: RiskLimits;
   readonly rules?: FillRules;
 }
@@ -51,7 +54,7 @@ export function simulate(options: SimulateOptions = {}): Simulation {
   const analysts = {
     technical: createTechnical(),
     join: new EventTimeJoin(),
-    ...monthlyAnalysts(),
+    ...monthlyAnalysts(options.moods),
   };
   const desks = Object.values(strategies).map((spec) => createStrategy(spec, limits.capitalCents));
   const risk = createRisk(limits, rules);
@@ -103,14 +106,18 @@ export function simulate(options: SimulateOptions = {}): Simulation {
 }
 
 /** The analysts whose views come once a month, before any bar that needs them. */
-function monthlyAnalysts(): { publish(month: MacroMonth, join: EventTimeJoin): void } {
+function monthlyAnalysts(moods?: readonly SentimentView[]): {
+  publish(month: MacroMonth, join: EventTimeJoin): void;
+} {
   const fundamental = createFundamental();
   const sentiment = createSentiment();
   return {
     publish({ employment, stocks, headlines }, join) {
       const views = [...fundamental.employment(employment), ...fundamental.stocks(stocks)];
       for (const view of views) join.pushFundamental(view);
-      for (const view of sentiment.update(headlines)) join.pushSentiment(view);
+      const recorded = moods?.[headlines.seq];
+      const known = recorded === undefined ? sentiment.update(headlines) : [recorded];
+      for (const view of known) join.pushSentiment(view);
     },
   };
 }

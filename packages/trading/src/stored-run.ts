@@ -1,12 +1,15 @@
 import type { Mesh } from "@plexus/mesh";
 import { Inflow } from "./agents/inflow.ts";
+import { type Recorded, recorded } from "./agents/recorded.ts";
+import type { Note } from "./commentary.ts";
 import { Portfolio } from "./contracts.ts";
 import { bookKey, StrategyName } from "./decision.ts";
 import type { Fill } from "./fill.ts";
 import { createPortfolio } from "./portfolio.ts";
 import type { PortfolioReport } from "./report.ts";
 import { defaultRiskLimits } from "./risk.ts";
-import { Bars } from "./topics.ts";
+import type { SentimentView } from "./sentiment-view.ts";
+import { Bars, Commentary, SentimentViews } from "./topics.ts";
 
 /** Books that are asked for their fills at a time. */
 const AT_ONCE = 64;
@@ -22,6 +25,9 @@ export interface StoredRun {
   /** Events of bars that are stored twice, and that are missing before later ones. */
   readonly duplicates: number;
   readonly missing: number;
+  /** Views of all months and notes about all quarters, in order. */
+  readonly moods: readonly Recorded<SentimentView>[];
+  readonly notes: readonly Recorded<Note>[];
 }
 
 /**
@@ -71,6 +77,12 @@ export async function readStoredRun(mesh: Mesh, symbols: readonly string[]): Pro
     surplusFills: fills - orders.size,
     duplicates: seen.duplicates.value,
     missing: seen.missing.value,
+    moods: (await recorded(mesh, SentimentViews))
+      .flatMap(({ event, at }) => (event.kind === "end" ? [] : [{ event: event.view, at }]))
+      .toSorted((a, b) => a.event.seq - b.event.seq),
+    notes: (await recorded(mesh, Commentary))
+      .flatMap(({ event, at }) => (event.kind === "end" ? [] : [{ event: event.note, at }]))
+      .toSorted((a, b) => a.event.seq - b.event.seq),
   };
 }
 

@@ -1,6 +1,7 @@
 import { topic } from "@plexus/core";
 import * as z from "zod";
 import { Bar } from "./bar.ts";
+import { Note } from "./commentary.ts";
 import { FundamentalView } from "./fundamental-view.ts";
 import { MacroMonth } from "./macro.ts";
 import { SentimentView } from "./sentiment-view.ts";
@@ -93,6 +94,15 @@ export const SentimentViews = topic("analysis.sentiment.{source}", {
   description: "The mood of the news as of one month",
   schema: z.discriminatedUnion("kind", [
     z.object({ kind: z.literal("view"), source, ...Numbered, view: SentimentView }),
+    End.extend({ source }),
+  ]),
+  durable: stored,
+});
+
+export const Commentary = topic("desk.commentary.{source}", {
+  description: "What the desk says about each quarter",
+  schema: z.discriminatedUnion("kind", [
+    z.object({ kind: z.literal("note"), source, ...Numbered, note: Note }),
     End.extend({ source }),
   ]),
   durable: stored,

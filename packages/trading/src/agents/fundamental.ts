@@ -11,9 +11,12 @@ export function openFundamental(station: Station): Part {
   return {
     host: () => station.mesh.host(agents.fundamental, { status: () => station.status() }),
     prepare: ({ replicas }) =>
-      openAnalyst(station, replicas.macro, FundamentalViews, ({ employment, stocks }) => [
-        ...fundamental.employment(employment),
-        ...fundamental.stocks(stocks),
-      ]),
+      openAnalyst(station, replicas.macro, FundamentalViews, {
+        read: () => undefined,
+        fold: ({ employment, stocks }) => [
+          ...fundamental.employment(employment),
+          ...fundamental.stocks(stocks),
+        ],
+      }),
   };
 }

@@ -2,6 +2,7 @@ import type { Topic } from "@plexus/core";
 import type * as z from "zod";
 import type { MacroMonth } from "../macro.ts";
 import { Months } from "../topics.ts";
+import { Ahead } from "./ahead.ts";
 import { follow } from "./follow.ts";
 import { Inflow } from "./inflow.ts";
 import { Outflow } from "./outflow.ts";
@@ -25,15 +26,23 @@ type ViewTopic<View> = Topic<
   "source"
 >;
 
-/**
- * Makes views of months. Replicas all follow everything, from all macro sources, and take turns at publishing.
- * @param analyse the views that a month completes, in month order; months may come in any order
- */
-export async function openAnalyst<View extends { readonly seq: number }>(
+/** How an analyst comes from months to views. */
+export interface Analysis<View, Reading> {
+  /** What takes time; of a few months at once. */
+  read(month: MacroMonth): Reading | Promise<Reading>;
+  /** The views that a month completes, in month order; months may come in any order. */
+  fold(month: MacroMonth, reading: Reading): View[];
+}
+
+/** Months that are read at once. */
+const MAX_READING = 8;
+
+/** Makes views of months. Replicas all follow everything, from all macro sources, and take turns at publishing. */
+export async function openAnalyst<View extends { readonly seq: number }, Reading>(
   station: Station,
   sources: number,
   topic: ViewTopic<View>,
-  analyse: (month: MacroMonth) => View[],
+  analysis: Analysis<View, Reading>,
 ): Promise<void> {
   const { seat } = station;
   const source = seat.index;
@@ -42,23 +51,29 @@ export async function openAnalyst<View extends { readonly seq: number }>(
   const hop = station.latency("months");
   const inflow = new Inflow(station, sources);
   const outflow = await Outflow.open(station, topic, { source });
+  const ahead = new Ahead(MAX_READING, (error) => station.fail(error));
 
   async function end(): Promise<void> {
+    await ahead.idle();
     void outflow.publish((number) => ({ kind: "end", source, number }));
     await outflow.settled();
     station.enter("done");
+  }
+
+  function publish(month: MacroMonth, reading: Reading): Promise<void> | undefined {
+    let published: Promise<void> | undefined;
+    for (const view of analysis.fold(month, reading)) {
+      if (view.seq % seat.of !== seat.index) continue;
+      sent.value += 1;
+      published = outflow.publish((number) => ({ kind: "view", source, number, view }));
+    }
+    return published;
   }
 
   await follow(station, Months, inflow, (event, { isNew, latencyUs }) => {
     if (event.kind === "end") return inflow.ended ? end() : undefined;
     received.value += 1;
     if (isNew) hop.observe(latencyUs);
-    let published: Promise<void> | undefined;
-    for (const view of analyse(event)) {
-      if (view.seq % seat.of !== seat.index) continue;
-      sent.value += 1;
-      published = outflow.publish((number) => ({ kind: "view", source, number, view }));
-    }
-    return published;
+    return ahead.add(analysis.read(event), (reading) => publish(event, reading));
   });
 }

@@ -11,4 +11,6 @@ export interface Part {
   start?(startAtUs: number): void;
   /** Sources only: slots from this one on are not published. */
   stop?(limit: number): void;
+  /** Ends what it has opened beside the mesh. */
+  close?(): Promise<void>;
 }

@@ -13,6 +13,7 @@ const loaders: Readonly<Record<Role, () => Promise<OpenPart>>> = {
   technical: async () => (await import("./technical.ts")).openTechnical,
   fundamental: async () => (await import("./fundamental.ts")).openFundamental,
   sentiment: async () => (await import("./sentiment.ts")).openSentiment,
+  commentary: async () => (await import("./commentary.ts")).openCommentary,
   trend: () => loadStrategy("trend"),
   reversion: () => loadStrategy("reversion"),
   regime: () => loadStrategy("regime"),

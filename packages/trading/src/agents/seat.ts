@@ -68,6 +68,7 @@ export async function takeSeat(
       clearInterval(timer);
       await commands.unsubscribe();
       await hosted.drain();
+      await part.close?.();
     },
   };
 }

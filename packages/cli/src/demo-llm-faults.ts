@@ -1,0 +1,143 @@
+import { startModelServer, type ModelServer, type StubBehaviour } from "@plexus/testing";
+import { lexiconScore, type Outcome, type Progress, type RunPlan } from "@plexus/trading";
+import { clock } from "./demo-format.ts";
+
+export interface LlmFaultsOptions {
+  readonly plan: RunPlan;
+  readonly progress: () => Progress;
+  readonly say: (line: string) => void;
+}
+
+/** What the model has been through, and what the desk made of it. */
+export interface LlmTrial {
+  /** Requests that the stub got, and how many of them it answered as asked. */
+  readonly requests: number;
+  readonly answered: number;
+  readonly sentiment: { readonly model: number; readonly degraded: number };
+  readonly commentary: { readonly model: number; readonly degraded: number };
+  /** Degraded readings and notes by what kept the model from them. */
+  readonly reasons: Readonly<Record<string, number>>;
+  /** From the end of the outage until a model's answer was published again, in ms; null if none was. */
+  readonly recoveredMs: number | null;
+}
+
+const LATENCY = { p50: 20, p99: 120 };
+const FAULT_RATE = 0.3;
+const FAULTS: readonly StubBehaviour[] = [
+  { kind: "status", status: 500 },
+  { kind: "status", status: 503 },
+  { kind: "status", status: 429, retryAfter: "1" },
+  { kind: "html" },
+  { kind: "invalidJson" },
+  { kind: "reset" },
+  { kind: "stall" },
+];
+/** The part of the run in which nothing is answered at all. */
+const OUTAGE = { from: 0.4, to: 0.6 };
+const TICK_MS = 20;
+
+/**
+ * A stub model server that fails three answers in ten while the desk runs, and all of them for a fifth of the run in its middle. It
+ * scores headlines as the word list does and is called a stub wherever its output is shown. Disposing stops it.
+ */
+export class LlmFaults implements AsyncDisposable {
+  readonly #server: ModelServer;
+  readonly #seed: number;
+  #timer: NodeJS.Timeout | undefined;
+  /** Microseconds since the epoch. */
+  #outageEndedAt: number | undefined;
+  #isOut = false;
+
+  private constructor(server: ModelServer, seed: number) {
+    this.#server = server;
+    this.#seed = seed;
+  }
+
+  static async start(seed: number): Promise<LlmFaults> {
+    const server = await startModelServer({ latency: LATENCY, seed });
+    const faults = new LlmFaults(server, seed);
+    faults.#misbehave();
+    return faults;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#server[Symbol.asyncDispose]();
+  }
+
+  /** What the agent processes need to find the stub. */
+  get env(): Readonly<Record<string, string>> {
+    return {
+      PLEXUS_LLM_BASE_URL: this.#server.url,
+      PLEXUS_LLM_MODEL: "stub-model",
+      PLEXUS_LLM_API_KEY: `stub-${this.#seed}`,
+      PLEXUS_LLM_PROVIDER: "openai-compatible",
+    };
+  }
+
+  get address(): string {
+    return this.#server.url;
+  }
+
+  /** Begins and ends the outage by how far the run is. */
+  follow({ plan, progress, say }: LlmFaultsOptions): void {
+    const runMs = (plan.bars / plan.rate) * 1_000;
+    this.#timer = setInterval(() => {
+      const { phase, elapsedMs } = progress();
+      if (phase === "starting") return;
+      const share = elapsedMs / runMs;
+      const isOut = share >= OUTAGE.from && share < OUTAGE.to && phase === "running";
+      if (isOut === this.#isOut) return;
+      this.#isOut = isOut;
+      if (isOut) {
+        this.#server.faults({ rate: 1, of: [{ kind: "status", status: 503 }, { kind: "reset" }] });
+        say(`${clock(elapsedMs)}  the stub model is out: it answers nobody`);
+      } else {
+        this.#misbehave();
+        this.#outageEndedAt = Date.now() * 1_000;
+        say(`${clock(elapsedMs)}  the stub model is back: it fails 30 % of the time`);
+      }
+    }, TICK_MS);
+  }
+
+  /** The score of a run that has ended. */
+  trial({ moods, notes }: Outcome): LlmTrial {
+    const read = moods.filter(({ event }) => event.headlines > 0);
+    const all = [...read, ...notes];
+    const byModel = all.filter(({ event }) => event.mode === "model").map(({ at }) => at);
+    const since = this.#outageEndedAt;
+    const next = since === undefined ? [] : byModel.filter((at) => at >= since);
+    const reasons: Record<string, number> = {};
+    for (const { event } of all) {
+      if (event.mode === "model") continue;
+      const reason = event.reason ?? "no model";
+      reasons[reason] = (reasons[reason] ?? 0) + 1;
+    }
+    return {
+      requests: this.#server.count,
+      answered: this.#server.calls.filter(({ did }) => did === "reply").length,
+      sentiment: split(read),
+      commentary: split(notes),
+      reasons,
+      recoveredMs:
+        since === undefined || next.length === 0 ? null : (Math.min(...next) - since) / 1_000,
+    };
+  }
+
+  #misbehave(): void {
+    this.#server.faults({ rate: FAULT_RATE, of: FAULTS });
+    this.#server.always(({ messages, schema }) => {
+      const asked = messages.at(-1)?.text ?? "";
+      if (schema === undefined) return { kind: "reply", text: `[stub model] ${asked}` };
+      return { kind: "reply", json: { scores: asked.split("\n").map(lexiconScore) } };
+    });
+  }
+}
+
+function split(all: readonly { readonly event: { readonly mode: string } }[]): {
+  model: number;
+  degraded: number;
+} {
+  const model = all.filter(({ event }) => event.mode === "model").length;
+  return { model, degraded: all.length - model };
+}

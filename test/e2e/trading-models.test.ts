@@ -1,0 +1,87 @@
+import { spawnNode, startBroker, startModelServer } from "@plexus/testing";
+import { lexiconScore, simulate } from "@plexus/trading";
+import { expect, test } from "vitest";
+
+const plexus = new URL("../../packages/cli/src/main.ts", import.meta.url);
+const REAL = ["--symbols", "0"];
+/** Of the real data: months with headlines, and quarters. */
+const [MONTHS, QUARTERS] = [55, 81];
+
+interface Result {
+  readonly lost: number;
+  readonly ledgerHash: string;
+  readonly ledgerMatches?: boolean;
+  readonly sentiment: { readonly model: number; readonly lexicon: number };
+  readonly commentary: { readonly model: number; readonly template: number };
+  readonly llm?: {
+    readonly requests: number;
+    readonly reasons: Readonly<Record<string, number>>;
+    readonly recoveredMs: number | null;
+  };
+}
+
+async function demo(args: string[], env: Record<string, string> = {}): Promise<Result> {
+  await using run = spawnNode(plexus, { args: ["demo", "--json", ...REAL, ...args], env });
+  const { code } = await run.exited;
+  expect({ code, stderr: run.stderr() }).toMatchObject({ code: 0 });
+  return JSON.parse(await run.waitForLine(/^\{/)) as Result;
+}
+
+test("with a model that fails and is out for a while decisions keep flowing, degraded and counted, and it is used again by itself", async () => {
+  const { lost, ledgerMatches, sentiment, commentary, llm } = await demo([
+    "--llm-faults",
+    "--rate",
+    "600",
+  ]);
+  expect({ lost, ledgerMatches }).toEqual({ lost: 0, ledgerMatches: true });
+  expect(sentiment.model + sentiment.lexicon).toBe(MONTHS);
+  expect(commentary.model + commentary.template).toBe(QUARTERS);
+  const degraded = sentiment.lexicon + commentary.template;
+  expect(sentiment.model + commentary.model).toBeGreaterThan(20);
+  expect(degraded).toBeGreaterThan(5);
+  const reasons = Object.values(llm!.reasons).reduce((sum, times) => sum + times, 0);
+  expect(reasons).toBe(degraded);
+  expect(llm!.reasons).not.toHaveProperty("no model");
+  expect(llm!.recoveredMs).toBeGreaterThanOrEqual(0);
+}, 60_000);
+
+test("one is killed every second while the model fails: what was said is not asked again, and the ledger follows from it", async () => {
+  const args = ["--llm-faults", "--chaos", "--seed", "3", "--rate", "500"];
+  const { lost, ledgerMatches, sentiment, commentary } = await demo(args);
+  expect({ lost, ledgerMatches }).toEqual({ lost: 0, ledgerMatches: true });
+  expect(sentiment.model + sentiment.lexicon).toBe(MONTHS);
+  expect(commentary.model + commentary.template).toBe(QUARTERS);
+}, 90_000);
+
+test("a model that the environment names is asked for each month and quarter once, charged, and trusted", async () => {
+  await using broker = await startBroker();
+  await using model = await startModelServer();
+  model.always(({ messages, schema }) => {
+    if (schema === undefined) return { kind: "reply", text: "Calm." };
+    const lines = messages.at(-1)!.text.split("\n");
+    return { kind: "reply", json: { scores: lines.map(lexiconScore) } };
+  });
+  const { sentiment, commentary, lost, ledgerHash } = await demo(
+    ["--rate", "1500", "--server", broker.url],
+    {
+      PLEXUS_LLM_BASE_URL: model.url,
+      PLEXUS_LLM_MODEL: "stub-model",
+    },
+  );
+  expect({ lost, sentiment, commentary }).toEqual({
+    lost: 0,
+    sentiment: { model: MONTHS, lexicon: 0 },
+    commentary: { model: QUARTERS, template: 0 },
+  });
+  expect(model.count).toBe(MONTHS + QUARTERS);
+  // The stub scores as the word list does.
+  expect(ledgerHash).toBe(simulate().closing.ledgerHash);
+}, 60_000);
+
+test("without a model the word list and the template do it, and the demo says so", async () => {
+  const { sentiment, commentary } = await demo(["--rate", "2000"]);
+  expect({ sentiment, commentary }).toEqual({
+    sentiment: { model: 0, lexicon: MONTHS },
+    commentary: { model: 0, template: QUARTERS },
+  });
+}, 40_000);
