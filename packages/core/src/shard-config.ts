@@ -34,13 +34,14 @@ export function shardConfig(config: Partial<ShardConfig> & Pick<ShardConfig, "se
     stallMs: ttlMs / 4,
     settleMs: 1_000,
     settleMaxMs: 5_000,
+    seasonMs: ttlMs + (config.marginMs ?? ttlMs / 20),
     silentMs: 15_000,
     quiesceMs: 10_000,
     ...config,
   };
   const { partitions, capacityFactor, marginMs, renewMs } = full;
-  const { retryMs, stallMs, settleMs, settleMaxMs, silentMs, quiesceMs } = full;
-  const times = { marginMs, retryMs, settleMs, settleMaxMs, silentMs, quiesceMs };
+  const { retryMs, stallMs, settleMs, settleMaxMs, seasonMs, silentMs, quiesceMs } = full;
+  const times = { marginMs, retryMs, settleMs, settleMaxMs, seasonMs, silentMs, quiesceMs };
   for (const [name, value] of Object.entries(times)) {
     demand(value >= 0, `${name} must not be negative, but is ${value}.`);
   }

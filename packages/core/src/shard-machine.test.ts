@@ -236,6 +236,26 @@ describe("a process", () => {
     ]);
   });
 
+  test("takes over what has run out without waiting for those who came too late to see it", () => {
+    const bench = new Bench({ partitions: 8 });
+    const leases = Array.from({ length: 8 }, (_, partition) => ({
+      partition,
+      revision: partition + 1,
+      record: held("b", partition + 1),
+    }));
+    bench.settle(["a", "b"], leases);
+    const newcomers: string[] = [];
+    const effects: ShardEffect[] = [];
+    for (const id of ["c", "d", "e", "f"]) {
+      effects.push(...bench.wait(500));
+      newcomers.push(id);
+      effects.push(...bench.give(team("a", "b", ...newcomers)));
+    }
+    expect(effects).toEqual([]);
+    const taken = bench.wait(200).filter(({ type }) => type === "acquire");
+    expect(taken).toHaveLength(8);
+  });
+
   test("does not count the time in which it was stopped itself against others", () => {
     const bench = new Bench();
     bench.settle(["a", "b"], OTHERS);

@@ -169,11 +169,14 @@ export class ShardMachine {
       const { since } = this.#views[partition]!;
       if (this.#watched - since < patience) continue;
       const named = holderOf(this.#views[partition]!.record);
-      const taker = this.#plan.taker(partition);
+      const rescuer = this.#plan.rescuer(partition);
       if (named !== undefined && this.#members.trusts(named)) {
         this.#members.blame(named, this.#now);
-      } else if (taker !== undefined && this.#watched - this.#plan.namedAt(partition) >= patience) {
-        this.#members.blame(taker, this.#now);
+      } else if (
+        rescuer !== undefined &&
+        this.#watched - this.#plan.rescuerSince(partition) >= patience
+      ) {
+        this.#members.blame(rescuer, this.#now);
       }
     }
   }
@@ -222,8 +225,9 @@ export class ShardMachine {
     const free =
       holder === undefined ||
       holder === self ||
-      (record?.state === "released" && !this.#members.trusts(holder)) ||
-      this.#watched - since >= this.#config.ttlMs + this.#config.marginMs;
+      (record?.state === "released" && !this.#members.trusts(holder));
+    const lapsed = this.#watched - since >= this.#config.ttlMs + this.#config.marginMs;
+    if (lapsed && this.#plan.rescuer(partition) === self) return TAKE;
     if (free && this.#plan.taker(partition) === self) return TAKE;
     if (keeper === undefined || keeper === self || !this.#mayGive(partition)) return HOLD;
     return { kind: "give", heir: keeper };

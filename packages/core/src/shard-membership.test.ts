@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { Membership } from "./shard-membership.ts";
 
-const TIMING = { settleMs: 1_000, settleMaxMs: 5_000, silentMs: 15_000 };
+const TIMING = { settleMs: 1_000, settleMaxMs: 5_000, seasonMs: 3_000, silentMs: 15_000 };
 
 const team = (ids: string): { id: string; weight: number }[] =>
   ids.split("").map((id) => ({ id, weight: 1 }));
@@ -120,12 +120,28 @@ describe("a membership", () => {
 
   test("has a new version exactly when something about it changes", () => {
     const membership = settled("ab");
+    membership.tick(3_000);
     const { version } = membership;
-    membership.update(team("ba"), 2_000);
+    membership.update(team("ba"), 4_000);
     membership.tick(9_000);
     membership.heard("b");
     expect(membership.version).toBe(version);
     membership.update(team("abc"), 9_000);
     expect(membership.version).toBeGreaterThan(version);
+  });
+
+  test("knows who has been there for long enough to see a lease run out, or else takes everybody", () => {
+    const membership = settled("ab");
+    expect(idsOf(membership.seasoned())).toBe("ab");
+    membership.update(team("abc"), 2_500);
+    membership.tick(3_000);
+    expect(idsOf(membership.seasoned())).toBe("ab");
+    const { version } = membership;
+    membership.tick(5_500);
+    expect(idsOf(membership.seasoned())).toBe("abc");
+    expect(membership.version).toBeGreaterThan(version);
+    membership.update(team("ab"), 6_000);
+    membership.update(team("abc"), 6_100); // another process of that name would be as new
+    expect(idsOf(membership.seasoned())).toBe("ab");
   });
 });

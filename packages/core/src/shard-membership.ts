@@ -6,6 +6,8 @@ export interface MembershipTiming {
   readonly settleMs: number;
   /** … or for this long something has, so that members that come and go cannot keep others out for ever. */
   readonly settleMaxMs: number;
+  /** A member that has been there for less cannot tell yet that a lease has run out. */
+  readonly seasonMs: number;
   /** A member that failed to keep or claim its leases is left out for this long, unless it is heard of again. */
   readonly silentMs: number;
 }
@@ -30,6 +32,7 @@ export class Membership {
   #present = new Map<string, RingMember>();
   #settled = new Map<string, RingMember>();
   readonly #silent = new Map<string, number>(); // until when
+  readonly #unseasoned = new Map<string, number>(); // until when
   readonly #leaving = new Set<string>();
   #version = 0;
 
@@ -57,8 +60,12 @@ export class Membership {
     const present = new Map(members.map((member) => [member.id, member]));
     if (!present.has(this.#self.id)) present.set(this.#self.id, this.#self);
     if (this.#phase.kind !== "new" && same(present, this.#present)) return;
+    for (const id of present.keys()) {
+      if (!this.#present.has(id)) this.#unseasoned.set(id, now + this.#timing.seasonMs);
+    }
     this.#present = present;
     this.#version++;
+    for (const id of this.#unseasoned.keys()) if (!present.has(id)) this.#unseasoned.delete(id);
     for (const id of this.#silent.keys()) if (!present.has(id)) this.#silent.delete(id);
     for (const id of this.#leaving) if (!present.has(id)) this.#leaving.delete(id);
     if (this.settled && same(present, this.#settled)) this.#phase = { kind: "calm" };
@@ -73,6 +80,11 @@ export class Membership {
     for (const [id, until] of this.#silent) {
       if (now < until) continue;
       this.#silent.delete(id);
+      this.#version++;
+    }
+    for (const [id, until] of this.#unseasoned) {
+      if (now < until) continue;
+      this.#unseasoned.delete(id);
       this.#version++;
     }
     if (this.#phase.kind !== "changing") return;
@@ -118,7 +130,14 @@ export class Membership {
     return [...this.#present.values()].filter(({ id }) => this.trusts(id));
   }
 
-  /** The same without this process: its heirs when it leaves. */
+  /** Those of them who have been there for long enough to see that a lease runs out; all, if nobody has. */
+  seasoned(): readonly RingMember[] {
+    const trusted = this.trusted();
+    const seasoned = trusted.filter(({ id }) => !this.#unseasoned.has(id));
+    return seasoned.length > 0 ? seasoned : trusted;
+  }
+
+  /** All that are there without this process: its heirs when it leaves. */
   others(): readonly RingMember[] {
     return this.trusted().filter(({ id }) => id !== this.#self.id);
   }

@@ -7,20 +7,28 @@ type Assign = (previous: Assignment) => Assignment;
 /** What the plan is for: this process takes part, waits until it may, or hands everything over. */
 export type PlanMode = "waiting" | "taking" | "leaving";
 
+interface Assigners {
+  readonly takers: Assign;
+  readonly rescuers: Assign;
+  readonly keepers: Assign;
+}
+
 /**
- * Who should have which partition, by who is there and who has what: in two ways, see {@link Membership}. Those who are
+ * Who should have which partition, by who is there and who has what: in three ways, see {@link Membership}. Those who are
  * to take what nobody has include members that are too new to be given what somebody has. Their quotas are lower for it,
- * so nobody takes what it would have to give away again.
+ * so nobody takes what it would have to give away again. But what has been left to run out is rescued by those who have seen
+ * it run out: newcomers that keep coming would be waited for again and again.
  */
 export class ShardPlan {
   readonly #config: ShardConfig;
   readonly #members: Membership;
   readonly #holders: (string | undefined)[];
-  /** When each partition's taker became its taker, on the watching clock. */
-  readonly #namedAt: number[];
+  /** When each partition's rescuer became its rescuer, on the watching clock. */
+  readonly #rescuerSince: number[];
   #takers: Assignment = [];
+  #rescuers: Assignment = [];
   #keepers: Assignment = [];
-  #assign: { readonly takers: Assign; readonly keepers: Assign } | undefined;
+  #assign: Assigners | undefined;
   #version = -1;
   #mode: PlanMode = "waiting";
   #outdated = false;
@@ -29,12 +37,17 @@ export class ShardPlan {
     this.#config = config;
     this.#members = members;
     this.#holders = Array.from({ length: config.partitions });
-    this.#namedAt = Array.from({ length: config.partitions }, () => 0);
+    this.#rescuerSince = Array.from({ length: config.partitions }, () => 0);
   }
 
   /** Who is to take the partition if nobody has it. */
   taker(partition: number): string | undefined {
     return this.#takers[partition];
+  }
+
+  /** Who is to take the partition if its lease has run out. */
+  rescuer(partition: number): string | undefined {
+    return this.#rescuers[partition];
   }
 
   /** Who is to have the partition, even if somebody else has it now. */
@@ -46,17 +59,19 @@ export class ShardPlan {
     return this.#holders[partition];
   }
 
-  namedAt(partition: number): number {
-    return this.#namedAt[partition]!;
+  rescuerSince(partition: number): number {
+    return this.#rescuerSince[partition]!;
   }
 
   /** Notes who has a partition. What the plan foresaw does not change it. */
   hold(partition: number, holder: string | undefined): void {
     if (holder === this.#holders[partition]) return;
     this.#holders[partition] = holder;
-    if (this.#takers[partition] !== holder || this.#keepers[partition] !== holder) {
-      this.#outdated = true;
-    }
+    const asPlanned =
+      this.taker(partition) === holder &&
+      this.rescuer(partition) === holder &&
+      this.keeper(partition) === holder;
+    if (!asPlanned) this.#outdated = true;
   }
 
   /**
@@ -70,26 +85,33 @@ export class ShardPlan {
     this.#version = version;
     this.#mode = mode;
     this.#outdated = false;
-    const before = this.#takers;
-    const { takers, keepers } = this.#assign!;
+    const before = this.#rescuers;
+    const { takers, rescuers, keepers } = this.#assign!;
     this.#takers = takers(this.#holders);
+    this.#rescuers = rescuers === takers ? this.#takers : rescuers(this.#holders);
     this.#keepers = keepers === takers ? this.#takers : keepers(this.#holders);
-    for (const [partition, taker] of this.#takers.entries()) {
-      if (taker !== before[partition]) this.#namedAt[partition] = watched;
+    for (const [partition, rescuer] of this.#rescuers.entries()) {
+      if (rescuer !== before[partition]) this.#rescuerSince[partition] = watched;
     }
     return true;
   }
 
-  #assigners(mode: PlanMode): { readonly takers: Assign; readonly keepers: Assign } {
+  #assigners(mode: PlanMode): Assigners {
     const { partitions, capacityFactor } = this.#config;
     const members = this.#members;
     const among = (candidates: Parameters<typeof createAssigner>[0]): Assign =>
       createAssigner(candidates, partitions, capacityFactor);
     if (mode === "leaving") {
       const heirs = among(members.others());
-      return { takers: heirs, keepers: heirs };
+      return { takers: heirs, rescuers: heirs, keepers: heirs };
     }
-    const takers = among(mode === "waiting" ? [] : members.trusted());
-    return { takers, keepers: members.calm ? takers : among(members.counted()) };
+    const trusted = mode === "waiting" ? [] : members.trusted();
+    const seasoned = mode === "waiting" ? [] : members.seasoned();
+    const takers = among(trusted);
+    return {
+      takers,
+      rescuers: seasoned.length === trusted.length ? takers : among(seasoned),
+      keepers: members.calm ? takers : among(members.counted()),
+    };
   }
 }
