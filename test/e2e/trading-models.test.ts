@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 const plexus = new URL("../../packages/cli/src/main.ts", import.meta.url);
 const REAL = ["--symbols", "0"];
 /** Of the real data: months with headlines, and quarters. */
-const [MONTHS, QUARTERS] = [55, 81];
+const [MONTHS, QUARTERS] = [54, 82];
 
 interface Result {
   readonly lost: number;
@@ -45,7 +45,7 @@ test("with a model that fails and is out for a while decisions keep flowing, deg
   expect(llm!.recoveredMs).toBeGreaterThanOrEqual(0);
 }, 60_000);
 
-test("one is killed every second while the model fails: what was said is not asked again, and the ledger follows from it", async () => {
+test("one is killed every second while the model fails: nothing is left unread or unwritten, and the ledger follows from what was said", async () => {
   const args = ["--llm-faults", "--chaos", "--seed", "3", "--rate", "500"];
   const { lost, ledgerMatches, sentiment, commentary } = await demo(args);
   expect({ lost, ledgerMatches }).toEqual({ lost: 0, ledgerMatches: true });
@@ -53,7 +53,7 @@ test("one is killed every second while the model fails: what was said is not ask
   expect(commentary.model + commentary.template).toBe(QUARTERS);
 }, 90_000);
 
-test("a model that the environment names is asked for each month and quarter once, charged, and trusted", async () => {
+test("a model that the environment names is asked for each month and quarter once, and trusted", async () => {
   await using broker = await startBroker();
   await using model = await startModelServer();
   model.always(({ messages, schema }) => {

@@ -23,14 +23,17 @@ export interface LlmTrial {
 
 const LATENCY = { p50: 20, p99: 120 };
 const FAULT_RATE = 0.3;
+/** A limit is rare, because it silences the whole fleet for a second. */
 const FAULTS: readonly StubBehaviour[] = [
-  { kind: "status", status: 500 },
-  { kind: "status", status: 503 },
+  ...Array.from({ length: 3 }, () => [
+    { kind: "status", status: 500 } as const,
+    { kind: "status", status: 503 } as const,
+    { kind: "html" } as const,
+    { kind: "invalidJson" } as const,
+    { kind: "reset" } as const,
+    { kind: "stall" } as const,
+  ]).flat(),
   { kind: "status", status: 429, retryAfter: "1" },
-  { kind: "html" },
-  { kind: "invalidJson" },
-  { kind: "reset" },
-  { kind: "stall" },
 ];
 /** The part of the run in which nothing is answered at all. */
 const OUTAGE = { from: 0.4, to: 0.6 };

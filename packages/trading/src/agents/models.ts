@@ -26,8 +26,8 @@ export async function openDeskModels(
     const deployments = group.deployments.map((one) => ({
       ...one,
       timeout: Math.ceil(withinMs * ATTEMPT),
-      // A second without a model is a month or two of market time.
-      breaker: { reset: "1s" as const },
+      // Calls are few, and a second without a model is twenty months of market time.
+      breaker: { minimumCalls: 10, errorPercent: 70, reset: "1s" as const },
     }));
     return [name, { ...group, deployments, timeout: withinMs }] as const;
   });
