@@ -187,7 +187,9 @@ async function churn(
       frozen = true;
       changes += 2; // it is taken for dead, and comes back
       // oxlint-disable-next-line no-await-in-loop
-      log(`froze ${await keepers.freeze(random(), FROZEN_MS)}`);
+      const instance = await keepers.freeze(random(), FROZEN_MS);
+      timeline.pause(instance, FROZEN_MS);
+      log(`froze ${instance}`);
     }
     const changing = change(n, random, keepers);
     joining.add(changing);

@@ -13,6 +13,8 @@ export interface ShardConfig extends LeaseTiming, MembershipTiming {
   readonly capacityFactor: number;
   /** How much longer than `ttlMs` others wait: more than what clocks and `ttlMs` make of their difference in rate. */
   readonly marginMs: number;
+  /** How long the next one waits for whoever should take a partition that has been left to run out, and the one after that for both. */
+  readonly deputyMs: number;
   /** A gap between two inputs beyond this is time in which this process was stopped. */
   readonly stallMs: number;
 }
@@ -31,6 +33,7 @@ export function shardConfig(config: Partial<ShardConfig> & Pick<ShardConfig, "se
     marginMs: ttlMs / 20,
     renewMs: ttlMs / 3,
     retryMs: ttlMs / 20,
+    deputyMs: ttlMs / 8,
     stallMs: ttlMs / 4,
     settleMs: 1_000,
     settleMaxMs: 5_000,
@@ -39,9 +42,18 @@ export function shardConfig(config: Partial<ShardConfig> & Pick<ShardConfig, "se
     quiesceMs: 10_000,
     ...config,
   };
-  const { partitions, capacityFactor, marginMs, renewMs } = full;
+  const { partitions, capacityFactor, marginMs, renewMs, deputyMs } = full;
   const { retryMs, stallMs, settleMs, settleMaxMs, seasonMs, silentMs, quiesceMs } = full;
-  const times = { marginMs, retryMs, settleMs, settleMaxMs, seasonMs, silentMs, quiesceMs };
+  const times = {
+    marginMs,
+    deputyMs,
+    retryMs,
+    settleMs,
+    settleMaxMs,
+    seasonMs,
+    silentMs,
+    quiesceMs,
+  };
   for (const [name, value] of Object.entries(times)) {
     demand(value >= 0, `${name} must not be negative, but is ${value}.`);
   }

@@ -162,33 +162,26 @@ export class ShardMachine {
     this.#step(partition, effects, (claim, context) => conclude(claim, outcome, context));
   }
 
-  /** Whoever let a lease expire, or did not claim a partition when it could, does not count for the time being. */
+  /** Whoever let a lease expire, its own or one that it was to have, does not count for the time being. */
   #blameSilent(): void {
     const patience = this.#config.ttlMs + this.#config.marginMs;
-    for (let partition = 0; partition < this.#views.length; partition++) {
-      const { since } = this.#views[partition]!;
+    for (const { record, since } of this.#views) {
       if (this.#watched - since < patience) continue;
-      const named = holderOf(this.#views[partition]!.record);
-      const rescuer = this.#plan.rescuer(partition);
+      const named = holderOf(record);
       if (named !== undefined && this.#members.trusts(named)) {
         this.#members.blame(named, this.#now);
-      } else if (
-        rescuer !== undefined &&
-        this.#watched - this.#plan.rescuerSince(partition) >= patience
-      ) {
-        this.#members.blame(rescuer, this.#now);
       }
     }
   }
 
   /** After one partition's news: everything if they change the plan, else only that partition. */
   #pursueChanged(partition: number, effects: ShardEffect[]): void {
-    if (this.#plan.update(this.#mode(), this.#watched)) this.#pursueEach(effects);
+    if (this.#plan.update(this.#mode())) this.#pursueEach(effects);
     else this.#pursue(partition, effects);
   }
 
   #pursueAll(effects: ShardEffect[]): void {
-    this.#plan.update(this.#mode(), this.#watched);
+    this.#plan.update(this.#mode());
     this.#pursueEach(effects);
   }
 
@@ -226,8 +219,9 @@ export class ShardMachine {
       holder === undefined ||
       holder === self ||
       (record?.state === "released" && !this.#members.trusts(holder));
-    const lapsed = this.#watched - since >= this.#config.ttlMs + this.#config.marginMs;
-    if (lapsed && this.#plan.rescuer(partition) === self) return TAKE;
+    const { ttlMs, marginMs, deputyMs } = this.#config;
+    const lapsedMs = this.#watched - since - ttlMs - marginMs;
+    if (lapsedMs >= 0 && lapsedMs >= this.#plan.rank(partition) * deputyMs) return TAKE;
     if (free && this.#plan.taker(partition) === self) return TAKE;
     if (keeper === undefined || keeper === self || !this.#mayGive(partition)) return HOLD;
     return { kind: "give", heir: keeper };

@@ -1,3 +1,4 @@
+import { hash32 } from "./hash.ts";
 import { createAssigner, type Assignment } from "./assignment.ts";
 import type { ShardConfig } from "./shard-config.ts";
 import type { Membership } from "./shard-membership.ts";
@@ -23,8 +24,6 @@ export class ShardPlan {
   readonly #config: ShardConfig;
   readonly #members: Membership;
   readonly #holders: (string | undefined)[];
-  /** When each partition's rescuer became its rescuer, on the watching clock. */
-  readonly #rescuerSince: number[];
   #takers: Assignment = [];
   #rescuers: Assignment = [];
   #keepers: Assignment = [];
@@ -37,7 +36,6 @@ export class ShardPlan {
     this.#config = config;
     this.#members = members;
     this.#holders = Array.from({ length: config.partitions });
-    this.#rescuerSince = Array.from({ length: config.partitions }, () => 0);
   }
 
   /** Who is to take the partition if nobody has it. */
@@ -50,6 +48,22 @@ export class ShardPlan {
     return this.#rescuers[partition];
   }
 
+  /**
+   * How many come before this process in taking a partition whose lease has run out: 0 is its rescuer, the others follow by the hash
+   * of both, each partition in an order of its own. Infinity: this process has not been there for long enough.
+   */
+  rank(partition: number): number {
+    const self = this.#config.self.id;
+    const rescuer = this.rescuer(partition);
+    if (rescuer === self) return 0;
+    if (this.#mode !== "taking" || rescuer === undefined) return Infinity;
+    const ids = this.#members.seasoned().map(({ id }) => id);
+    if (!ids.includes(self)) return Infinity;
+    const place = (id: string): number => hash32(id, partition);
+    const own = place(self);
+    return 1 + ids.filter((id) => id !== rescuer && id !== self && place(id) < own).length;
+  }
+
   /** Who is to have the partition, even if somebody else has it now. */
   keeper(partition: number): string | undefined {
     return this.#keepers[partition];
@@ -57,10 +71,6 @@ export class ShardPlan {
 
   holder(partition: number): string | undefined {
     return this.#holders[partition];
-  }
-
-  rescuerSince(partition: number): number {
-    return this.#rescuerSince[partition]!;
   }
 
   /** Notes who has a partition. What the plan foresaw does not change it. */
@@ -78,21 +88,17 @@ export class ShardPlan {
    * Makes the plan anew if anything has changed.
    * @returns whether anything had
    */
-  update(mode: PlanMode, watched: number): boolean {
+  update(mode: PlanMode): boolean {
     const { version } = this.#members;
     if (version !== this.#version || mode !== this.#mode) this.#assign = this.#assigners(mode);
     else if (!this.#outdated) return false;
     this.#version = version;
     this.#mode = mode;
     this.#outdated = false;
-    const before = this.#rescuers;
     const { takers, rescuers, keepers } = this.#assign!;
     this.#takers = takers(this.#holders);
     this.#rescuers = rescuers === takers ? this.#takers : rescuers(this.#holders);
     this.#keepers = keepers === takers ? this.#takers : keepers(this.#holders);
-    for (const [partition, rescuer] of this.#rescuers.entries()) {
-      if (rescuer !== before[partition]) this.#rescuerSince[partition] = watched;
-    }
     return true;
   }
 

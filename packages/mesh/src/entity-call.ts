@@ -34,7 +34,7 @@ export interface EntityRoute {
   readonly metrics: RequestMetrics;
 }
 
-/** Before a partition is asked again that nobody owns; doubles. */
+/** Before a partition is asked again that nobody owns: a tenth of the time that nobody has, within these. */
 const PAUSE_MS = 10;
 const MAX_PAUSE_MS = 100;
 const SILENT_MS = 500; // without an answer: sent again, since it may have gone to a former owner
@@ -64,7 +64,8 @@ export class EntityCall implements Pending {
   /** Somebody had it, as it did not bounce. */
   #arrived = false;
   #sentMs = -Infinity;
-  #pauseMs = PAUSE_MS;
+  /** Since when nobody has owned the partition. */
+  #unownedMs: number | undefined;
   #lost = 0;
 
   constructor(
@@ -142,7 +143,7 @@ export class EntityCall implements Pending {
   timeout(): void {
     if (this.#unbounced) {
       this.#arrived = true;
-      this.#pauseMs = PAUSE_MS;
+      this.#unownedMs = undefined;
     }
     if (nowMs() < this.#finalDeadlineMs) return this.#send();
     const { runtime, entity } = this.#route;
@@ -217,8 +218,10 @@ export class EntityCall implements Pending {
 
   #pause(): void {
     if (this.#phase !== "sent") return;
-    this.#wait("pausing", nowMs() + this.#pauseMs);
-    this.#pauseMs = Math.min(this.#pauseMs * 2, MAX_PAUSE_MS);
+    const now = nowMs();
+    this.#unownedMs ??= now;
+    const pauseMs = (now - this.#unownedMs) / 10;
+    this.#wait("pausing", now + Math.min(Math.max(PAUSE_MS, pauseMs), MAX_PAUSE_MS));
   }
 
   #cancel(reason: unknown): void {
