@@ -9,9 +9,9 @@ import type { Bench, Measurement, Site } from "./rounds.ts";
  * been made, the slowest hundredth tells of the compiler and of nothing else.
  */
 const loads = [
-  { calls: 1, warmUp: 5 },
-  { calls: 64, warmUp: 1.5 },
-  { calls: 256, warmUp: 1.5 },
+  { calls: 1, warmUp: { full: 5, quick: 3 } },
+  { calls: 64, warmUp: { full: 1.5, quick: 0.5 } },
+  { calls: 256, warmUp: { full: 1.5, quick: 0.5 } },
 ];
 const throughput = (calls: number): string => `calls, ${calls} outstanding`;
 const p99 = (calls: number): string => `p99, ${calls} outstanding`;
@@ -19,7 +19,7 @@ const p99 = (calls: number): string => `p99, ${calls} outstanding`;
 /** Request and reply: one caller process keeps N calls open to one responder process. */
 export const rpc: Bench<ContenderName> = {
   contenders: ["nats", "nats-no-traces", "moleculer", "moleculer-guarded", "plexus"],
-  rounds: { full: 5, quick: 2 },
+  rounds: { full: 5, quick: 1 },
   bars: [
     {
       name: "calls/s at 64: plexus ÷ nats request() without codec",
@@ -58,7 +58,7 @@ async function sample(contender: ContenderName, site: Site): Promise<Measurement
   const measurements: Measurement[] = [];
   for (const { calls, warmUp } of loads) {
     // oxlint-disable-next-line no-await-in-loop -- one load after the other
-    await caller.ask("closed", calls, site.quick && calls > 1 ? 0.5 : warmUp);
+    await caller.ask("closed", calls, site.quick ? warmUp.quick : warmUp.full);
     // oxlint-disable-next-line no-await-in-loop
     const result = await caller.ask("closed", calls, site.quick ? 0.5 : 2);
     measurements.push(
