@@ -37,7 +37,9 @@ export interface EntityRoute {
 /** Before a partition is asked again that nobody owns: a tenth of the time that nobody has, within these. */
 const PAUSE_MS = 10;
 const MAX_PAUSE_MS = 100;
-const SILENT_MS = 500; // without an answer: sent again, since it may have gone to a former owner
+/** Without an answer it is sent again, as it may have gone to a former owner that hangs: after half the time waited, within these. */
+const SILENT_MS = 100;
+const MAX_SILENT_MS = 500;
 const BOUNCE_MS = 100; // what bounces does so sooner
 const MAX_LOST = 3; // owners that may die of one command
 
@@ -182,7 +184,8 @@ export class EntityCall implements Pending {
       this.#cleanup.push(runtime.whenConnected(() => this.#send()));
       return;
     }
-    this.#wait("sent", now + SILENT_MS);
+    const silentMs = Math.min(Math.max(SILENT_MS, (now - this.#startedMs) / 2), MAX_SILENT_MS);
+    this.#wait("sent", now + silentMs);
     this.#sentMs = now;
     const sentAt = nowUs();
     const scope = this.#scope;
