@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { MeshError, isMeshError } from "@plexus/core";
 import { NOTHING, fitsIn, minus, plus, type Amount } from "./amount.ts";
 import {
@@ -86,8 +87,8 @@ export class BudgetHolder {
     this.#rest();
     if (actual.nanoUsd === 0 && actual.tokens === 0) return undefined;
     this.#dirty = true;
-    // A write that is under way may not hold this yet; the next one does.
-    return (this.#flushing ?? Promise.resolve()).then(() => this.#flush());
+    // A write that is under way may not hold this yet; the next one does. Whoever waits for the answer comes first.
+    return (this.#flushing ?? nextTurn()).then(() => this.#flush());
   }
 
   /** Records everything and gives the rest of the grant back. Rejects if the broker stays away: then that stays blocked. */

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { isMeshError, toMs, type Duration } from "@plexus/core";
 import type { Bucket, Entry, Fleet } from "./fleet.ts";
 
@@ -28,6 +29,11 @@ export class Cache {
   readonly #ttlMs: number;
   /** What this process is asking for. */
   readonly #asking = new Map<string, Promise<unknown>>();
+  /** What this process has been answered and the broker does not have yet. */
+  readonly #unwritten = new Map<
+    string,
+    { readonly answer: unknown; readonly written: Promise<void> }
+  >();
 
   constructor(fleet: Fleet, { ttl = "1h", maxBytes = 64 * 1024 * 1024 }: CacheOptions) {
     this.#client = fleet.client;
@@ -44,6 +50,8 @@ export class Cache {
     ask: () => Promise<T>,
     { patienceMs, signal }: { patienceMs: number; signal: AbortSignal },
   ): Promise<{ readonly value: T; readonly outcome: CacheOutcome }> {
+    const unwritten = this.#unwritten.get(key);
+    if (unwritten !== undefined) return { value: unwritten.answer as T, outcome: "hit" };
     const here = this.#asking.get(key) as Promise<T> | undefined;
     if (here !== undefined) {
       // If that one fails, this one asks for itself: the other's signal or deadline may have been the reason.
@@ -64,6 +72,11 @@ export class Cache {
     }
   }
 
+  /** Resolves when every answer is written. */
+  async settle(): Promise<void> {
+    await Promise.all([...this.#unwritten.values()].map(({ written }) => written));
+  }
+
   /** The revision of the claim; undefined: the broker cannot be asked; false: somebody has claimed it, or answered. */
   async #claim(key: string, patienceMs: number): Promise<number | undefined | false> {
     try {
@@ -79,23 +92,35 @@ export class Cache {
   async #ask<T>(key: string, claim: number | undefined, ask: () => Promise<T>): Promise<T> {
     const asked = ask();
     this.#asking.set(key, asked);
-    const write = (value: Cached<T> | undefined, ttl?: number): void => {
-      if (claim === undefined) return;
-      this.#bucket
-        .put(key, value, { revision: claim, ...(ttl === undefined ? {} : { ttl }) })
-        .catch(() => undefined); // it expires, or somebody else has the answer
-    };
     try {
       const value = await asked;
-      const fits = JSON.stringify(value).length <= MAX_ENTRY_BYTES;
-      write(fits ? { value } : undefined, this.#ttlMs);
+      if (claim !== undefined) this.#writeLater(key, value, claim);
       return value;
     } catch (error) {
-      write(undefined);
+      if (claim !== undefined) void this.#write(key, undefined, claim);
       throw error;
     } finally {
       this.#asking.delete(key);
     }
+  }
+
+  /** Whoever has asked does not wait until the others have the answer. */
+  #writeLater(key: string, answer: unknown, claim: number): void {
+    const written = nextTurn().then(() => {
+      const fits = JSON.stringify(answer).length <= MAX_ENTRY_BYTES;
+      return this.#write(key, fits ? { value: answer } : undefined, claim);
+    });
+    this.#unwritten.set(key, {
+      answer,
+      written: written.finally(() => this.#unwritten.delete(key)),
+    });
+  }
+
+  /** In place of the claim: the answer, or nothing. */
+  async #write(key: string, value: Cached<unknown> | undefined, claim: number): Promise<void> {
+    const ttl = value === undefined ? {} : { ttl: this.#ttlMs };
+    // If that fails, the claim expires, or somebody else has the answer.
+    await this.#bucket.put(key, value, { revision: claim, ...ttl }).catch(() => undefined);
   }
 
   /** What another process answers; undefined: it has given up, or taken too long. */

@@ -200,7 +200,12 @@ class OpenModels implements Models {
     await Promise.allSettled(this.#running);
     for (const limit of this.#limits.values()) limit.close();
     for (const deployment of this.#deployments) deployment.dispose();
-    await Promise.allSettled([this.#budgets.close(), this.#usage.flush(), this.#health.close()]);
+    await Promise.allSettled([
+      this.#cache.settle(),
+      this.#budgets.close(),
+      this.#usage.flush(),
+      this.#health.close(),
+    ]);
   }
 
   async #ask(
