@@ -85,3 +85,15 @@ test("without a model the word list and the template do it, and the demo says so
     commentary: { model: 0, template: QUARTERS },
   });
 }, 40_000);
+
+test("a model that the environment names by half is refused before anything starts", async () => {
+  await using run = spawnNode(plexus, {
+    args: ["demo", ...REAL],
+    env: { PLEXUS_LLM_MODEL: "some-model", PLEXUS_LLM_BASE_URL: undefined },
+  });
+  const { code } = await run.exited;
+  expect({ code, stderr: run.stderr() }).toEqual({
+    code: 1,
+    stderr: expect.stringContaining("PLEXUS_LLM_BASE_URL"),
+  });
+}, 20_000);

@@ -3,6 +3,7 @@ import {
   Desk,
   feedSchedule,
   loadDataset,
+  namesModel,
   type Outcome,
   type Progress,
   Role,
@@ -67,6 +68,7 @@ async function runDemo(options: DemoOptions, stop: AbortSignal): Promise<ExitCod
   const out = options.json ? process.stderr : process.stdout;
   const view = demoView(out, plan);
   const say = (line: string): void => view.say(line);
+  const model = options.llmFaults ? undefined : await namedModel();
   await using broker = await demoBroker(options.server, say);
   await using mesh = await joinMesh({ server: broker.url, mesh: broker.mesh }, say);
   await using desk = await Desk.open(mesh, plan);
@@ -74,6 +76,7 @@ async function runDemo(options: DemoOptions, stop: AbortSignal): Promise<ExitCod
   say(
     `Plexus trading demo: ${desk.seatNames.length} agent processes, nats-server ${broker.version} at ${broker.address}, mesh ${broker.mesh}`,
   );
+  if (model !== undefined) say(`Headlines and commentary by ${model}.`);
   if (faults) say(`The model is a stub at ${faults.address}, which fails 30 % of the time.`);
   stop.addEventListener("abort", () =>
     say("Stopping: what was published is still processed. Press Ctrl-C again to leave at once."),
@@ -122,4 +125,13 @@ function matchesCalmRun({ plan, bars, closing, moods }: Outcome): boolean {
     }),
   });
   return calm.closing.ledgerHash === closing.ledgerHash;
+}
+
+/** The model that the environment names, in words. Throws `INVALID_CONTRACT` for one that is named by half. */
+async function namedModel(): Promise<string | undefined> {
+  if (!namesModel(process.env)) return undefined;
+  const { environmentGroups } = await import("@plexus/llm");
+  const [group] = Object.values(environmentGroups(process.env));
+  const { model, provider, baseUrl } = group!.deployments[0]!;
+  return `model ${model} at ${baseUrl ?? provider}`;
 }

@@ -71,6 +71,7 @@ export { type Universe, universe } from "./universe.ts";
 
 // The distributed application
 export { agents as tradingAgents, entities as tradingEntities } from "./contracts.ts";
+export { namesModel } from "./agents/models.ts";
 export type { Recorded } from "./agents/recorded.ts";
 export { Phase, SeatStatus } from "./desk-topics.ts";
 export { Desk, type DeskPatience, type Progress } from "./desk.ts";

@@ -8,6 +8,12 @@ const MAX_TOKENS = 400_000;
 /** The longest answer, in tokens. */
 const MAX_ANSWER = 300;
 
+/** Whether the environment names a model, completely or not. */
+export function namesModel(env: Readonly<Record<string, string | undefined>>): boolean {
+  const { PLEXUS_LLM_BASE_URL, PLEXUS_LLM_PROVIDER, PLEXUS_LLM_MODEL } = env;
+  return (PLEXUS_LLM_BASE_URL ?? PLEXUS_LLM_PROVIDER ?? PLEXUS_LLM_MODEL) !== undefined;
+}
+
 /**
  * The model that the environment names (PLEXUS_LLM_BASE_URL and the like), shared with the other processes of the run:
  * breaker, budget and cache. Undefined: it names none, and whoever asks goes on in its degraded mode.
@@ -18,9 +24,7 @@ export async function openDeskModels(
   { mesh }: Station,
   withinMs: number,
 ): Promise<Models | undefined> {
-  const { PLEXUS_LLM_BASE_URL, PLEXUS_LLM_PROVIDER, PLEXUS_LLM_MODEL } = process.env;
-  if ((PLEXUS_LLM_BASE_URL ?? PLEXUS_LLM_PROVIDER ?? PLEXUS_LLM_MODEL) === undefined)
-    return undefined;
+  if (!namesModel(process.env)) return undefined;
   const { environmentGroups, openModels } = await import("@plexus/llm");
   const groups = Object.entries(environmentGroups(process.env)).map(([name, group]) => {
     const deployments = group.deployments.map((one) => ({
