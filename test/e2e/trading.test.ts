@@ -88,7 +88,7 @@ test.each([
       ledgerHash: closing.ledgerHash,
       pnlCents: closing.total.pnlCents,
       buyAndHoldCents: closing.buyAndHoldCents,
-      processes: 12 + replicas.length,
+      processes: Role.options.length + replicas.length,
     });
   },
   40_000,
