@@ -81,14 +81,14 @@ describe("plexus llm usage, budget and breakers", () => {
 
     const usage = (await run(["usage"])).stdout;
     expect(usage).toMatch(/^AGENT +MODEL +CALLS +FAILED +TOKENS IN +TOKENS OUT +COST$/m);
-    expect(usage).toMatch(/^analyst +main +1 +0 +1,000 +500 +\$0\.0020$/m);
-    expect(usage).toMatch(/^trader +main +2 +1 +1,000 +500 +\$0\.0020$/m);
+    expect(usage).toMatch(/^analyst +main +1 +0 +1,000 +500 +\$0\.002000$/m);
+    expect(usage).toMatch(/^trader +main +2 +1 +1,000 +500 +\$0\.002000$/m);
     expect(await json("usage", "--day", "2000-01-01")).toEqual([]);
     expect(await json<object[]>("usage")).toHaveLength(2);
 
     const budgets = (await run(["budget", "ls"])).stdout;
     expect(budgets).toMatch(/^agent:analyst +1,500 tokens +0 tokens +100,000 tokens +1\.5 % +0$/m);
-    expect(budgets).toMatch(/^mesh +\$0\.0040 +\$0\.0000 +\$1\.0000 +0\.4 % +0$/m);
+    expect(budgets).toMatch(/^mesh +\$0\.004000 +\$0\.000000 +\$1\.000000 +0\.4 % +0$/m);
     expect(await json("budget", "set", "mesh", "--usd", "0.005")).toEqual({
       budget: "mesh",
       limit: { usd: 0.005 },
@@ -97,7 +97,7 @@ describe("plexus llm usage, budget and breakers", () => {
       processes: 0,
     });
     expect((await run(["budget", "release", "mesh"])).stdout).toMatch(
-      /^mesh +\$0\.0040 .* 80\.0 %/m,
+      /^mesh +\$0\.004000 .* 80\.0 %/m,
     );
     expect((await run(["budget", "release", "run:none"])).code).toBe(1);
     expect((await run(["budget", "set", "mesh"])).code).toBe(2);

@@ -13,9 +13,10 @@ interface Result {
   readonly ledgerMatches?: boolean;
   readonly sentiment: { readonly model: number; readonly lexicon: number };
   readonly commentary: { readonly model: number; readonly template: number };
+  /** By error code. */
+  readonly degraded: Readonly<Record<string, number>>;
   readonly llm?: {
     readonly requests: number;
-    readonly reasons: Readonly<Record<string, number>>;
     readonly recoveredMs: number | null;
   };
 }
@@ -28,7 +29,7 @@ async function demo(args: string[], env: Record<string, string> = {}): Promise<R
 }
 
 test("with a model that fails and is out for a while decisions keep flowing, degraded and counted, and it is used again by itself", async () => {
-  const { lost, ledgerMatches, sentiment, commentary, llm } = await demo([
+  const { lost, ledgerMatches, sentiment, commentary, degraded, llm } = await demo([
     "--llm-faults",
     "--rate",
     "400",
@@ -36,13 +37,11 @@ test("with a model that fails and is out for a while decisions keep flowing, deg
   expect({ lost, ledgerMatches }).toEqual({ lost: 0, ledgerMatches: true });
   expect(sentiment.model + sentiment.lexicon).toBe(MONTHS);
   expect(commentary.model + commentary.template).toBe(QUARTERS);
-  const degraded = sentiment.lexicon + commentary.template;
   // How many of each depends on how busy the machine is.
   expect(sentiment.model + commentary.model).toBeGreaterThan(0);
-  expect(degraded).toBeGreaterThan(0);
-  const reasons = Object.values(llm!.reasons).reduce((sum, times) => sum + times, 0);
-  expect(reasons).toBe(degraded);
-  expect(llm!.reasons).not.toHaveProperty("no model");
+  const reasons = Object.values(degraded).reduce((sum, times) => sum + times, 0);
+  expect(reasons).toBe(sentiment.lexicon + commentary.template);
+  expect(reasons).toBeGreaterThan(0);
   expect(llm!.recoveredMs).not.toBeNull();
 }, 60_000);
 
@@ -79,6 +78,19 @@ test("a model that the environment names is asked for each month and quarter onc
   expect(ledgerHash).toBe(simulate().closing.ledgerHash);
 }, 60_000);
 
+test("a model that is named and never there is told of, and the trades are those of the word list", async () => {
+  const { sentiment, commentary, degraded, ledgerHash } = await demo(["--rate", "2000"], {
+    PLEXUS_LLM_BASE_URL: "http://127.0.0.1:1/v1",
+    PLEXUS_LLM_MODEL: "nobody",
+  });
+  expect({ sentiment, commentary }).toEqual({
+    sentiment: { model: 0, lexicon: MONTHS },
+    commentary: { model: 0, template: QUARTERS },
+  });
+  expect(degraded).toMatchObject({ MODEL_FAILED: expect.any(Number) });
+  expect(ledgerHash).toBe(simulate().closing.ledgerHash);
+}, 60_000);
+
 test("without a model the word list and the template do it, and the demo says so", async () => {
   const { sentiment, commentary } = await demo(["--rate", "2000"]);
   expect({ sentiment, commentary }).toEqual({
@@ -94,7 +106,7 @@ test("a model that the environment names by half is refused before anything star
   });
   const { code } = await run.exited;
   expect({ code, stderr: run.stderr() }).toEqual({
-    code: 1,
-    stderr: expect.stringContaining("PLEXUS_LLM_BASE_URL"),
+    code: 2,
+    stderr: expect.stringContaining("PLEXUS_LLM_BASE_URL is not set"),
   });
 }, 20_000);

@@ -164,6 +164,26 @@ test("in chaos the ledger becomes what it becomes in one process, and the demo s
   expect(result["kills"]).toBeGreaterThanOrEqual(7);
 }, 60_000);
 
+test("a process that hangs is told of and replaced, and the ledger is what it must be", async () => {
+  await using broker = await startBroker();
+  await using run = spawnNode(plexus, {
+    args: ["demo", "--json", "--rate", "500", "--symbols", "0", "--server", broker.url],
+  });
+  const name = await meshOf(run);
+  await using mesh = await connect({ servers: broker.url, mesh: name, http: false, log: silent });
+  await progressOf(run);
+  const pid = await pidOf(mesh, "trend");
+  process.kill(pid, "SIGSTOP");
+  const { code } = await run.exited;
+  expect({ code, stderr: run.stderr() }).toMatchObject({ code: 0 });
+  expect(run.stderr()).toContain(`trend-0 (pid ${pid}) hangs`);
+  const { closing } = expected({ symbols: 0, seed: 1, bars: 5_665 });
+  expect(JSON.parse(await run.waitForLine(/^\{/))).toMatchObject({
+    lost: 0,
+    ledgerHash: closing.ledgerHash,
+  });
+}, 60_000);
+
 test("a process that cannot be kept running ends the demo with a coded error, not with a hang", async () => {
   await using broker = await startBroker();
   const load = ["--rate", "500", "--symbols", "4", "--seconds", "60"];

@@ -8,15 +8,11 @@ export interface LlmFaultsOptions {
   readonly say: (line: string) => void;
 }
 
-/** What the model has been through, and what the desk made of it. */
+/** What the model has been through. */
 export interface LlmTrial {
   /** Requests that the stub got, and how many of them it answered as asked. */
   readonly requests: number;
   readonly answered: number;
-  readonly sentiment: { readonly model: number; readonly degraded: number };
-  readonly commentary: { readonly model: number; readonly degraded: number };
-  /** Degraded readings and notes by what kept the model from them. */
-  readonly reasons: Readonly<Record<string, number>>;
   /** From the end of the outage until a model's answer was published again, in ms; null if none was. */
   readonly recoveredMs: number | null;
 }
@@ -94,7 +90,7 @@ export class LlmFaults implements AsyncDisposable {
       this.#isOut = isOut;
       if (isOut) {
         this.#server.faults({ rate: 1, of: [{ kind: "status", status: 503 }, { kind: "reset" }] });
-        say(`${clock(elapsedMs)}  the stub model is out: it answers nobody`);
+        say(`${clock(elapsedMs)}  the stub model is out: every request fails`);
       } else {
         this.#misbehave();
         this.#outageEndedAt = Date.now() * 1_000;
@@ -105,25 +101,13 @@ export class LlmFaults implements AsyncDisposable {
 
   /** The score of a run that has ended. */
   trial({ moods, notes }: Outcome): LlmTrial {
-    const read = moods.filter(({ event }) => event.headlines > 0);
-    const all = [...read, ...notes];
-    const byModel = all.filter(({ event }) => event.mode === "model").map(({ at }) => at);
-    const since = this.#outageEndedAt;
-    const next = since === undefined ? [] : byModel.filter((at) => at >= since);
-    const reasons: Record<string, number> = {};
-    for (const { event } of all) {
-      if (event.mode === "model") continue;
-      const reason = event.reason ?? "no model";
-      reasons[reason] = (reasons[reason] ?? 0) + 1;
-    }
+    const byModel = [...moods, ...notes].filter(({ event }) => event.mode === "model");
+    const since = this.#outageEndedAt ?? Infinity;
+    const next = Math.min(...byModel.map(({ at }) => (at >= since ? at : Infinity)));
     return {
       requests: this.#server.count,
       answered: this.#server.calls.filter(({ did }) => did === "reply").length,
-      sentiment: split(read),
-      commentary: split(notes),
-      reasons,
-      recoveredMs:
-        since === undefined || next.length === 0 ? null : (Math.min(...next) - since) / 1_000,
+      recoveredMs: next === Infinity ? null : (next - since) / 1_000,
     };
   }
 
@@ -135,12 +119,4 @@ export class LlmFaults implements AsyncDisposable {
       return { kind: "reply", json: { scores: asked.split("\n").map(lexiconScore) } };
     });
   }
-}
-
-function split(all: readonly { readonly event: { readonly mode: string } }[]): {
-  model: number;
-  degraded: number;
-} {
-  const model = all.filter(({ event }) => event.mode === "model").length;
-  return { model, degraded: all.length - model };
 }

@@ -47,6 +47,15 @@ export function positiveNumber(text: string): number {
   return value;
 }
 
+/** Several times what two cores can take: more would only make the run endless. */
+const MAX_RATE = 200_000;
+
+export function signalRate(text: string): number {
+  const value = positiveNumber(text);
+  if (value > MAX_RATE) throw new InvalidArgumentError(`At most ${MAX_RATE}.`);
+  return value;
+}
+
 export function wholeNumber(text: string): number {
   if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError("Must be a whole number.");
   return Number(text);

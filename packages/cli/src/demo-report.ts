@@ -84,6 +84,7 @@ export function reportJson(
     broker,
     sentiment: outcome.read,
     commentary: outcome.written,
+    degraded: reasonsOf(outcome),
     ...chaos,
     ...(llm === undefined ? {} : { llm }),
     ...(ledgerMatches === undefined ? {} : { ledgerMatches }),
@@ -158,21 +159,30 @@ function trialLines(outcome: Outcome, { chaos, ledgerMatches }: Trials): string[
 
 function chaosLines({ executions, orders }: Outcome, chaos: ChaosCounts): string[] {
   const { kills, brokerRestarts } = chaos;
-  const again = Math.max(0, executions - orders);
+  const again = executions - orders;
   return [
-    `  chaos: ${count(kills)} processes killed, the broker ${brokerRestarts === 0 ? "left alone: it is not ours" : "killed once"}; ` +
-      `${count(again)} or more orders begun a second time, each recorded once`,
+    `  chaos: ${count(kills)} processes killed, the broker ${brokerRestarts === 0 ? "not (it is not ours, or the run did not get to its middle)" : "once"}` +
+      (again > 0
+        ? `; at least ${count(again)} orders begun a second time, each recorded once`
+        : ""),
   ];
 }
 
-function modelLines({ read, written, notes }: Outcome, { llm }: Trials): string[] {
-  const model = llm === undefined ? "a model" : "the stub model";
+function modelLines(outcome: Outcome, { llm }: Trials): string[] {
+  const { read, written, notes, degraded } = outcome;
+  const model = llm === undefined ? "the model" : "the stub model";
+  const asked = read.model + written.model + degraded > 0;
   const last = notes.at(-1)?.event;
   return [
-    read.model + written.model === 0 && llm === undefined
-      ? "  No model: sentiment runs in lexicon mode (a word list), commentary by a template. PLEXUS_LLM_BASE_URL and _MODEL name one."
-      : `  months with headlines: ${count(read.model)} read by ${model}, ${count(read.lexicon)} by the word list instead; ` +
-        `notes: ${count(written.model)} written by ${model}, ${count(written.template)} by the template instead`,
+    ...(asked
+      ? [
+          `  months with headlines: ${count(read.model)} read by ${model}, ${count(read.lexicon)} by the word list instead; ` +
+            `notes: ${count(written.model)} written by ${model}, ${count(written.template)} by the template instead`,
+          `  degraded because of: ${reasonsText(outcome)}`,
+        ]
+      : [
+          "  No model: sentiment runs in lexicon mode (a word list), commentary by a template. PLEXUS_LLM_BASE_URL and _MODEL name one.",
+        ]),
     ...(llm === undefined ? [] : llmLines(llm)),
     ...(last === undefined
       ? []
@@ -180,10 +190,23 @@ function modelLines({ read, written, notes }: Outcome, { llm }: Trials): string[
   ];
 }
 
-function llmLines({ requests, answered, reasons, recoveredMs }: LlmTrial): string[] {
-  const why = Object.entries(reasons).map(([reason, times]) => `${reason} ${count(times)}`);
+/** Why a model did not read or write what it was asked for, by error code. */
+function reasonsOf({ moods, notes }: Outcome): Record<string, number> {
+  const reasons: Record<string, number> = {};
+  for (const { event } of [...moods, ...notes]) {
+    if (event.reason !== undefined) reasons[event.reason] = (reasons[event.reason] ?? 0) + 1;
+  }
+  return reasons;
+}
+
+function reasonsText(outcome: Outcome): string {
+  const why = Object.entries(reasonsOf(outcome)).map(([code, times]) => `${code} ${count(times)}`);
+  return why.length === 0 ? "nothing" : why.join(", ");
+}
+
+function llmLines({ requests, answered, recoveredMs }: LlmTrial): string[] {
   return [
-    `  the stub got ${count(requests)} requests and answered ${count(answered)}; degraded because of: ${why.join(", ") || "nothing"}`,
+    `  the stub got ${count(requests)} requests and answered ${count(answered)}`,
     recoveredMs === null
       ? "  NO MODEL'S ANSWER after the outage"
       : `  the first answer after the outage was used ${(recoveredMs / 1_000).toFixed(1)} s after its end`,

@@ -120,11 +120,9 @@ function summaryLine(progress: Progress, plan: RunPlan, rates: Rates): string {
 }
 
 /** Who reads and writes, if it is not just the word list and the template. */
-function modelWords({ read, written }: Progress): string[] {
+function modelWords({ read, written, degraded }: Progress): string[] {
   const model = read.model + written.model;
-  return model === 0
-    ? []
-    : [`model ${count(model)}, degraded ${count(read.lexicon + written.template)}`];
+  return model + degraded === 0 ? [] : [`model ${count(model)}, degraded ${count(degraded)}`];
 }
 
 /** Rates since a moment ago. */

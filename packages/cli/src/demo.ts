@@ -17,6 +17,7 @@ import {
   positiveNumber,
   replicaCount,
   runPlan,
+  signalRate,
   symbolCount,
   wholeNumber,
 } from "./demo-options.ts";
@@ -24,7 +25,7 @@ import { startProcesses } from "./demo-processes.ts";
 import { reportJson, reportText, type Trials } from "./demo-report.ts";
 import { LlmFaults } from "./demo-llm-faults.ts";
 import { demoView } from "./demo-view.ts";
-import { EXIT, type ExitCode } from "./exit-codes.ts";
+import { EXIT, type ExitCode, UsageError } from "./exit-codes.ts";
 import { interruptible } from "./interrupt.ts";
 import { joinMesh } from "./mesh-options.ts";
 import { printJson } from "./output.ts";
@@ -33,11 +34,11 @@ import { printJson } from "./output.ts";
 export function demoCommand(): Command {
   return new Command("demo")
     .description("run the trading mesh: a dozen agent processes on real market data")
-    .option("--rate <signals/s>", "offered load, open loop; default 500", positiveNumber)
+    .option("--rate <signals/s>", "offered load, open loop, up to 200000; default 500", signalRate)
     .option("--seconds <s>", "how long to publish; default: all real bars, or 20", positiveNumber)
     .option(
       "--symbols <n>",
-      "synthetic symbols; 0: the real ones. Default 100 with --rate",
+      "synthetic symbols, up to 10000; 0: the real ones. Default 100 with --rate",
       symbolCount,
     )
     .option("--seed <n>", "seed of the synthetic symbols", wholeNumber, 1)
@@ -89,7 +90,13 @@ async function runDemo(options: DemoOptions, stop: AbortSignal): Promise<ExitCod
   const progress = (): Progress => desk.progress();
   faults?.follow({ plan, progress, say });
   using chaos = options.chaos && new Chaos({ plan, processes, broker, progress, say });
-  const drawing = setInterval(() => view.show(progress()), view.everyMs);
+  const drawing = setInterval(() => {
+    const now = progress();
+    view.show(now);
+    for (const { seat, pid } of now.silent) {
+      if (processes.kill(seat, pid)) say(`${seat} (pid ${pid}) hangs: killed, another one begins`);
+    }
+  }, view.everyMs);
   const outcome = await desk.run(stop, processes.died).finally(() => {
     clearInterval(drawing);
     view.close();
@@ -127,11 +134,18 @@ function matchesCalmRun({ plan, bars, closing, moods }: Outcome): boolean {
   return calm.closing.ledgerHash === closing.ledgerHash;
 }
 
-/** The model that the environment names, in words. Throws `INVALID_CONTRACT` for one that is named by half. */
+/** The model that the environment names, in words. Throws a usage error for one that is named by half. */
 async function namedModel(): Promise<string | undefined> {
   if (!namesModel(process.env)) return undefined;
   const { environmentGroups } = await import("@plexus/llm");
-  const [group] = Object.values(environmentGroups(process.env));
+  const groups = (): ReturnType<typeof environmentGroups> => {
+    try {
+      return environmentGroups(process.env);
+    } catch (error) {
+      throw new UsageError((error as Error).message, { cause: error });
+    }
+  };
+  const [group] = Object.values(groups());
   const { model, provider, baseUrl } = group!.deployments[0]!;
   return `model ${model} at ${baseUrl ?? provider}`;
 }

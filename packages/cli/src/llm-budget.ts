@@ -118,7 +118,7 @@ function cells({ name, limit, spent, held, processes }: BudgetReport): string[] 
 /** An amount, in what is limited. */
 function text({ nanoUsd, tokens }: Amount, limit: Amount): string {
   const parts = [
-    ...(limit.nanoUsd === Infinity ? [] : [`$${(nanoUsd / 1e9).toFixed(4)}`]),
+    ...(limit.nanoUsd === Infinity ? [] : [`$${(nanoUsd / 1e9).toFixed(6)}`]),
     ...(limit.tokens === Infinity ? [] : [`${tokens.toLocaleString("en-US")} tokens`]),
   ];
   return parts.join(", ");

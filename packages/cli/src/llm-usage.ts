@@ -33,7 +33,7 @@ function cells({
   const counts = [calls, failed, inputTokens, outputTokens].map((count) =>
     count.toLocaleString("en-US"),
   );
-  return [paint("bold", agent), model, ...counts, `$${(nanoUsd / 1e9).toFixed(4)}`];
+  return [paint("bold", agent), model, ...counts, `$${(nanoUsd / 1e9).toFixed(6)}`];
 }
 
 function dayArgument(text: string): string {

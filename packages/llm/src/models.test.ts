@@ -220,6 +220,11 @@ describe("configuration", () => {
     expect(() => environmentGroups({})).toThrow("PLEXUS_LLM_MODEL");
     expect(() => environmentGroups({ PLEXUS_LLM_MODEL: "m" })).toThrow("PLEXUS_LLM_BASE_URL");
     expect(() => environmentGroups({ ...env, PLEXUS_LLM_PROVIDER: "x" })).toThrow("anthropic");
+    expect(() => environmentGroups({ ...env, PLEXUS_LLM_BASE_URL: "" })).toThrow("is not set");
+    expect(() => environmentGroups({ ...env, PLEXUS_LLM_BASE_URL: "foo" })).toThrow(
+      "http or https",
+    );
+    expect(() => environmentGroups({ ...env, PLEXUS_LLM_MODEL: "" })).toThrow("which model");
   });
 
   test("that cannot work is refused at once", async () => {

@@ -33,10 +33,10 @@ test("the views of a month are told in plain words, and what is unknown is left 
     level: -0.6,
   } as const;
   expect(describeViews({ fundamental, sentiment })).toBe(
-    "2008-12: economy in contraction (−0.80), employment −650 thousand a month, 20 % of the stocks in an uptrend; mood of the news bad (−0.60).",
+    "2008-12: economy in contraction (-0.80), employment -650 thousand a month, 20 % of the stocks in an uptrend; mood of the news bad (-0.60).",
   );
   const unknown = { ...fundamental, jobsChange: null, breadth: null };
   expect(describeViews({ fundamental: unknown, sentiment: { ...sentiment, level: 0 } })).toBe(
-    "2008-12: economy in contraction (−0.80); mood of the news mixed (+0.00).",
+    "2008-12: economy in contraction (-0.80); mood of the news mixed (+0.00).",
   );
 });

@@ -48,5 +48,5 @@ function moodOf(level: number): string {
 }
 
 function signed(value: number, digits = 0): string {
-  return `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(digits)}`;
+  return `${value < 0 ? "-" : "+"}${Math.abs(value).toFixed(digits)}`;
 }

@@ -24,6 +24,10 @@ const START_DELAY_US = 100_000;
 /** Slots due within this time of a stop are still published, so that all feeds stop at the same one. */
 const STOP_DELAY_US = 150_000;
 
+/** Processes tell how things are twice a second. */
+const LIVELY_MS = 1_000;
+const SILENT_MS = 8_000;
+
 /** Roles that answer whoever asks: they have no end of their own. */
 const SERVING: ReadonlySet<Role> = new Set(["risk", "order", "portfolio"]);
 
@@ -33,6 +37,8 @@ export interface Progress extends Figures {
   /** Since the first bar was due. */
   readonly elapsedMs: number;
   readonly seats: readonly SeatStatus[];
+  /** Processes that have not told anything for a while, though others have: they hang, or are being started again. */
+  readonly silent: readonly SeatStatus[];
 }
 
 /**
@@ -44,6 +50,7 @@ export class Desk implements AsyncDisposable {
   readonly #plan: RunPlan;
   readonly #patience: DeskPatience;
   readonly #seats = new Map<string, SeatStatus>();
+  readonly #heardAt = new Map<string, number>();
   readonly #watchers = new Set<() => void>();
   readonly #dead = new AbortController();
   #subscription: Subscription | undefined;
@@ -86,6 +93,7 @@ export class Desk implements AsyncDisposable {
       phase: this.#phase,
       elapsedMs: Math.max(0, elapsedMs),
       seats,
+      silent: this.#silent(seats),
     };
   }
 
@@ -142,7 +150,16 @@ export class Desk implements AsyncDisposable {
 
   #note(status: SeatStatus): void {
     this.#seats.set(status.seat, status);
+    this.#heardAt.set(status.seat, performance.now());
     this.#changed();
+  }
+
+  /** Nobody is silent while all are: then it is the broker. */
+  #silent(seats: readonly SeatStatus[]): SeatStatus[] {
+    const now = performance.now();
+    const forMs = ({ seat }: SeatStatus): number => now - (this.#heardAt.get(seat) ?? now);
+    if (!seats.some((seat) => forMs(seat) < LIVELY_MS)) return [];
+    return seats.filter((seat) => seat.phase !== "finished" && forMs(seat) > SILENT_MS);
   }
 
   #changed(): void {

@@ -33,6 +33,8 @@ export interface Figures {
   /** Months with headlines by who read them, quarters by who wrote about them. */
   readonly read: Readonly<Record<SentimentView["mode"], number>>;
   readonly written: Readonly<Record<Note["mode"], number>>;
+  /** Of these, what a model was asked for and did not come by it. */
+  readonly degraded: number;
   /** Times that the order processes began with an order: more than orders where one was killed at work. */
   readonly executions: number;
   readonly duplicates: number;
@@ -102,6 +104,7 @@ export function figures(seats: readonly SeatStatus[], plan: RunPlan): Figures {
     reduced: count("reduced"),
     read: { model: count("read:model"), lexicon: count("read:lexicon") },
     written: { model: count("written:model"), template: count("written:template") },
+    degraded: count("degraded"),
     executions: sum(seats, ["order"], "received", "orders"),
     duplicates: seats.reduce((total, { duplicates }) => total + duplicates, 0),
     flows,

@@ -43,7 +43,7 @@ export const RunPlan = z.object({
 export type RunPlan = z.infer<typeof RunPlan>;
 
 /** Long enough for a small model, short enough for who waits for a decision. */
-const MODEL_WITHIN_MS = 4_000;
+const MODEL_WITHIN_MS = 3_000;
 
 /** One process of each role, or as many as asked for. */
 function replicasOf(asked: Partial<Record<Role, number>> = {}): Record<Role, number> {

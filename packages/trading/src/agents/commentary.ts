@@ -51,6 +51,7 @@ export function openCommentary(station: Station): Part {
         let published: Promise<void> | undefined;
         for (const next of notes.push(Math.floor(note.seq / seat.of), note)) {
           station.count(`written:${next.mode}`).value += 1;
+          if (next.reason !== undefined) station.count("degraded").value += 1;
           sent.value += 1;
           published = outflow.publish((number) => ({ kind: "note", source, number, note: next }));
         }

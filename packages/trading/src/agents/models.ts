@@ -11,7 +11,7 @@ const MAX_ANSWER = 300;
 /** Whether the environment names a model, completely or not. */
 export function namesModel(env: Readonly<Record<string, string | undefined>>): boolean {
   const { PLEXUS_LLM_BASE_URL, PLEXUS_LLM_PROVIDER, PLEXUS_LLM_MODEL } = env;
-  return (PLEXUS_LLM_BASE_URL ?? PLEXUS_LLM_PROVIDER ?? PLEXUS_LLM_MODEL) !== undefined;
+  return [PLEXUS_LLM_BASE_URL, PLEXUS_LLM_PROVIDER, PLEXUS_LLM_MODEL].some(Boolean);
 }
 
 /**
@@ -31,7 +31,7 @@ export async function openDeskModels(
       ...one,
       timeout: Math.ceil(withinMs * ATTEMPT),
       // Calls are few, and a second without a model is twenty months of market time.
-      breaker: { minimumCalls: 10, errorPercent: 70, reset: "1s" as const },
+      breaker: { minimumCalls: 5, errorPercent: 70, reset: "1s" as const },
     }));
     return [name, { ...group, deployments, timeout: withinMs }] as const;
   });

@@ -38,6 +38,7 @@ export function openSentiment(station: Station): Part {
           const isOurs = headlines.seq % seat.of === seat.index;
           if (isOurs && headlines.headlines.length > 0) {
             station.count(`read:${reading.mode}`).value += 1;
+            if (reading.reason !== undefined) station.count("degraded").value += 1;
           }
           return sentiment.update(headlines, reading);
         },
