@@ -73,7 +73,7 @@ const scenarios: Record<Scenario, (site: Site) => Promise<Measurement[]>> = {
       budgets: { mesh: limit, agent: limit, tenant: limit, run: limit },
     });
     await asker.ask("inTurn", url, site.quick ? 2 : 4); // warm-up
-    const { fetch, llm: layer } = await asker.ask("inTurn", url, site.quick ? 5 : 12);
+    const { fetch, llm: layer } = await asker.ask("inTurn", url, site.quick ? 3 : 12);
     return [
       { name: "fetch, p50", unit: "ms", value: fetch.p50 },
       { name: "fetch, p99", unit: "ms", value: fetch.p99 },
@@ -90,9 +90,9 @@ const scenarios: Record<Scenario, (site: Site) => Promise<Measurement[]>> = {
       desk: { deployments: urls.map((url, i) => deployment(`d${i}`, url)) },
     };
     await using askers = await Askers.start(site, { groups });
-    const seconds = site.quick ? 8 : 20;
-    await askers.steadily(3); // warm-up
-    const before = await askers.steadily(site.quick ? 4 : 10);
+    const seconds = site.quick ? 6 : 20;
+    await askers.steadily(site.quick ? 2 : 3); // warm-up
+    const before = await askers.steadily(site.quick ? 3 : 10);
     await first.ask("always", { kind: "stall" });
     const during = await askers.steadily(seconds);
     // What comes now are trials only: the breakers have been open for a while.
@@ -114,7 +114,7 @@ const scenarios: Record<Scenario, (site: Site) => Promise<Measurement[]>> = {
     const url = await stub.ask("start", 5);
     const spec = { ...deployment("main", url), rpm: RPM, timeout: "10s" as const };
     await using askers = await Askers.start(site, { groups: { desk: { deployments: [spec] } } });
-    const seconds = site.quick ? 15 : 65;
+    const seconds = site.quick ? 8 : 65;
     const answered = await askers.eagerly(5, seconds);
     return [
       { name: "requests in the busiest minute", unit: "", value: await stub.ask("busiestMinute") },

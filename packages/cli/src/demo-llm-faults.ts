@@ -41,20 +41,18 @@ const TICK_MS = 20;
  */
 export class LlmFaults implements AsyncDisposable {
   readonly #server: ModelServer;
-  readonly #seed: number;
   #timer: NodeJS.Timeout | undefined;
   /** Microseconds since the epoch. */
   #outageEndedAt: number | undefined;
   #isOut = false;
 
-  private constructor(server: ModelServer, seed: number) {
+  private constructor(server: ModelServer) {
     this.#server = server;
-    this.#seed = seed;
   }
 
   static async start(seed: number): Promise<LlmFaults> {
     const server = await startModelServer({ latency: LATENCY, seed });
-    const faults = new LlmFaults(server, seed);
+    const faults = new LlmFaults(server);
     faults.#misbehave();
     return faults;
   }
@@ -69,7 +67,7 @@ export class LlmFaults implements AsyncDisposable {
     return {
       PLEXUS_LLM_BASE_URL: this.#server.url,
       PLEXUS_LLM_MODEL: "stub-model",
-      PLEXUS_LLM_API_KEY: `stub-${this.#seed}`,
+      PLEXUS_LLM_API_KEY: "stub",
       PLEXUS_LLM_PROVIDER: "openai-compatible",
     };
   }

@@ -138,14 +138,11 @@ function matchesCalmRun({ plan, bars, closing, moods }: Outcome): boolean {
 async function namedModel(): Promise<string | undefined> {
   if (!namesModel(process.env)) return undefined;
   const { environmentGroups } = await import("@plexus/llm");
-  const groups = (): ReturnType<typeof environmentGroups> => {
-    try {
-      return environmentGroups(process.env);
-    } catch (error) {
-      throw new UsageError((error as Error).message, { cause: error });
-    }
-  };
-  const [group] = Object.values(groups());
-  const { model, provider, baseUrl } = group!.deployments[0]!;
-  return `model ${model} at ${baseUrl ?? provider}`;
+  try {
+    const [group] = Object.values(environmentGroups(process.env));
+    const { model, provider, baseUrl } = group!.deployments[0]!;
+    return `model ${model} at ${baseUrl ?? provider}`;
+  } catch (error) {
+    throw new UsageError((error as Error).message, { cause: error });
+  }
 }

@@ -3,7 +3,7 @@ import type { Station } from "./station.ts";
 
 /** The share of a deadline that one attempt may take, so that there is time for another one. */
 const ATTEMPT = 2 / 3;
-/** Nobody is billed more than this for a run, in tokens; a whole one over the real data takes about a tenth of it. */
+/** Nobody is billed more than this for a run, in tokens. */
 const MAX_TOKENS = 400_000;
 /** The longest answer, in tokens. */
 const MAX_ANSWER = 300;
