@@ -1,6 +1,6 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { dieWithParent, root, run } from "./child.mjs";
 import { withEngine } from "./engine.mjs";
 import { seconds } from "./say.mjs";
@@ -58,7 +58,8 @@ async function vitest(node, env, args, passedChecks) {
       { cwd: root, env },
     );
     if (code > 128) return code; // by a signal
-    const { passed, failed, skipped } = counts(report);
+    const { passed, failed, skipped, failures } = counts(report);
+    for (const failure of failures) console.log(`✗ ${failure}`); // again, where the end of a long log shows them
     // A file that cannot be loaded or an error outside every test fails the run without failing a test.
     return summary(passedChecks + passed, code === 0 ? failed : Math.max(1, failed), skipped);
   } finally {
@@ -73,10 +74,20 @@ function counts(report) {
       passed: found.numPassedTests,
       failed: found.numFailedTests,
       skipped: found.numPendingTests + found.numTodoTests,
+      failures: found.testResults.flatMap(failuresOf),
     };
   } catch {
-    return { passed: 0, failed: 1, skipped: 0 }; // vitest did not get as far as a report
+    return { passed: 0, failed: 1, skipped: 0, failures: [] }; // vitest did not get as far as a report
   }
+}
+
+/** A line for each failed test of a file, or for the file itself where it could not be loaded. */
+function failuresOf({ name, status, message, assertionResults }) {
+  const file = relative(root, name);
+  const line = (text) => text.split("\n", 1)[0];
+  const failed = assertionResults.filter((test) => test.status === "failed");
+  if (failed.length === 0) return status === "failed" ? [`${file}: ${line(message)}`] : [];
+  return failed.map((test) => `${file} > ${test.fullName}: ${line(test.failureMessages.join())}`);
 }
 
 function summary(passed, failed, skipped) {
