@@ -1,3 +1,4 @@
+import * as z from "zod";
 import type { Changes, Tree } from "../tree.ts";
 
 /** One place where a rule finds something to do. */
@@ -7,29 +8,32 @@ export interface Spot {
   readonly key: string;
 }
 
-/** A piece of work for one agent: all that a rule finds about one subject. */
-export interface Job {
-  readonly rule: RuleName;
-  /** What it is about: a name, or the file where it began. */
-  readonly subject: string;
-  /** What a name becomes. */
-  readonly to?: string;
-  /** Somebody's tests failed after the plain way: take the careful one. */
-  readonly careful?: boolean;
-}
+export const RuleName = z.enum([
+  "rename",
+  "extract",
+  "strict-equality",
+  "plain-loop",
+  "null-check",
+  "dead-export",
+  "split",
+  "test",
+  "document",
+  "unused-import",
+  "broken-import",
+]);
+export type RuleName = z.output<typeof RuleName>;
 
-export type RuleName =
-  | "rename"
-  | "extract"
-  | "strict-equality"
-  | "plain-loop"
-  | "null-check"
-  | "dead-export"
-  | "split"
-  | "test"
-  | "document"
-  | "unused-import"
-  | "broken-import";
+/** A piece of work for one agent: all that a rule finds about one subject. */
+export const Job = z.object({
+  rule: RuleName,
+  /** What it is about: a name, or the file where it began. */
+  subject: z.string(),
+  /** What a name becomes. */
+  to: z.string().optional(),
+  /** Somebody's tests failed after the plain way: take the careful one. */
+  careful: z.boolean().optional(),
+});
+export type Job = z.output<typeof Job>;
 
 /** A kind of refactoring, as pure functions on a tree. */
 export interface Rule {

@@ -10,7 +10,7 @@ import {
   withoutFunctions,
 } from "../module.ts";
 import { namesIn } from "../syntax.ts";
-import { importPath, resolveImport, type Tree } from "../tree.ts";
+import { importPath, resolveImport } from "../tree.ts";
 import { withoutUnused } from "./unused-import.ts";
 import type { Rule } from "./rule.ts";
 

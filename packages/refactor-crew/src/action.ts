@@ -1,0 +1,80 @@
+import { topic } from "@plexus/core";
+import * as z from "zod";
+import { Assignment } from "./plan.ts";
+
+const Spot = z.object({ path: z.string(), key: z.string() });
+const Version = z.int().optional();
+
+const About = { agent: z.string(), at: z.number() };
+
+/** Something that an agent does: what the others, the timeline and the score go by. */
+export const Action = z.discriminatedUnion("kind", [
+  /** It is there; begun anew, it goes on where it was. */
+  z.object({ ...About, kind: z.literal("joined"), pid: z.int() }),
+  /** All are there. */
+  z.object({ ...About, kind: z.literal("started") }),
+  z.object({ ...About, kind: z.literal("took"), job: z.string(), title: z.string(), version: Version, attempt: z.int() }),
+  /** While it thought, somebody changed what it thought about. */
+  z.object({ ...About, kind: z.literal("told"), job: z.string(), path: z.string(), by: z.string(), version: Version, then: z.enum(["starts over", "goes on"]) }),
+  z.object({
+    ...About,
+    kind: z.literal("clashed"),
+    job: z.string(),
+    conflict: z.string().optional(),
+    path: z.string(),
+    /** `write/write`, `read/write` and so on. */
+    type: z.string(),
+    base: Version,
+    /** Who has changed it since, in which version. */
+    theirs: z.array(z.object({ by: z.string(), version: z.int(), title: z.string() })),
+    strategy: z.string(),
+    winner: z.enum(["ours", "theirs", "merged"]),
+    then: z.enum(["merged", "done again", "voted", "given up"]),
+  }),
+  z.object({
+    ...About,
+    kind: z.literal("landed"),
+    job: z.string(),
+    title: z.string(),
+    version: Version,
+    paths: z.array(z.string()),
+    spots: z.array(Spot),
+    /** How the change was found: by rules or a model, or by rules because the model failed. */
+    by: z.enum(["rules", "model", "rules instead of the model"]),
+    /** In a plain folder: files in which something was that this agent had never seen, and whose it was. */
+    unseen: z.array(z.object({ path: z.string(), by: z.string() })),
+  }),
+  z.object({ ...About, kind: z.literal("dropped"), job: z.string(), title: z.string(), why: z.string() }),
+  z.object({ ...About, kind: z.literal("finished") }),
+  z.object({ ...About, kind: z.literal("reviewed"), job: z.string(), asks: z.int() }),
+  z.object({ ...About, kind: z.literal("asked"), ask: Assignment, title: z.string(), why: z.string() }),
+  z.object({ ...About, kind: z.literal("voted"), conflict: z.string(), prefers: z.string(), why: z.string() }),
+  z.object({ ...About, kind: z.literal("tested"), version: Version, passed: z.int(), failed: z.int(), failures: z.array(z.string()) }),
+  z.object({ ...About, kind: z.literal("reverted"), job: z.string(), title: z.string(), of: z.string(), version: Version, failures: z.array(z.string()) }),
+  z.object({ ...About, kind: z.literal("delivered"), version: Version, passed: z.int(), failed: z.int(), failures: z.array(z.string()) }),
+]);
+export type Action = z.output<typeof Action>;
+
+/** An action before it is told. */
+export type News = Action extends infer One ? (One extends Action ? Omit<One, "agent" | "at"> : never) : never;
+
+/** Every action of a run, kept for whoever begins anew. */
+export const Actions = topic("crew.actions", { schema: Action, durable: {} });
+
+/** What is told once, however often its agent begins anew; undefined for what may be told again. */
+export function idOf(action: Action): string | undefined {
+  switch (action.kind) {
+    case "landed":
+    case "dropped":
+    case "reviewed":
+      return `${action.kind}:${action.job}`;
+    case "asked":
+      return `asked:${action.ask.id}`;
+    case "started":
+    case "finished":
+    case "delivered":
+      return `${action.kind}:${action.agent}`;
+    default:
+      return undefined;
+  }
+}

@@ -1,0 +1,102 @@
+import { deliver } from "../deliver.ts";
+import { inFolder } from "../folder.ts";
+import { agentsOf, type Assignment, backlog } from "../plan.ts";
+import { runTests, type TestResult } from "../run-tests.ts";
+import type { Commit, Snapshot } from "../workplace.ts";
+import { takeBack } from "./take-back.ts";
+import type { Seat } from "./seat.ts";
+
+/** Commits that come between two runs of the tests, unless everybody waits. */
+const EVERY = 6;
+
+/**
+ * Runs the project's tests on the head again and again. When some fail it looks for the commit that broke them, by bisection,
+ * takes it back and asks its author for another way. It ends the run when all is done, reviewed and tested.
+ */
+export async function integrate(seat: Seat): Promise<void> {
+  const { place, board, plan, signal } = seat;
+  const workers = agentsOf(plan).filter((agent) => backlog(plan).some((one) => one.agent === agent));
+  let good = 0;
+  let tested = -1;
+  // oxlint-disable no-await-in-loop -- one run of the tests after the other
+  for (;;) {
+    await board.until(isDue, signal);
+    const isLast = isDone();
+    tested = board.landed.size + board.reverted.size;
+    const snapshot = await place.snapshot();
+    const result = await test(snapshot);
+    const { version } = snapshot;
+    const { passed, failed, failures } = result;
+    await place.tell({ kind: "tested", version, passed, failed, failures: [...failures] });
+    if (failed === 0) good = version ?? 0;
+    else if (board.openAsks().length > 0) continue; // somebody mends already
+    else if (await findAndTakeBack(snapshot, failures)) continue;
+    if (!isLast || !isDone()) continue;
+    await deliver(place, plan);
+    await place.tell({ kind: "delivered", version, passed, failed, failures: [...failures] });
+    return;
+  }
+  // oxlint-enable no-await-in-loop
+
+  /** Everybody waits, and everything was looked at. */
+  function isDone(): boolean {
+    return (
+      workers.every((agent) => board.finished.has(agent)) &&
+      board.openAsks().length === 0 &&
+      [...board.landed.keys()].every((job) => board.reviewed.has(job))
+    );
+  }
+
+  function isDue(): boolean {
+    return isDone() || board.landed.size + board.reverted.size >= tested + EVERY;
+  }
+
+  function test({ tree }: Pick<Snapshot, "tree">): Promise<TestResult> {
+    return inFolder(tree, (folder) => runTests(folder, signal));
+  }
+
+  /** @returns false if there is no history to look into */
+  async function findAndTakeBack(head: Snapshot, failures: readonly string[]): Promise<boolean> {
+    if (place.history === undefined || head.version === undefined) return false;
+    const commits = await place.history.commits();
+    const bad = await firstBad(commits, head.version);
+    if (bad === undefined) return false;
+    const since = commits.filter(({ version }) => version >= bad.version);
+    const undone = await takeBack(place, bad, since);
+    for (const { id, title, version } of undone) {
+      const job = `integrator/undo/${id}`;
+      // oxlint-disable-next-line no-await-in-loop -- in order
+      await place.tell({ kind: "reverted", job, title, of: id, version, failures: [...failures] });
+    }
+    const again = undone.length > 0 ? undone : [bad];
+    for (const { id, title, agent } of again) {
+      const known = assignment(id);
+      if (known === undefined) continue;
+      const ask = { id: `${id}/again`, agent, job: { ...known.job, careful: true } };
+      // oxlint-disable-next-line no-await-in-loop -- in order
+      await place.tell({ kind: "asked", ask, title, why: `breaks "${failures[0]}"` });
+      // oxlint-disable-next-line no-await-in-loop -- so that nobody asks twice
+      await board.until(() => board.asks.has(ask.id), signal);
+    }
+    return true;
+  }
+
+  function assignment(id: string): Assignment | undefined {
+    return board.asks.get(id) ?? backlog(plan).find((one) => one.id === id);
+  }
+
+  /** The first commit with which tests fail, between the last good one and a bad one. */
+  async function firstBad(commits: readonly Commit[], from: number): Promise<Commit | undefined> {
+    let [low, high] = [good, from];
+    while (high - low > 1) {
+      const middle = Math.floor((low + high) / 2);
+      // oxlint-disable-next-line no-await-in-loop -- each look decides where the next one is
+      const tree = await place.history!.tree(middle);
+      // oxlint-disable-next-line no-await-in-loop -- likewise
+      const { failed } = await test({ tree });
+      if (failed === 0) low = middle;
+      else high = middle;
+    }
+    return commits.find(({ version }) => version === high);
+  }
+}

@@ -1,0 +1,12 @@
+import type { Board } from "../board.ts";
+import type { CrewPlan } from "../plan.ts";
+import type { Workplace } from "../workplace.ts";
+
+/** What every agent has. */
+export interface Seat {
+  readonly place: Workplace;
+  readonly board: Board;
+  readonly plan: CrewPlan;
+  /** Fires when it is to leave. */
+  readonly signal: AbortSignal;
+}

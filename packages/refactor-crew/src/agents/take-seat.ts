@@ -1,0 +1,43 @@
+import { once } from "node:events";
+import { Board } from "../board.ts";
+import { agentsOf, type CrewPlan } from "../plan.ts";
+import { openPlace } from "../open-place.ts";
+import { rulesAuthor } from "./author.ts";
+import { votes } from "./elector.ts";
+import { integrate } from "./integrator.ts";
+import { review } from "./reviewer.ts";
+import type { Seat } from "./seat.ts";
+import { work } from "./worker.ts";
+
+/** Takes part in a run as one of its agents, until the signal fires. Rejects when it cannot go on: begun anew, it can. */
+export async function takeSeat(agent: string, plan: CrewPlan, signal: AbortSignal): Promise<void> {
+  if (!agentsOf(plan).includes(agent)) throw new Error(`There is no agent ${agent} in this run`);
+  await using place = await openPlace(agent, plan);
+  const failed = new AbortController();
+  const seat = { place, board: new Board(), plan, signal: AbortSignal.any([signal, failed.signal]) };
+  const parts = [follow(seat), role(seat)];
+  if (["reviewer", "tester", "integrator"].includes(agent)) parts.push(votes(seat));
+  await place.tell({ kind: "joined", pid: process.pid });
+  try {
+    await Promise.all(parts);
+    if (!signal.aborted) await once(signal, "abort");
+  } finally {
+    failed.abort(new Error("another part of this agent failed"));
+    await Promise.allSettled(parts);
+  }
+}
+
+async function follow({ place, board, signal }: Seat): Promise<void> {
+  for await (const action of place.actions(signal)) board.take(action);
+}
+
+function role(seat: Seat): Promise<void> {
+  switch (seat.place.agent) {
+    case "reviewer":
+      return review(seat);
+    case "integrator":
+      return integrate(seat);
+    default:
+      return work(seat, rulesAuthor);
+  }
+}

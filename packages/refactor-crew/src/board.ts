@@ -1,0 +1,96 @@
+import { type Action, idOf } from "./action.ts";
+import type { Assignment } from "./plan.ts";
+
+type Landed = Extract<Action, { kind: "landed" }>;
+
+/** Where the run stands, as the fold of all actions: what an agent knows that begins anew, and what the score is made of. */
+export class Board {
+  readonly landed = new Map<string, Landed>();
+  readonly dropped = new Set<string>();
+  readonly asks = new Map<string, Assignment>();
+  readonly joined = new Set<string>();
+  readonly finished = new Set<string>();
+  readonly reviewed = new Set<string>();
+  readonly reverted = new Set<string>();
+  started = false;
+  delivered: Extract<Action, { kind: "delivered" }> | undefined;
+  readonly #seen = new Set<string>();
+  readonly #waiting = new Set<() => void>();
+
+  /** @returns false for what was told before, by an earlier life of its agent */
+  take(action: Action): boolean {
+    const id = idOf(action);
+    if (id !== undefined && this.#seen.has(id)) return false;
+    if (id !== undefined) this.#seen.add(id);
+    this.#fold(action);
+    for (const wake of this.#waiting) wake();
+    this.#waiting.clear();
+    return true;
+  }
+
+  /** Something has changed since it was called. */
+  changed(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const end = (): void => {
+        this.#waiting.delete(wake);
+        reject(signal.reason as Error);
+      };
+      const wake = (): void => {
+        signal.removeEventListener("abort", end);
+        resolve();
+      };
+      if (signal.aborted) return reject(signal.reason as Error);
+      signal.addEventListener("abort", end, { once: true });
+      this.#waiting.add(wake);
+    });
+  }
+
+  /** Waits until something holds. */
+  async until(holds: () => boolean, signal: AbortSignal): Promise<void> {
+    // oxlint-disable-next-line no-await-in-loop -- that is what waiting is
+    while (!holds()) await this.changed(signal);
+  }
+
+  isSettled(job: string): boolean {
+    return this.landed.has(job) || this.dropped.has(job);
+  }
+
+  openAsks(agent?: string): Assignment[] {
+    return [...this.asks.values()].filter(
+      (ask) => !this.isSettled(ask.id) && (agent === undefined || ask.agent === agent),
+    );
+  }
+
+  #fold(action: Action): void {
+    switch (action.kind) {
+      case "joined":
+        this.joined.add(action.agent);
+        break;
+      case "started":
+        this.started = true;
+        break;
+      case "landed":
+        this.landed.set(action.job, action);
+        break;
+      case "dropped":
+        this.dropped.add(action.job);
+        break;
+      case "finished":
+        this.finished.add(action.agent);
+        break;
+      case "reviewed":
+        this.reviewed.add(action.job);
+        break;
+      case "asked":
+        this.asks.set(action.ask.id, action.ask);
+        break;
+      case "reverted":
+        this.reverted.add(action.of);
+        break;
+      case "delivered":
+        this.delivered = action;
+        break;
+      default:
+    }
+  }
+}

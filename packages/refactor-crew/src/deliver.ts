@@ -1,0 +1,13 @@
+import { writeRepository } from "./git.ts";
+import type { CrewPlan } from "./plan.ts";
+import type { Workplace } from "./workplace.ts";
+
+/** Writes the project with its history as a git repository. A plain folder is already where it is, and has no history. */
+export async function deliver({ history }: Workplace, { out }: CrewPlan): Promise<void> {
+  if (history === undefined) return;
+  const commits = await history.commits();
+  const trees = await Promise.all(
+    commits.map(async (commit) => ({ commit, tree: await history.tree(commit.version) })),
+  );
+  await writeRepository(out, trees);
+}

@@ -1,0 +1,99 @@
+import type { Action, News } from "./action.ts";
+import type { Tree } from "./tree.ts";
+
+/** The project at one moment. */
+export interface Snapshot {
+  /** Of the workspace; a plain folder has none. */
+  readonly version: number | undefined;
+  readonly tree: Tree;
+}
+
+/** What one agent is about to change. Nothing of it is seen before it lands. */
+export interface Draft {
+  /** A file as it is now, or undefined; the change depends on it. */
+  read(path: string): Promise<string | undefined>;
+  write(path: string, text: string | null): void;
+  /**
+   * Fires when somebody else changes what was read here. A plain folder never tells.
+   * @returns what ends it
+   */
+  onUpdate(told: (update: Update) => void): () => void;
+}
+
+export interface Update {
+  readonly path: string;
+  readonly by: string;
+  readonly version: number;
+}
+
+/** One change, by whom and about what. */
+export interface Attempt {
+  /** Of the job, and so of its commit. */
+  readonly id: string;
+  readonly agent: string;
+  readonly title: string;
+  /** Who lost against a rival on the same lines is judged by the others, instead of being refused. */
+  readonly vote: boolean;
+}
+
+/** A file on which a change met others that it had not seen. */
+export interface Clash {
+  readonly conflict: string | undefined;
+  readonly path: string;
+  readonly type: string;
+  readonly base: number | undefined;
+  readonly theirs: readonly { readonly by: string; readonly version: number; readonly title: string }[];
+  readonly strategy: string;
+  readonly winner: "ours" | "theirs" | "merged";
+}
+
+/** What became of a change. */
+export interface Landing {
+  readonly landed: boolean;
+  readonly version: number | undefined;
+  /** Merged or voted for if it landed, the reasons if it did not. */
+  readonly clashes: readonly Clash[];
+  /** In a plain folder: what was overwritten without having been seen. */
+  readonly unseen: readonly { readonly path: string; readonly by: string }[];
+}
+
+/** A change that is part of the project's history. */
+export interface Commit {
+  readonly version: number;
+  readonly agent: string;
+  readonly title: string;
+  /** The job it was for, or another name of its own. */
+  readonly id: string;
+  readonly at: number;
+  readonly paths: readonly string[];
+}
+
+/** What a workplace knows of the past. A plain folder knows nothing. */
+export interface History {
+  /** All commits, the oldest first. */
+  commits(): Promise<readonly Commit[]>;
+  tree(version: number): Promise<Tree>;
+}
+
+/** A commit that waits for the votes of the others. */
+export interface Election {
+  readonly conflict: string;
+  readonly ours: { readonly by: string; readonly title: string };
+  readonly clashes: readonly Clash[];
+}
+
+/** Where agents work on one project: a workspace of the mesh, or a plain folder. Disposing leaves it. */
+export interface Workplace extends AsyncDisposable {
+  readonly agent: string;
+  snapshot(): Promise<Snapshot>;
+  /** Runs `work` on a draft and brings it in, all of it or nothing. */
+  attempt(attempt: Attempt, work: (draft: Draft) => Promise<void>): Promise<Landing>;
+  /** Tells everybody. */
+  tell(news: News): Promise<void>;
+  /** What all have told since the run began, in order, once each. Ends with the signal. */
+  actions(signal: AbortSignal): AsyncIterable<Action>;
+  readonly history: History | undefined;
+  /** Commits that wait for a vote: for who is asked. */
+  elections(signal: AbortSignal): AsyncIterable<Election>;
+  vote(conflict: string, prefers: "ours" | "theirs"): Promise<void>;
+}
