@@ -7,7 +7,10 @@ const root = join(import.meta.dirname, "..");
 /** Which packages each package may import, by the layers of ARCHITECTURE.md. Arrows point only downward. */
 const LAYERS: Record<string, { internal: string[]; external: RegExp }> = {
   core: { internal: [], external: /^(zod|@msgpack\/msgpack)$/ },
-  mesh: { internal: ["core"], external: /^(zod|pino|prom-client|@nats-io\/[\w-]+)$/ },
+  mesh: {
+    internal: ["core"],
+    external: /^(zod|pino|prom-client|diff|node-diff3|@nats-io\/[\w-]+)$/,
+  },
   llm: {
     internal: ["core"],
     external: /^(zod|opossum|@ai-sdk\/[\w-]+|@pydantic\/genai-prices)$/,

@@ -166,26 +166,25 @@ test("a durable command that kills every owner is given up after ten at most, wi
   const poison = await account.deposit.send(deposit("poison"));
   const behind = await account.deposit.send(deposit("behind"));
   const failed = new AbortController();
-  const failure = poison.result({ timeout: "90s" }).catch((error: unknown) => error);
+  const failure = poison.result({ timeout: "170s" }).catch((error: unknown) => error);
   void failure.then(() => failed.abort());
-  const lives = upTo(2).map(async (): Promise<number> => {
+  const live = async (): Promise<number> => {
     for (let deaths = 0; ; deaths++) {
       // oxlint-disable no-await-in-loop -- one after the other
       await using teller = startAgent(meshes, "teller");
       await Promise.race([teller.exited, failure]);
       if (!failed.signal.aborted) continue;
-      await behind.result();
+      expect(await behind.result({ timeout: "60s" })).toBe(1);
       return deaths;
       // oxlint-enable no-await-in-loop
     }
-  });
-  expect(await failure).toMatchObject({ code: "AGENT_LOST" });
-  expect(await behind.result()).toBe(1);
-  const deaths = await Promise.all(lives);
+  };
+  const [error, ...deaths] = await Promise.all([failure, live(), live()]);
+  expect(error).toMatchObject({ code: "AGENT_LOST" });
   // An owner that loses the partition in the moment before it begins cannot take back that it was about to.
   expect(deaths[0]! + deaths[1]!).toBeLessThanOrEqual(10);
   expect(deaths[0]! + deaths[1]!).toBeGreaterThan(5);
-}, 90_000);
+}, 240_000);
 
 test("commands under way outlive the leader of the journal in a cluster", async () => {
   await using cluster = await startCluster();
@@ -238,7 +237,7 @@ test("an owner whose broker is behind the others folds all that was recorded", a
   await inTurn(upTo(3), async () => {
     await slow!.pause();
     const before = load.count;
-    await expect.poll(() => load.count, { timeout: 40_000 }).toBeGreaterThan(before + 2_000);
+    await expect.poll(() => load.count, { timeout: 40_000 }).toBeGreaterThan(before + 500);
     slow!.resume();
     await sleep(2_000);
   });

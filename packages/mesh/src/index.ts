@@ -54,3 +54,21 @@ export type { InstanceInfo, MembershipChange } from "./directory.ts";
 export type { HttpOptions } from "./observability.ts";
 export type { TappedMessage } from "./tap.ts";
 export type { Logger } from "./log.ts";
+export { Workspace } from "./workspace.ts";
+export type {
+  TransactOptions,
+  WorkspaceOptions,
+  WorkspaceSubscription,
+  WriteOptions,
+} from "./workspace.ts";
+export type { CommitOptions, CommitResult, WorkspaceConflict } from "./workspace-committer.ts";
+export type {
+  ExplainedClash,
+  MergeInput,
+  SemanticMerge,
+  StrategyOption,
+} from "./workspace-decision.ts";
+export type { WorkspaceContent, WorkspaceFile, WorkspaceTree } from "./workspace-files.ts";
+export type { BlameLine, FileDiff } from "./workspace-history.ts";
+export type { StoredCommit } from "./workspace-journal.ts";
+export type { WorkspaceTransaction, WorkspaceUpdate } from "./workspace-transaction.ts";

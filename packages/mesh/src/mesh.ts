@@ -1,4 +1,12 @@
-import { token, toMs, type Agent, type Duration, type Entity, type Topic } from "@plexus/core";
+import {
+  Workspaces,
+  token,
+  toMs,
+  type Agent,
+  type Duration,
+  type Entity,
+  type Topic,
+} from "@plexus/core";
 import type { Registry as MetricsRegistry } from "prom-client";
 import { z } from "zod";
 import { ask } from "./ask.ts";
@@ -51,6 +59,7 @@ import type { SubmitOptions } from "./task-submitter.ts";
 import type { DurablePublisher } from "./topic-publisher.ts";
 import { callOnce } from "./unary-call.ts";
 import { waitForAgent, type WaitForOptions } from "./wait-for.ts";
+import type { Workspace, WorkspaceOptions } from "./workspace.ts";
 
 /** Joins a mesh. Throws `NOT_CONNECTED`, `UNAUTHORIZED`, `INCOMPATIBLE_BROKER` or `INVALID_INPUT` when that is impossible. */
 export async function connect(options: ConnectOptions = {}): Promise<Mesh> {
@@ -318,6 +327,16 @@ export class Mesh implements AsyncDisposable {
   /** Small values that the processes of this mesh share, with compare-and-set. Costs nothing until it is used. */
   bucket(name: string, options: BucketOptions = {}): Bucket {
     return this.#session.buckets.open(token("Bucket", name), options);
+  }
+
+  /** Offers to own workspaces of this mesh: one of the processes that do owns each, and when it dies, another. */
+  hostWorkspaces(options?: EntityHostOptions): Promise<Hosted> {
+    return this.host(Workspaces, this.#session.workspaces.handlers, options);
+  }
+
+  /** A versioned tree of files that many agents edit at once, each in its own name. It needs somebody who hosts it. */
+  workspace(name: string, options: WorkspaceOptions = {}): Workspace {
+    return this.#session.workspaces.open(name, this.get(Workspaces, name), options);
   }
 
   /** The live instances, or those of one agent. */

@@ -24,6 +24,7 @@ import { Onlookers } from "./tap.ts";
 import { Tasks, type TaskOptions } from "./tasks.ts";
 import { Topics } from "./topics.ts";
 import { Watchdog } from "./watchdog.ts";
+import { Workspaces } from "./workspaces.ts";
 
 /** Options of `connect`; each falls back to the environment variable named. */
 export interface ConnectOptions {
@@ -75,6 +76,7 @@ export class Session implements HostingSite {
   #topics: Topics | undefined;
   #entities: Entities | undefined;
   #buckets: Buckets | undefined;
+  #workspaces: Workspaces | undefined;
   #closing: Promise<void> | undefined;
   #closed = false;
 
@@ -209,6 +211,11 @@ export class Session implements HostingSite {
     return (this.#buckets ??= new Buckets(runtime));
   }
 
+  get workspaces(): Workspaces {
+    const runtime = this.opened();
+    return (this.#workspaces ??= new Workspaces(runtime));
+  }
+
   /** Drains every hosted instance and subscription, releases every lease, flushes, disconnects. */
   close(): Promise<void> {
     return (this.#closing ??= this.#close());
@@ -231,8 +238,8 @@ export class Session implements HostingSite {
   }
 
   /** What has been needed so far. */
-  #parts(): (Tasks | Topics | Entities | Buckets)[] {
-    const parts = [this.#tasks, this.#topics, this.#entities, this.#buckets];
+  #parts(): (Tasks | Topics | Entities | Buckets | Workspaces)[] {
+    const parts = [this.#tasks, this.#topics, this.#entities, this.#buckets, this.#workspaces];
     return parts.filter((part) => part !== undefined);
   }
 
