@@ -1,3 +1,4 @@
+import type { Mesh } from "@plexus/mesh";
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Action } from "./action.ts";
@@ -10,6 +11,7 @@ import { agentsOf, type CrewPlan } from "./plan.ts";
 import { runTests, type TestResult } from "./run-tests.ts";
 import { type Score, score } from "./score.ts";
 import type { Commit, Workplace } from "./workplace.ts";
+import { WorkspacePlace } from "./workspace-place.ts";
 
 /** How a run ended. */
 export interface CrewOutcome {
@@ -58,6 +60,17 @@ export async function prepareFolder(plan: CrewPlan): Promise<FolderPlace> {
   await writeFile(logOf(out), "");
   await rm(`${logOf(out)}.saves`, { force: true });
   return new FolderPlace(out, FOUNDER);
+}
+
+/** Founds the workspace of a run, owned by this process, with the project in it. The mesh must not have had a run before. */
+export async function prepareWorkspace(mesh: Mesh, plan: CrewPlan): Promise<Workplace> {
+  await mesh.hostWorkspaces();
+  const place = new WorkspacePlace(mesh, FOUNDER, false);
+  const about = { id: FOUNDER, agent: FOUNDER, title: "Found a shop", vote: false };
+  await place.attempt(about, async (draft) => {
+    for (const [path, text] of patient(plan.seed)) draft.write(path, text);
+  });
+  return place;
 }
 
 /**

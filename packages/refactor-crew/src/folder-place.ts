@@ -93,13 +93,9 @@ export class FolderPlace implements Workplace {
     }
   }
 
-  // oxlint-disable-next-line require-yield -- nobody is ever asked
-  async *elections(): AsyncIterable<never> {
-    return;
-  }
-
-  async vote(): Promise<void> {
-    return undefined;
+  /** Nobody is ever asked. */
+  async judge(): Promise<AsyncDisposable> {
+    return { [Symbol.asyncDispose]: async () => undefined };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -8,6 +8,9 @@ export interface Snapshot {
   readonly tree: Tree;
 }
 
+/** Thrown by who works on a draft and begins anew, because somebody changed what it is about. */
+export class StartsOver extends Error {}
+
 /** What one agent is about to change. Nothing of it is seen before it lands. */
 export interface Draft {
   /** A file as it is now, or undefined; the change depends on it. */
@@ -93,7 +96,6 @@ export interface Workplace extends AsyncDisposable {
   /** What all have told since the run began, in order, once each. Ends with the signal. */
   actions(signal: AbortSignal): AsyncIterable<Action>;
   readonly history: History | undefined;
-  /** Commits that wait for a vote: for who is asked. */
-  elections(signal: AbortSignal): AsyncIterable<Election>;
-  vote(conflict: string, prefers: "ours" | "theirs"): Promise<void>;
+  /** Takes part in votes on commits that wait for one. */
+  judge(decide: (election: Election) => Promise<"ours" | "theirs">): Promise<AsyncDisposable>;
 }

@@ -1,15 +1,14 @@
 import type { Election } from "../workplace.ts";
 import type { Seat } from "./seat.ts";
 
-/** Votes on whatever waits for it, as this agent sees it. */
-export async function votes({ place, signal }: Seat): Promise<void> {
-  for await (const election of place.elections(signal)) {
+/** Votes on whatever waits for it, as this agent sees it. Disposing ends it. */
+export function judge({ place }: Seat): Promise<AsyncDisposable> {
+  return place.judge(async (election) => {
     const { prefers, why } = preference(place.agent, election);
-    await place.vote(election.conflict, prefers);
-    const names = namesOf(election);
-    const shown = names === undefined ? prefers : names[prefers];
+    const shown = namesOf(election)?.[prefers] ?? prefers;
     await place.tell({ kind: "voted", conflict: election.conflict, prefers: shown, why });
-  }
+    return prefers;
+  });
 }
 
 /**

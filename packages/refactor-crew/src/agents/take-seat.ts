@@ -3,11 +3,14 @@ import { Board } from "../board.ts";
 import { agentsOf, type CrewPlan } from "../plan.ts";
 import { openPlace } from "../open-place.ts";
 import { rulesAuthor } from "./author.ts";
-import { votes } from "./elector.ts";
+import { judge } from "./elector.ts";
 import { integrate } from "./integrator.ts";
 import { review } from "./reviewer.ts";
 import type { Seat } from "./seat.ts";
 import { work } from "./worker.ts";
+
+/** Who votes where two generators are of different opinion. */
+const JUDGES: ReadonlySet<string> = new Set(["reviewer", "tester", "integrator"]);
 
 /** Takes part in a run as one of its agents, until the signal fires. Rejects when it cannot go on: begun anew, it can. */
 export async function takeSeat(agent: string, plan: CrewPlan, signal: AbortSignal): Promise<void> {
@@ -15,8 +18,8 @@ export async function takeSeat(agent: string, plan: CrewPlan, signal: AbortSigna
   await using place = await openPlace(agent, plan);
   const failed = new AbortController();
   const seat = { place, board: new Board(), plan, signal: AbortSignal.any([signal, failed.signal]) };
+  await using _ = JUDGES.has(agent) ? await judge(seat) : undefined;
   const parts = [follow(seat), role(seat)];
-  if (["reviewer", "tester", "integrator"].includes(agent)) parts.push(votes(seat));
   await place.tell({ kind: "joined", pid: process.pid });
   try {
     await Promise.all(parts);

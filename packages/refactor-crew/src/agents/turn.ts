@@ -3,14 +3,11 @@ import type { Assignment } from "../plan.ts";
 import type { Job, RuleName, Spot } from "../rules/rule.ts";
 import { ruleOf } from "../rules/rules.ts";
 import { changed, type Tree } from "../tree.ts";
-import type { Draft, Snapshot, Update, Workplace } from "../workplace.ts";
+import { type Draft, type Snapshot, StartsOver, type Update, type Workplace } from "../workplace.ts";
 import type { Author, Proposal } from "./author.ts";
 
 /** Changes that touch so much that it is no use to go on once somebody else has changed some of it. */
 const STARTS_OVER: ReadonlySet<RuleName> = new Set(["split", "extract", "dead-export"]);
-
-/** Somebody changed what a change is about while its author thought. */
-export class StartsOver extends Error {}
 
 export interface TurnOptions {
   readonly one: Assignment;

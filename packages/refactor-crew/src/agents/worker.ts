@@ -37,8 +37,8 @@ export async function work({ place, board, plan, signal }: Seat, author: Author)
     for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt += 1) {
       const snapshot = await place.snapshot();
       if (ruleOf(one.job).spots(snapshot.tree, one.job).length === 0) {
-        await drop(one.contested === true ? "the other house was first" : "nothing left to do");
-        return;
+        if (await tellLanded(one, title)) return; // by a vote that outlived an earlier life
+        return drop(one.contested === true ? "the other house was first" : "nothing left to do");
       }
       const { version } = snapshot;
       await place.tell({ kind: "took", job: one.id, title, version, attempt });
