@@ -11,6 +11,7 @@ import {
 } from "@plexus/trading";
 import { Command } from "commander";
 import { demoBroker } from "./demo-broker.ts";
+import { crewCommand } from "./demo-crew.ts";
 import { Chaos } from "./demo-chaos.ts";
 import {
   type DemoOptions,
@@ -21,7 +22,7 @@ import {
   symbolCount,
   wholeNumber,
 } from "./demo-options.ts";
-import { startProcesses } from "./demo-processes.ts";
+import { startSeats } from "./demo-processes.ts";
 import { reportJson, reportText, type Trials } from "./demo-report.ts";
 import { LlmFaults } from "./demo-llm-faults.ts";
 import { demoView } from "./demo-view.ts";
@@ -33,6 +34,8 @@ import { printJson } from "./output.ts";
 /** `plexus demo`. Exit code 1 when anything was lost, the ledger is not what it must be, or a process cannot be kept running. */
 export function demoCommand(): Command {
   return new Command("demo")
+    .enablePositionalOptions()
+    .addCommand(crewCommand())
     .description("run the trading mesh: a dozen agent processes on real market data")
     .option("--rate <signals/s>", "offered load, open loop, up to 200000; default 500", signalRate)
     .option("--seconds <s>", "how long to publish; default: all real bars, or 20", positiveNumber)
@@ -82,7 +85,7 @@ async function runDemo(options: DemoOptions, stop: AbortSignal): Promise<ExitCod
   stop.addEventListener("abort", () =>
     say("Stopping: what was published is still processed. Press Ctrl-C again to leave at once."),
   );
-  await using processes = startProcesses(plan.replicas, {
+  await using processes = startSeats(plan.replicas, {
     PLEXUS_SERVERS: broker.url,
     PLEXUS_MESH: broker.mesh,
     ...faults?.env,

@@ -16,20 +16,27 @@ export const Action = z.discriminatedUnion("kind", [
   z.object({ ...About, kind: z.literal("took"), job: z.string(), title: z.string(), version: Version, attempt: z.int() }),
   /** While it thought, somebody changed what it thought about. */
   z.object({ ...About, kind: z.literal("told"), job: z.string(), path: z.string(), by: z.string(), version: Version, then: z.enum(["starts over", "goes on"]) }),
+  /** What it wanted to bring in met changes that it had not seen. */
   z.object({
     ...About,
     kind: z.literal("clashed"),
     job: z.string(),
-    conflict: z.string().optional(),
-    path: z.string(),
-    /** `write/write`, `read/write` and so on. */
-    type: z.string(),
-    base: Version,
-    /** Who has changed it since, in which version. */
-    theirs: z.array(z.object({ by: z.string(), version: z.int(), title: z.string() })),
+    title: z.string(),
+    conflict: z.string(),
+    files: z.array(
+      z.object({
+        path: z.string(),
+        /** `write/write`, `read/write` and so on. */
+        type: z.string(),
+        /** The version that it had seen there. */
+        base: z.int(),
+        /** Who has changed it since, in which version, the newest first. */
+        theirs: z.array(z.object({ by: z.string(), version: z.int(), title: z.string() })),
+        winner: z.enum(["ours", "theirs", "merged"]),
+      }),
+    ),
     strategy: z.string(),
-    winner: z.enum(["ours", "theirs", "merged"]),
-    then: z.enum(["merged", "done again", "voted", "given up"]),
+    landed: z.boolean(),
   }),
   z.object({
     ...About,
@@ -50,7 +57,7 @@ export const Action = z.discriminatedUnion("kind", [
   z.object({ ...About, kind: z.literal("asked"), ask: Assignment, title: z.string(), why: z.string() }),
   z.object({ ...About, kind: z.literal("voted"), conflict: z.string(), prefers: z.string(), why: z.string() }),
   z.object({ ...About, kind: z.literal("tested"), version: Version, passed: z.int(), failed: z.int(), failures: z.array(z.string()) }),
-  z.object({ ...About, kind: z.literal("reverted"), job: z.string(), title: z.string(), of: z.string(), version: Version, failures: z.array(z.string()) }),
+  z.object({ ...About, kind: z.literal("reverted"), title: z.string(), of: z.string(), version: Version, failures: z.array(z.string()) }),
   z.object({ ...About, kind: z.literal("delivered"), version: Version, passed: z.int(), failed: z.int(), failures: z.array(z.string()) }),
 ]);
 export type Action = z.output<typeof Action>;
@@ -68,6 +75,8 @@ export function idOf(action: Action): string | undefined {
     case "dropped":
     case "reviewed":
       return `${action.kind}:${action.job}`;
+    case "reverted":
+      return `reverted:${action.of}`;
     case "asked":
       return `asked:${action.ask.id}`;
     case "started":

@@ -8,7 +8,8 @@ export class Board {
   readonly landed = new Map<string, Landed>();
   readonly dropped = new Set<string>();
   readonly asks = new Map<string, Assignment>();
-  readonly joined = new Set<string>();
+  /** Process ids of agents, of their latest lives. */
+  readonly joined = new Map<string, number>();
   readonly finished = new Set<string>();
   readonly reviewed = new Set<string>();
   readonly reverted = new Set<string>();
@@ -64,7 +65,7 @@ export class Board {
   #fold(action: Action): void {
     switch (action.kind) {
       case "joined":
-        this.joined.add(action.agent);
+        this.joined.set(action.agent, action.pid);
         break;
       case "started":
         this.started = true;

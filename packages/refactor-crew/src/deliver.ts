@@ -1,3 +1,5 @@
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
 import { writeRepository } from "./git.ts";
 import type { CrewPlan } from "./plan.ts";
 import type { Workplace } from "./workplace.ts";
@@ -6,6 +8,7 @@ import type { Workplace } from "./workplace.ts";
 export async function deliver({ history }: Workplace, { out }: CrewPlan): Promise<void> {
   if (history === undefined) return;
   const commits = await history.commits();
+  await rm(join(out, ".git"), { recursive: true, force: true }); // of an earlier life that did not finish
   const trees = await Promise.all(
     commits.map(async (commit) => ({ commit, tree: await history.tree(commit.version) })),
   );

@@ -57,7 +57,7 @@ export class FolderPlace implements Workplace {
       await this.#save(path, text);
       // oxlint-enable no-await-in-loop
     }
-    return { landed: true, version: undefined, clashes: [], unseen };
+    return { landed: true, version: undefined, clash: undefined, unseen };
   }
 
   async tell(news: News): Promise<void> {

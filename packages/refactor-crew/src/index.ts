@@ -3,3 +3,5 @@ export { conduct, type ConductOptions, type CrewOutcome, prepareFolder, prepareW
 export { patient } from "./patient/patient.ts";
 export { agentsOf, CrewPlan, MAX_AGENTS, MIN_AGENTS } from "./plan.ts";
 export { score, type Loss, type Score } from "./score.ts";
+export { uniform } from "./random.ts";
+export type { Workplace } from "./workplace.ts";

@@ -39,23 +39,29 @@ export interface Attempt {
   readonly vote: boolean;
 }
 
-/** A file on which a change met others that it had not seen. */
+/** A change that met others which it had not seen. */
 export interface Clash {
-  readonly conflict: string | undefined;
-  readonly path: string;
-  readonly type: string;
-  readonly base: number | undefined;
-  readonly theirs: readonly { readonly by: string; readonly version: number; readonly title: string }[];
+  readonly conflict: string;
+  readonly files: readonly {
+    readonly path: string;
+    readonly type: string;
+    readonly base: number;
+    readonly theirs: readonly {
+      readonly by: string;
+      readonly version: number;
+      readonly title: string;
+    }[];
+    readonly winner: "ours" | "theirs" | "merged";
+  }[];
   readonly strategy: string;
-  readonly winner: "ours" | "theirs" | "merged";
 }
 
 /** What became of a change. */
 export interface Landing {
   readonly landed: boolean;
   readonly version: number | undefined;
-  /** Merged or voted for if it landed, the reasons if it did not. */
-  readonly clashes: readonly Clash[];
+  /** Decided for it if it landed, the reason if it did not. */
+  readonly clash: Clash | undefined;
   /** In a plain folder: what was overwritten without having been seen. */
   readonly unseen: readonly { readonly path: string; readonly by: string }[];
 }
@@ -80,9 +86,8 @@ export interface History {
 
 /** A commit that waits for the votes of the others. */
 export interface Election {
-  readonly conflict: string;
   readonly ours: { readonly by: string; readonly title: string };
-  readonly clashes: readonly Clash[];
+  readonly clash: Clash;
 }
 
 /** Where agents work on one project: a workspace of the mesh, or a plain folder. Disposing leaves it. */

@@ -66,14 +66,14 @@ export class WorkspacePlace implements Workplace {
     const commit = { id: `${id}~${crypto.randomUUID().slice(0, 8)}`, message: title, resolve };
     try {
       const { version, conflicts } = await this.#repo.transact(commit, (ctx) => work(draftOf(ctx)));
-      const clashes = conflicts.flatMap((conflict) => clashesOf(conflict));
-      return { landed: true, version, clashes, unseen: [] };
+      const [conflict] = conflicts;
+      return { landed: true, version, clash: conflict && clashOf(conflict), unseen: [] };
     } catch (error) {
       const lost = { landed: false, version: undefined, unseen: [] };
-      if (error instanceof StartsOver) return { ...lost, clashes: [] };
+      if (error instanceof StartsOver) return { ...lost, clash: undefined };
       if (!isMeshError(error, "CONFLICT")) throw error;
       const { conflict } = error.details as { conflict: string };
-      return { ...lost, clashes: clashesOf(await this.#repo.conflict(conflict)) };
+      return { ...lost, clash: clashOf(await this.#repo.conflict(conflict)) };
     }
   }
 
@@ -105,9 +105,8 @@ export class WorkspacePlace implements Workplace {
 
   judge(decide: (election: Election) => Promise<"ours" | "theirs">): Promise<AsyncDisposable> {
     return this.#repo.judge(async (conflict) => {
-      const { id, by, message } = conflict;
-      const ours = { by, title: message };
-      const prefers = await decide({ conflict: id, ours, clashes: clashesOf(conflict) });
+      const ours = { by: conflict.by, title: conflict.message };
+      const prefers = await decide({ ours, clash: clashOf(conflict) });
       return prefers === "ours" ? ["ours", "theirs"] : ["theirs", "ours"];
     });
   }
@@ -153,14 +152,16 @@ function toCommit({ version, by, message, id, storedAt, changes }: {
   return { version, agent: by, title: message, id: id.replace(/~.*$/, ""), at: storedAt, paths };
 }
 
-function clashesOf({ id, clashes, resolved }: WorkspaceConflict): Clash[] {
-  return clashes.map(({ path, kind, base, theirs, strategy }) => ({
+function clashOf({ id, clashes, resolved }: WorkspaceConflict): Clash {
+  return {
     conflict: id,
-    path,
-    type: kind,
-    base: base.version,
-    theirs: theirs.commits.map(({ by, version, message }) => ({ by, version, title: message })),
-    strategy: strategy.strategy,
-    winner: resolved?.decisions.find((one) => one.path === path)?.winner ?? "theirs",
-  }));
+    strategy: clashes[0]!.strategy.strategy,
+    files: clashes.map(({ path, kind, base, theirs }) => ({
+      path,
+      type: kind,
+      base: base.version,
+      theirs: theirs.commits.map(({ by, version, message }) => ({ by, version, title: message })),
+      winner: resolved?.decisions.find((one) => one.path === path)?.winner ?? "theirs",
+    })),
+  };
 }

@@ -6,7 +6,7 @@ export function judge({ place }: Seat): Promise<AsyncDisposable> {
   return place.judge(async (election) => {
     const { prefers, why } = preference(place.agent, election);
     const shown = namesOf(election)?.[prefers] ?? prefers;
-    await place.tell({ kind: "voted", conflict: election.conflict, prefers: shown, why });
+    await place.tell({ kind: "voted", conflict: election.clash.conflict, prefers: shown, why });
     return prefers;
   });
 }
@@ -28,9 +28,9 @@ export function preference(
 }
 
 /** What both would call it; undefined if the conflict is about more than a name. */
-function namesOf({ ours, clashes }: Election): { ours: string; theirs: string } | undefined {
+function namesOf({ ours, clash }: Election): { ours: string; theirs: string } | undefined {
   const own = renaming(ours.title);
-  const rivals = clashes.flatMap(({ theirs }) => theirs.map(({ title }) => renaming(title)));
+  const rivals = clash.files.flatMap(({ theirs }) => theirs.map(({ title }) => renaming(title)));
   const [rival] = rivals;
   if (own === undefined || rival === undefined) return undefined;
   if (rivals.some((one) => one?.from !== own.from || one.to !== rival.to)) return undefined;

@@ -1,9 +1,9 @@
 import { deliver } from "../deliver.ts";
 import { inFolder } from "../folder.ts";
-import { agentsOf, type Assignment, backlog } from "../plan.ts";
+import { agentsOf, backlog } from "../plan.ts";
 import { runTests, type TestResult } from "../run-tests.ts";
 import type { Commit, Snapshot } from "../workplace.ts";
-import { takeBack } from "./take-back.ts";
+import { takeAllBack, takeBack, undoId } from "./take-back.ts";
 import type { Seat } from "./seat.ts";
 
 /** Commits that come between two runs of the tests, unless everybody waits. */
@@ -18,6 +18,7 @@ export async function integrate(seat: Seat): Promise<void> {
   const workers = agentsOf(plan).filter((agent) => backlog(plan).some((one) => one.agent === agent));
   let good = 0;
   let tested = -1;
+  await tellUndone();
   // oxlint-disable no-await-in-loop -- one run of the tests after the other
   for (;;) {
     await board.until(isDue, signal);
@@ -61,28 +62,55 @@ export async function integrate(seat: Seat): Promise<void> {
     const commits = await place.history.commits();
     const bad = await firstBad(commits, head.version);
     if (bad === undefined) return false;
-    const since = commits.filter(({ version }) => version >= bad.version);
-    const undone = await takeBack(place, bad, since);
-    for (const { id, title, version } of undone) {
-      const job = `integrator/undo/${id}`;
-      // oxlint-disable-next-line no-await-in-loop -- in order
-      await place.tell({ kind: "reverted", job, title, of: id, version, failures: [...failures] });
-    }
-    const again = undone.length > 0 ? undone : [bad];
-    for (const { id, title, agent } of again) {
-      const known = assignment(id);
-      if (known === undefined) continue;
-      const ask = { id: `${id}/again`, agent, job: { ...known.job, careful: true } };
-      // oxlint-disable-next-line no-await-in-loop -- in order
-      await place.tell({ kind: "asked", ask, title, why: `breaks "${failures[0]}"` });
-      // oxlint-disable-next-line no-await-in-loop -- so that nobody asks twice
-      await board.until(() => board.asks.has(ask.id), signal);
-    }
+    const why = `breaks "${failures[0]}"`;
+    const undone = await takeBack(place, bad, commits.length);
+    const all = commits.filter(({ version }) => version >= bad.version);
+    if (undone !== undefined) await outcome([bad], undone);
+    // Its author could not mend it where it stands, so it goes, with what stands on it.
+    else if (board.isSettled(`${bad.id}/again`)) await outcome(all, await takeAllBack(place, all));
+    else await askAgain(bad, why);
     return true;
+
+    async function outcome(gone: readonly Commit[], since: number | undefined): Promise<void> {
+      if (since === undefined) return; // somebody is changing it: look again
+      for (const one of gone) {
+        // oxlint-disable-next-line no-await-in-loop -- in order
+        await tellReverted(one, since, failures);
+        // oxlint-disable-next-line no-await-in-loop -- in order
+        await askAgain(one, why);
+      }
+    }
   }
 
-  function assignment(id: string): Assignment | undefined {
-    return board.asks.get(id) ?? backlog(plan).find((one) => one.id === id);
+  /** An earlier life may have taken something back, and then had no time to tell. */
+  async function tellUndone(): Promise<void> {
+    const commits = (await place.history?.commits()) ?? [];
+    for (const { id, version } of commits) {
+      const bad = commits.find((one) => id.startsWith(undoId(one)));
+      if (bad === undefined || board.reverted.has(bad.id)) continue;
+      // oxlint-disable-next-line no-await-in-loop -- in order
+      await tellReverted(bad, version, []);
+      // oxlint-disable-next-line no-await-in-loop -- in order
+      await askAgain(bad, "breaks the tests");
+    }
+  }
+
+  async function tellReverted(
+    { id: of, title }: Commit,
+    version: number,
+    failures: readonly string[],
+  ): Promise<void> {
+    await place.tell({ kind: "reverted", title, of, version, failures: [...failures] });
+    await board.until(() => board.reverted.has(of), signal);
+  }
+
+  async function askAgain({ id, title, agent }: Commit, why: string): Promise<void> {
+    const known = board.asks.get(id) ?? backlog(plan).find((one) => one.id === id);
+    // Twice is enough: what breaks the tests in every way is left out.
+    if (known === undefined || id.endsWith("/again/again")) return;
+    const ask = { id: `${id}/again`, agent, job: { ...known.job, careful: true } };
+    await place.tell({ kind: "asked", ask, title, why });
+    await board.until(() => board.asks.has(ask.id), signal);
   }
 
   /** The first commit with which tests fail, between the last good one and a bad one. */

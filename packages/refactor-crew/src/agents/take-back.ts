@@ -2,35 +2,36 @@ import { diff3Merge } from "node-diff3";
 import type { Tree } from "../tree.ts";
 import type { Commit, Workplace } from "../workplace.ts";
 
-/** A commit whose change is no longer there, and since which version. */
-export interface Undone extends Pick<Commit, "id" | "title" | "agent"> {
-  readonly version: number | undefined;
-}
-
 class StandsOnIt extends Error {}
 
+/** How the commits begin that take a commit back. */
+export function undoId({ id }: Pick<Commit, "id">): string {
+  return `integrator/undo/${id}#`;
+}
+
 /**
- * Takes a commit back out of the head, keeping what came later. Where later changes stand on the same lines, its author has
- * to mend it: nothing is undone then.
+ * Takes a commit back out of the head, keeping what came later.
+ * @param attempt tells one try from another
+ * @returns the version without it; undefined if later changes stand on the same lines, or somebody is changing them
  */
 export async function takeBack(
   place: Workplace,
   bad: Commit,
-  since: readonly Commit[],
-): Promise<Undone[]> {
+  attempt: number,
+): Promise<number | undefined> {
   const history = place.history!;
   const [before, after] = await Promise.all([
     history.tree(bad.version - 1),
     history.tree(bad.version),
   ]);
-  const attempt = {
-    id: `integrator/undo/${bad.id}/${since.length}`,
+  const about = {
+    id: undoId(bad) + attempt,
     agent: place.agent,
     title: `revert "${bad.title}" of ${bad.agent}`,
     vote: false,
   };
   try {
-    const landing = await place.attempt(attempt, async (draft) => {
+    const landing = await place.attempt(about, async (draft) => {
       for (const path of bad.paths) {
         // oxlint-disable-next-line no-await-in-loop -- a few files
         const now = await draft.read(path);
@@ -38,11 +39,32 @@ export async function takeBack(
         if (text !== (now ?? null)) draft.write(path, text);
       }
     });
-    return landing.landed ? [{ ...bad, version: landing.version }] : [];
+    return landing.version;
   } catch (error) {
-    if (error instanceof StandsOnIt) return [];
+    if (error instanceof StandsOnIt) return undefined;
     throw error;
   }
+}
+
+/** Goes back to what was before some commits, all the newest ones. Returns the version; undefined if others came meanwhile. */
+export async function takeAllBack(
+  place: Workplace,
+  commits: readonly Commit[],
+): Promise<number | undefined> {
+  const [first] = commits;
+  const before = await place.history!.tree(first!.version - 1);
+  const paths = new Set(commits.flatMap((commit) => commit.paths));
+  const title = `revert ${commits.length} commits, back to version ${first!.version - 1}`;
+  const about = { id: `${undoId(first!)}all`, agent: place.agent, title, vote: false };
+  const landing = await place.attempt(about, async (draft) => {
+    for (const path of paths) {
+      // oxlint-disable-next-line no-await-in-loop -- each becomes part of what this depends on
+      const now = (await draft.read(path)) ?? null;
+      const text = before.get(path) ?? null;
+      if (now !== text) draft.write(path, text);
+    }
+  });
+  return landing.version;
 }
 
 /** A file without a change. Throws if later changes stand on it. */

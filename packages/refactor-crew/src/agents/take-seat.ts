@@ -19,8 +19,8 @@ export async function takeSeat(agent: string, plan: CrewPlan, signal: AbortSigna
   const failed = new AbortController();
   const seat = { place, board: new Board(), plan, signal: AbortSignal.any([signal, failed.signal]) };
   await using _ = JUDGES.has(agent) ? await judge(seat) : undefined;
-  const parts = [follow(seat), role(seat)];
   await place.tell({ kind: "joined", pid: process.pid });
+  const parts = [follow(seat), role(seat)];
   try {
     await Promise.all(parts);
     if (!signal.aborted) await once(signal, "abort");
@@ -34,7 +34,10 @@ async function follow({ place, board, signal }: Seat): Promise<void> {
   for await (const action of place.actions(signal)) board.take(action);
 }
 
-function role(seat: Seat): Promise<void> {
+async function role(seat: Seat): Promise<void> {
+  const { board, place, signal } = seat;
+  // Whoever has heard of their own coming knows what happened before.
+  await board.until(() => board.joined.get(place.agent) === process.pid, signal);
   switch (seat.place.agent) {
     case "reviewer":
       return review(seat);

@@ -47,7 +47,7 @@ export async function work({ place, board, plan, signal }: Seat, author: Author)
       const vote = one.contested === true && attempt === 1;
       const about = { id: one.id, agent: place.agent, title, vote };
       const landing = await place.attempt(about, (draft) => turn.write(draft));
-      await tellClashes(one, landing);
+      await tellClash(one, title, landing);
       if (landing.landed) {
         const { paths, spots, by } = turn;
         if (paths.length === 0) return drop("nothing left to do");
@@ -74,12 +74,12 @@ export async function work({ place, board, plan, signal }: Seat, author: Author)
     return true;
   }
 
-  async function tellClashes({ id }: Assignment, landing: Landing): Promise<void> {
-    for (const { theirs, ...clash } of landing.clashes) {
-      const isVote = clash.strategy === "vote";
-      const then = isVote ? "voted" : landing.landed ? "merged" : "done again";
-      await place.tell({ kind: "clashed", job: id, ...clash, theirs: [...theirs], then });
-    }
+  async function tellClash({ id }: Assignment, title: string, landing: Landing): Promise<void> {
+    const { clash, landed } = landing;
+    if (clash === undefined) return;
+    const { conflict, strategy } = clash;
+    const files = clash.files.map((file) => ({ ...file, theirs: [...file.theirs] }));
+    await place.tell({ kind: "clashed", job: id, title, conflict, files, strategy, landed });
   }
   // oxlint-enable no-await-in-loop
 }

@@ -1,0 +1,120 @@
+import type { Action } from "@plexus/refactor-crew";
+import { paint } from "./output.ts";
+
+type Clashed = Extract<Action, { kind: "clashed" }>;
+
+/** Widest line, in columns. */
+const WIDTH = 100;
+const INDENT = " ".repeat(22);
+
+/** The timeline of a run: what agents did, where they met, and how that was decided. */
+export class CrewView {
+  #startedAt: number | undefined;
+  readonly #joined = new Set<string>();
+
+  /** The lines for one action; none for what only agents care about. */
+  lines(action: Action): string[] {
+    if (action.kind === "started") this.#startedAt = action.at;
+    const [first, ...more] = this.#words(action);
+    if (first === undefined) return [];
+    const seconds = ((action.at - (this.#startedAt ?? action.at)) / 1_000).toFixed(1);
+    const head = `${seconds.padStart(6)}  ${action.agent.padEnd(12)}  `;
+    return [head + cut(first), ...more.map((line) => INDENT + cut(line))].map((line) =>
+      isTrouble(action) ? paint("yellow", line) : line,
+    );
+  }
+
+  #words(action: Action): string[] {
+    switch (action.kind) {
+      case "joined":
+        return this.#joining(action);
+      case "landed":
+        return [
+          `${version(action.version)}${action.title} (${count(action.spots.length, "edit")}, ${count(action.paths.length, "file")})`,
+          ...action.unseen.map(({ path, by }) => `saved ${path} over what ${by} had just saved there`),
+        ];
+      case "dropped":
+        return [`drops "${action.title}": ${action.why}`];
+      case "told":
+        return action.then === "starts over"
+          ? [`hears of v${action.version} by ${action.by}, in ${action.path}: starts over`]
+          : [];
+      case "clashed":
+        return conflictLines(action);
+      case "voted":
+        return [`votes for ${action.prefers}, which ${action.why}`];
+      case "asked":
+        return [`asks ${action.ask.agent}: "${action.title}" ${action.why}`];
+      case "tested":
+        return [`tests: ${testWords(action)}`];
+      case "reverted":
+        return [`${version(action.version)}reverts "${action.title}", found by bisection`];
+      case "delivered":
+        return [`${version(action.version)}delivers`];
+      default:
+        return [];
+    }
+  }
+
+  #joining({ agent, pid }: Extract<Action, { kind: "joined" }>): string[] {
+    const isBack = this.#joined.has(agent);
+    this.#joined.add(agent);
+    return [isBack ? `is back as pid ${pid}, and goes on` : `is there, pid ${pid}`];
+  }
+}
+
+/** How a conflict was found and how it ended: who, which file, which base, which strategy, who won. */
+function conflictLines({ title, files, strategy, landed, conflict }: Clashed): string[] {
+  const [file] = files;
+  if (file === undefined) return [];
+  const more = files.length > 1 ? ` and ${count(files.length - 1, "more file")}` : "";
+  const [theirs] = file.theirs;
+  const who = theirs === undefined ? "somebody" : `${theirs.by} in v${theirs.version}`;
+  return [
+    `conflict ${conflict}, ${file.type} in ${file.path}${more}: "${title}"`,
+    `saw v${file.base}; changed since by ${who}${theirs === undefined ? "" : `: "${theirs.title}"`}`,
+    `${strategy}: ${outcomeOf(file.type, strategy, landed)}`,
+  ];
+}
+
+function outcomeOf(type: string, strategy: string, landed: boolean): string {
+  if (strategy === "vote") return landed ? "this one wins" : "the other one wins";
+  if (landed) return "different lines, both are kept";
+  if (type === "read/write") return "what it was made from has changed; refused, done again";
+  return "the same lines; refused, done again on what is there now";
+}
+
+function isTrouble(action: Action): boolean {
+  return (
+    action.kind === "clashed" ||
+    action.kind === "reverted" ||
+    (action.kind === "tested" && action.failed > 0) ||
+    (action.kind === "landed" && action.unseen.length > 0)
+  );
+}
+
+export function testWords({
+  passed,
+  failed,
+  failures,
+}: {
+  readonly passed: number;
+  readonly failed: number;
+  readonly failures: readonly string[];
+}): string {
+  if (failed === 0) return `all ${passed} pass`;
+  return `${failed} of ${passed + failed} fail: ${failures.map((name) => `"${name}"`).join(", ")}`;
+}
+
+export function count(number: number, what: string): string {
+  return `${number} ${what}${number === 1 ? "" : "s"}`;
+}
+
+function version(number: number | undefined): string {
+  return number === undefined ? "" : `v${number}  `.padEnd(5);
+}
+
+function cut(text: string): string {
+  const width = WIDTH - INDENT.length;
+  return text.length <= width ? text : `${text.slice(0, width - 1)}…`;
+}
