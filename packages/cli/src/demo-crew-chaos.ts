@@ -4,23 +4,22 @@ import type { DemoProcesses } from "./demo-processes.ts";
 export interface CrewChaosOptions {
   readonly plan: CrewPlan;
   readonly processes: DemoProcesses;
-  readonly say: (line: string) => void;
+  readonly onKill: (agent: string, pid: number, at: number) => void;
 }
 
-/** From the start to the first kill, and from one to the next. */
+/** From one kill to the next. */
 const EVERY_MS = 2_000;
 
 /**
- * Kills an agent with SIGKILL every other second as long as there is work, one that is in the middle of something if there is
- * one. The choice is drawn from the plan's seed. Disposing ends it.
+ * Kills an agent with SIGKILL every other second for as long as the plan says that they are at work, one that is in the middle
+ * of something if there is one. The choice is drawn from the plan's seed. Disposing ends it.
  */
 export class CrewChaos implements Disposable {
   readonly #options: CrewChaosOptions;
   readonly #timer: NodeJS.Timeout;
   readonly #pids = new Map<string, number>();
   readonly #busy = new Set<string>();
-  #started = false;
-  #delivered = false;
+  #startedAt = Infinity;
   #ticks = 0;
   kills = 0;
 
@@ -37,17 +36,17 @@ export class CrewChaos implements Disposable {
   note(action: Action): void {
     const { agent } = action;
     if (action.kind === "joined") this.#pids.set(agent, action.pid);
-    else if (action.kind === "started") this.#started = true;
+    else if (action.kind === "started") this.#startedAt = action.at;
     else if (action.kind === "took") this.#busy.add(agent);
     else if (action.kind === "landed" || action.kind === "dropped") this.#busy.delete(agent);
-    else if (action.kind === "delivered") this.#delivered = true;
+    else if (action.kind === "delivered") this.#startedAt = Infinity;
   }
 
   #strike(): void {
-    const { plan, processes, say } = this.#options;
+    const { plan, processes, onKill } = this.#options;
+    const now = Date.now();
+    if (now < this.#startedAt || now > this.#startedAt + plan.seconds * 1_000) return;
     const there = agentsOf(plan).filter((agent) => this.#pids.has(agent));
-    const isAtWork = there.some((agent) => this.#busy.has(agent));
-    if (!this.#started || this.#delivered || !isAtWork) return;
     const first = Math.floor(uniform(plan.seed, "kill", this.#ticks) * there.length);
     this.#ticks += 1;
     const inTurn = [...there.slice(first), ...there.slice(0, first)].toSorted(
@@ -56,7 +55,7 @@ export class CrewChaos implements Disposable {
     const victim = inTurn.find((agent) => processes.kill(agent, this.#pids.get(agent)!));
     if (victim === undefined) return;
     this.kills += 1;
-    say(`   --   chaos         SIGKILL to ${victim} (pid ${this.#pids.get(victim)})`);
+    onKill(victim, this.#pids.get(victim)!, now);
     this.#busy.delete(victim);
   }
 }

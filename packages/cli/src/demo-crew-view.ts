@@ -6,6 +6,7 @@ type Clashed = Extract<Action, { kind: "clashed" }>;
 /** Widest line, in columns. */
 const WIDTH = 100;
 const INDENT = " ".repeat(22);
+const MAX_NAMED = 3;
 
 /** The timeline of a run: what agents did, where they met, and how that was decided. */
 export class CrewView {
@@ -19,9 +20,10 @@ export class CrewView {
     if (first === undefined) return [];
     const seconds = ((action.at - (this.#startedAt ?? action.at)) / 1_000).toFixed(1);
     const head = `${seconds.padStart(6)}  ${action.agent.padEnd(12)}  `;
-    return [head + cut(first), ...more.map((line) => INDENT + cut(line))].map((line) =>
-      isTrouble(action) ? paint("yellow", line) : line,
-    );
+    const text = [first, ...more].flatMap(wrapped);
+    return text
+      .map((line, index) => (index === 0 ? head : INDENT) + line)
+      .map((line) => (isTrouble(action) ? paint("yellow", line) : line));
   }
 
   #words(action: Action): string[] {
@@ -56,6 +58,12 @@ export class CrewView {
     }
   }
 
+  /** An agent was killed, by who shows what that does. */
+  killed(agent: string, pid: number, at: number): string {
+    const seconds = ((at - (this.#startedAt ?? at)) / 1_000).toFixed(1);
+    return paint("red", `${seconds.padStart(6)}  chaos         SIGKILL to ${agent} (pid ${pid})`);
+  }
+
   #joining({ agent, pid }: Extract<Action, { kind: "joined" }>): string[] {
     const isBack = this.#joined.has(agent);
     this.#joined.add(agent);
@@ -69,19 +77,21 @@ function conflictLines({ title, files, strategy, landed, conflict }: Clashed): s
   if (file === undefined) return [];
   const more = files.length > 1 ? ` and ${count(files.length - 1, "more file")}` : "";
   const [theirs] = file.theirs;
-  const who = theirs === undefined ? "somebody" : `${theirs.by} in v${theirs.version}`;
   return [
-    `conflict ${conflict}, ${file.type} in ${file.path}${more}: "${title}"`,
-    `saw v${file.base}; changed since by ${who}${theirs === undefined ? "" : `: "${theirs.title}"`}`,
-    `${strategy}: ${outcomeOf(file.type, strategy, landed)}`,
+    `conflict ${conflict}: ${file.type} in ${file.path}${more}`,
+    `ours    "${title}", made from v${file.base}`,
+    ...(theirs === undefined
+      ? []
+      : [`theirs  "${theirs.title}", v${theirs.version} of ${theirs.by}`]),
+    `${strategy.padEnd(6)}  ${endOf(file.type, strategy, landed)}`,
   ];
 }
 
-function outcomeOf(type: string, strategy: string, landed: boolean): string {
-  if (strategy === "vote") return landed ? "this one wins" : "the other one wins";
-  if (landed) return "different lines, both are kept";
-  if (type === "read/write") return "what it was made from has changed; refused, done again";
-  return "the same lines; refused, done again on what is there now";
+function endOf(type: string, strategy: string, landed: boolean): string {
+  if (strategy === "vote") return landed ? "ours wins" : "theirs wins";
+  if (landed) return "different lines: both are kept";
+  if (type === "read/write") return "what ours was made from has changed: refused, done again";
+  return "the same lines: refused, done again on what is there now";
 }
 
 function isTrouble(action: Action): boolean {
@@ -103,7 +113,9 @@ export function testWords({
   readonly failures: readonly string[];
 }): string {
   if (failed === 0) return `all ${passed} pass`;
-  return `${failed} of ${passed + failed} fail: ${failures.map((name) => `"${name}"`).join(", ")}`;
+  const more = failures.length > MAX_NAMED ? ` and ${failures.length - MAX_NAMED} more` : "";
+  const names = failures.slice(0, MAX_NAMED).map((name) => `"${name}"`);
+  return `${failed} of ${passed + failed} fail: ${names.join(", ")}${more}`;
 }
 
 export function count(number: number, what: string): string {
@@ -114,7 +126,14 @@ function version(number: number | undefined): string {
   return number === undefined ? "" : `v${number}  `.padEnd(5);
 }
 
-function cut(text: string): string {
-  const width = WIDTH - INDENT.length;
-  return text.length <= width ? text : `${text.slice(0, width - 1)}…`;
+/** A text on lines that are not too wide. */
+function wrapped(text: string): string[] {
+  const lines = [""];
+  for (const word of text.split(/(?<=\S )(?=\S)/)) {
+    const line = lines.at(-1)!;
+    if (line !== "" && line.length + word.trimEnd().length > WIDTH - INDENT.length) {
+      lines.push(`  ${word}`);
+    } else lines[lines.length - 1] = line + word;
+  }
+  return lines.map((line) => line.trimEnd());
 }

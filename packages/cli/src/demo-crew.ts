@@ -77,14 +77,24 @@ async function runCrew(options: CrewOptions, stop: AbortSignal): Promise<ExitCod
     env,
   }));
   const processes = stack.use(startProcesses(specs, (text) => new Error(text)));
-  const chaos = options.chaos && stack.use(new CrewChaos({ plan, processes, say }));
+  const onKill = (agent: string, pid: number, at: number): void => {
+    if (json) printJson({ kind: "killed", agent, pid, at });
+    else say(view.killed(agent, pid, at));
+  };
+  const chaos = options.chaos && stack.use(new CrewChaos({ plan, processes, onKill }));
   const onAction = (action: Action): void => {
     if (json) printJson(action);
     else for (const line of view.lines(action)) say(line);
     if (chaos) chaos.note(action);
   };
-  const running = conduct({ place, plan, onAction, signal: stop });
-  const outcome = await Promise.race([running, processes.died]);
+  const over = new AbortController();
+  const signal = AbortSignal.any([stop, over.signal]);
+  const running = conduct({ place, plan, onAction, signal });
+  const outcome = await Promise.race([running, processes.died]).catch(async (error: unknown) => {
+    over.abort(error);
+    await running.catch(() => undefined);
+    throw error;
+  });
   const kills = chaos ? chaos.kills : undefined;
   if (json) printJson(crewJson(outcome, kills));
   else say(crewReport(outcome, kills));

@@ -1,7 +1,8 @@
 import type { Action } from "./action.ts";
 import { type Assignment, backlog, type CrewPlan } from "./plan.ts";
 import { patient } from "./patient/patient.ts";
-import { homeOf, type Spot } from "./rules/rule.ts";
+import { homeOf, type Job, type Spot } from "./rules/rule.ts";
+import { glossaries, spelledOut } from "./rules/rename.ts";
 import { ruleOf } from "./rules/rules.ts";
 import type { Tree } from "./tree.ts";
 
@@ -15,7 +16,7 @@ export interface Loss {
 
 /** What became of the work. An edit is one place that a job has changed. */
 export interface Score {
-  /** Jobs and edits that landed and were not taken back. */
+  /** Jobs and edits that landed, and were not taken back or overruled by a vote. */
   readonly jobs: number;
   readonly edits: number;
   /** Landed edits that are not in the end result: where they were made, the old state is back. */
@@ -26,21 +27,21 @@ export interface Score {
 type Landed = Extract<Action, { kind: "landed" }>;
 
 /**
- * Looks in the project, as it is at the end, for everything that was done: whatever the same rule finds again in the same place, by
- * today's names, has been lost.
+ * Looks in the project, as it is at the end, for everything that was done. Lost is what the same rule finds again in the same
+ * place, by the names that the project began with, and a name that stands there as somebody else wanted it, without a vote.
  */
 export function score(plan: CrewPlan, actions: readonly Action[], end: Tree): Score {
-  const reverted = new Set(actions.flatMap((one) => (one.kind === "reverted" ? [one.of] : [])));
-  const landed = actions.filter((one): one is Landed => one.kind === "landed" && !reverted.has(one.job));
+  const gone = undone(actions);
+  const landed = actions.filter(
+    (one): one is Landed => one.kind === "landed" && !gone.has(one.job),
+  );
   const asked = actions.flatMap((one) => (one.kind === "asked" ? [one.ask] : []));
   const jobs = new Map([...backlog(plan, patient(plan.seed)), ...asked].map((one) => [one.id, one]));
   const names = renamings(landed, jobs);
   const lost = landed.flatMap((one): Loss[] => {
     const { job, agent, title } = one;
     const assignment = jobs.get(job)!;
-    const left = ruleOf(assignment.job)
-      .spots(end, assignment.job)
-      .map((spot) => placeOf(spot, names));
+    const left = leftOf(assignment.job, end).map((spot) => placeOf(spot, names));
     const spots = one.spots.filter((spot) => {
       const at = left.indexOf(placeOf(spot, names));
       if (at >= 0) left.splice(at, 1);
@@ -54,6 +55,34 @@ export function score(plan: CrewPlan, actions: readonly Action[], end: Tree): Sc
     lost,
     lostEdits: lost.reduce((sum, { spots }) => sum + spots.length, 0),
   };
+}
+
+/** What is left to do for a job, with names that are not the one it wanted. */
+function leftOf(job: Job, end: Tree): Spot[] {
+  const left = ruleOf(job).spots(end, job);
+  if (job.rule !== "rename") return left;
+  const others = new Set(glossaries.map((glossary) => spelledOut(job.subject, glossary)));
+  others.delete(job.to!);
+  const rivals = [...others].flatMap((subject) => ruleOf(job).spots(end, { ...job, subject }));
+  return [...left, ...rivals.map(({ path }) => ({ path, key: job.subject }))];
+}
+
+/** Jobs that were taken back because they broke tests, or that a vote has overruled: everybody was told. */
+function undone(actions: readonly Action[]): ReadonlySet<string> {
+  const overruled = new Set(
+    actions.flatMap((one) =>
+      one.kind === "clashed" && one.strategy === "vote" && one.landed
+        ? one.files.flatMap(({ theirs }) => theirs.map(({ by, title }) => `${by} ${title}`))
+        : [],
+    ),
+  );
+  return new Set(
+    actions.flatMap((one) => {
+      if (one.kind === "reverted") return [one.of];
+      const isOverruled = one.kind === "landed" && overruled.has(`${one.agent} ${one.title}`);
+      return isOverruled ? [one.job] : [];
+    }),
+  );
 }
 
 function renamings(

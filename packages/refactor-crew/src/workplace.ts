@@ -26,6 +26,7 @@ export interface Draft {
 export interface Update {
   readonly path: string;
   readonly by: string;
+  readonly title: string;
   readonly version: number;
 }
 
@@ -35,7 +36,7 @@ export interface Attempt {
   readonly id: string;
   readonly agent: string;
   readonly title: string;
-  /** Who lost against a rival on the same lines is judged by the others, instead of being refused. */
+  /** Where it meets a change that it has not seen, the others vote, instead of merging or refusing it. */
   readonly vote: boolean;
 }
 
@@ -51,7 +52,7 @@ export interface Clash {
       readonly version: number;
       readonly title: string;
     }[];
-    readonly winner: "ours" | "theirs" | "merged";
+    readonly winner: Candidate;
   }[];
   readonly strategy: string;
 }
@@ -84,7 +85,9 @@ export interface History {
   tree(version: number): Promise<Tree>;
 }
 
-/** A commit that waits for the votes of the others. */
+export type Candidate = "ours" | "theirs" | "merged";
+
+/** A commit that waits for the votes of the others, and what it would replace. */
 export interface Election {
   readonly ours: { readonly by: string; readonly title: string };
   readonly clash: Clash;
@@ -102,5 +105,5 @@ export interface Workplace extends AsyncDisposable {
   actions(signal: AbortSignal): AsyncIterable<Action>;
   readonly history: History | undefined;
   /** Takes part in votes on commits that wait for one. */
-  judge(decide: (election: Election) => Promise<"ours" | "theirs">): Promise<AsyncDisposable>;
+  judge(decide: (election: Election) => Promise<Candidate>): Promise<AsyncDisposable>;
 }

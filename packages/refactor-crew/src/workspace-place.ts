@@ -10,6 +10,7 @@ import { Action, Actions, idOf, type News } from "./action.ts";
 import type { Tree } from "./tree.ts";
 import {
   type Attempt,
+  type Candidate,
   type Clash,
   type Commit,
   type Draft,
@@ -103,11 +104,12 @@ export class WorkspacePlace implements Workplace {
     }
   }
 
-  judge(decide: (election: Election) => Promise<"ours" | "theirs">): Promise<AsyncDisposable> {
+  judge(decide: (election: Election) => Promise<Candidate>): Promise<AsyncDisposable> {
     return this.#repo.judge(async (conflict) => {
       const ours = { by: conflict.by, title: conflict.message };
       const prefers = await decide({ ours, clash: clashOf(conflict) });
-      return prefers === "ours" ? ["ours", "theirs"] : ["theirs", "ours"];
+      const others = (["theirs", "ours"] as const).filter((one) => one !== prefers);
+      return [prefers, ...others];
     });
   }
 
@@ -135,7 +137,9 @@ function draftOf(context: WorkspaceTransaction): Draft {
     },
     onUpdate: (told) =>
       context.onUpdate(({ version, commit, changes }) => {
-        for (const { path } of changes) told({ path, by: commit.by, version });
+        for (const { path } of changes) {
+          told({ path, by: commit.by, title: commit.message, version });
+        }
       }),
   };
 }

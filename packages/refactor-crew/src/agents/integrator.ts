@@ -1,6 +1,7 @@
 import { deliver } from "../deliver.ts";
 import { inFolder } from "../folder.ts";
 import { agentsOf, backlog } from "../plan.ts";
+import { ruleOf } from "../rules/rules.ts";
 import { runTests, type TestResult } from "../run-tests.ts";
 import type { Commit, Snapshot } from "../workplace.ts";
 import { takeAllBack, takeBack, undoId } from "./take-back.ts";
@@ -30,7 +31,7 @@ export async function integrate(seat: Seat): Promise<void> {
     const { passed, failed, failures } = result;
     await place.tell({ kind: "tested", version, passed, failed, failures: [...failures] });
     if (failed === 0) good = version ?? 0;
-    else if (board.openAsks().length > 0) continue; // somebody mends already
+    else if (board.openAsks().length > 0 || (await askToMend(snapshot))) continue;
     else if (await findAndTakeBack(snapshot, failures)) continue;
     if (!isLast || !isDone()) continue;
     await deliver(place, plan);
@@ -54,6 +55,26 @@ export async function integrate(seat: Seat): Promise<void> {
 
   function test({ tree }: Pick<Snapshot, "tree">): Promise<TestResult> {
     return inFolder(tree, (folder) => runTests(folder, signal));
+  }
+
+  /** What is merely imported by the wrong name is mended, not taken back. Returns whether there was such a thing. */
+  async function askToMend({ version, tree }: Snapshot): Promise<boolean> {
+    const rule = "broken-import";
+    let isAsked = false;
+    for (const { subject } of ruleOf({ rule }).subjects(tree)) {
+      const last = [...board.landed.values()].findLast(({ paths }) => paths.includes(subject));
+      const id = `integrator/${version ?? board.landed.size}/${rule}/${subject}`;
+      if (last === undefined || board.asks.has(id)) continue;
+      const job = { rule, subject } as const;
+      const ask = { id, agent: last.agent, job };
+      const why = "imports something that is not there";
+      // oxlint-disable-next-line no-await-in-loop -- in order
+      await place.tell({ kind: "asked", ask, title: ruleOf(job).title(job), why });
+      // oxlint-disable-next-line no-await-in-loop -- so that it is not over before it begins
+      await board.until(() => board.asks.has(id), signal);
+      isAsked = true;
+    }
+    return isAsked;
   }
 
   /** @returns false if there is no history to look into */

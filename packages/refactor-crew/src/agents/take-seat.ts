@@ -18,7 +18,7 @@ export async function takeSeat(agent: string, plan: CrewPlan, signal: AbortSigna
   await using place = await openPlace(agent, plan);
   const failed = new AbortController();
   const seat = { place, board: new Board(), plan, signal: AbortSignal.any([signal, failed.signal]) };
-  await using _ = JUDGES.has(agent) ? await judge(seat) : undefined;
+  await using _ = JUDGES.has(agent) ? await judge(place) : undefined;
   await place.tell({ kind: "joined", pid: process.pid });
   const parts = [follow(seat), role(seat)];
   try {

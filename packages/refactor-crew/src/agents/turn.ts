@@ -15,6 +15,8 @@ export interface TurnOptions {
   readonly place: Workplace;
   readonly author: Author;
   readonly thinkMs: number;
+  /** Where it meets a change that it has not seen, the others vote. */
+  readonly vote: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -56,24 +58,30 @@ export class Turn {
 
   async #think(draft: Draft): Promise<void> {
     const { one, place, thinkMs, signal } = this.#options;
-    const startsOver = STARTS_OVER.has(one.job.rule);
     const woken = new AbortController();
     const updates: Update[] = [];
     const end = draft.onUpdate((update) => {
       updates.push(update);
-      if (startsOver) woken.abort();
+      if (this.#startsOver(update)) woken.abort();
     });
     await sleep(thinkMs, undefined, { signal: AbortSignal.any([signal, woken.signal]) }).catch(
       () => undefined,
     );
     end();
     signal.throwIfAborted();
-    const then = startsOver ? "starts over" : "goes on";
-    for (const update of updates) {
+    for (const { path, by, version } of updates) {
+      const then = woken.signal.aborted ? "starts over" : "goes on";
       // oxlint-disable-next-line no-await-in-loop -- in order
-      await place.tell({ kind: "told", job: one.id, ...update, then });
+      await place.tell({ kind: "told", job: one.id, path, by, version, then });
     }
     if (woken.signal.aborted) throw new StartsOver();
+  }
+
+  /** A vote is about two names for one thing, so nothing else may have come in between. */
+  #startsOver({ title }: Update): boolean {
+    const { one, vote } = this.#options;
+    if (vote) return !title.startsWith(`rename ${one.job.subject} to `);
+    return STARTS_OVER.has(one.job.rule);
   }
 }
 

@@ -7,6 +7,8 @@ import type { Seat } from "./seat.ts";
 import { doneSpots, Turn } from "./turn.ts";
 
 const MAX_ATTEMPTS = 40;
+/** Attempts at a contested job that the others may vote on; then it is like any other. */
+const MAX_VOTES = 5;
 /** Between attempts, so that two who are in each other's way do not meet again at once. */
 const PAUSE_MS = 20;
 
@@ -43,12 +45,13 @@ export async function work({ place, board, plan, signal }: Seat, author: Author)
       const { version } = snapshot;
       await place.tell({ kind: "took", job: one.id, title, version, attempt });
       const thinking = thinkMs(plan, one, attempt);
-      const turn = new Turn({ one, snapshot, place, author, thinkMs: thinking, signal });
-      const vote = one.contested === true && attempt === 1;
+      const vote = one.contested === true && attempt <= MAX_VOTES;
+      const turn = new Turn({ one, snapshot, place, author, thinkMs: thinking, vote, signal });
       const about = { id: one.id, agent: place.agent, title, vote };
       const landing = await place.attempt(about, (draft) => turn.write(draft));
-      await tellClash(one, title, landing);
-      if (landing.landed) {
+      const isWhole = landing.landed && !landing.clash?.files.some(({ winner }) => winner === "theirs");
+      await tellClash(one, title, { ...landing, landed: isWhole });
+      if (isWhole) {
         const { paths, spots, by } = turn;
         if (paths.length === 0) return drop("nothing left to do");
         const { unseen } = landing;
