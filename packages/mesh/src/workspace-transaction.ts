@@ -223,7 +223,11 @@ export class TransactionRun implements WorkspaceTransaction {
 
   /** Tells of what has come before this path mattered. */
   #touch(path: string): void {
-    for (const commit of this.#news) void this.#tell(commit, (change) => change.path === path);
+    for (const commit of this.#news) {
+      this.#tell(commit, (change) => change.path === path).catch((error: unknown) =>
+        this.#reader.services.runtime.log.warn({ err: error, path }, "an update was not told"),
+      );
+    }
   }
 
   #hear(record: WorkspaceRecord): Promise<void> | undefined {
