@@ -3,12 +3,14 @@ import type { Campaign } from "./campaign.ts";
 import { recoveryCampaign } from "./recovery.ts";
 import { shardCampaign } from "./shards.ts";
 import { taskCampaign } from "./tasks.ts";
+import { workspaceCampaign } from "./workspaces.ts";
 
 const campaigns: Record<string, Campaign> = {
   tasks: taskCampaign("single"),
   "tasks-cluster": taskCampaign("cluster"),
   recovery: recoveryCampaign,
   shards: shardCampaign,
+  workspace: workspaceCampaign,
 };
 
 const width = Math.max(...Object.keys(campaigns).map((name) => name.length));

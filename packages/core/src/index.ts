@@ -93,7 +93,7 @@ export type {
   WorkspaceState,
   Write,
 } from "./workspace-model.ts";
-export { demandPath, foldPath, matchesGlob } from "./workspace-path.ts";
+export { CHECKOUT_FOLDER, demandPath } from "./workspace-path.ts";
 export { STRATEGIES, demandStrategy, strategyFor } from "./workspace-strategy.ts";
 export type { StrategyName } from "./workspace-strategy.ts";
 export { filesOf, findFile, withFiles } from "./workspace-tree.ts";

@@ -6,10 +6,13 @@ const MAX_NAME = 255;
 // oxlint-disable-next-line no-control-regex -- they are what must not be in a path
 const FORBIDDEN = /[\u0000-\u001F\u007F\\]/;
 
+/** Where a checkout writes down what it has written; no file of a workspace is in it. */
+export const CHECKOUT_FOLDER = ".plexus";
+
 /**
  * The path of a file in a workspace, in Unicode's normal form C: names of 1 to 255 bytes, joined by `/`, 1,024 bytes in all.
  * Throws `INVALID_INPUT` for anything that a checkout could not write, or would write elsewhere: absolute paths, `.` and `..`,
- * `.git` in any case, control characters, backslashes.
+ * `.git` in any case, {@link CHECKOUT_FOLDER}, control characters, backslashes.
  */
 export function demandPath(path: string): string {
   const refuse = (why: string): never => {
@@ -21,6 +24,9 @@ export function demandPath(path: string): string {
   const normal = path.normalize("NFC");
   if (Buffer.byteLength(normal) > MAX_PATH) return refuse(`it is longer than ${MAX_PATH} bytes`);
   if (FORBIDDEN.test(normal)) return refuse("it holds a control character or a backslash");
+  if (foldPath(normal.split("/", 1)[0]!) === CHECKOUT_FOLDER) {
+    return refuse(`what is in ${CHECKOUT_FOLDER} is a checkout's own`);
+  }
   for (const name of normal.split("/")) {
     if (name === "") return refuse("it is absolute, or a name in it is empty");
     if (name === "." || name === "..") return refuse(`"${name}" is no name`);

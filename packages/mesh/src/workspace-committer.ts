@@ -1,4 +1,5 @@
 import {
+  MAX_PATHS,
   MeshError,
   conflictAt,
   type Clash,
@@ -92,6 +93,9 @@ export class WorkspaceCommitter implements DecisionSite {
     options: CommitOptions,
     message: string,
   ): Promise<CommitResult> {
+    if (writes.length > MAX_PATHS || reads.length > MAX_PATHS) {
+      throw new MeshError("INVALID_INPUT", `A commit reads and writes ${MAX_PATHS} paths at most.`);
+    }
     const { id = newId(), intent, parents = [], timeout, signal } = options;
     const option = options.resolve ?? this.#resolve;
     const answer = await this.#reader.owner.commit(

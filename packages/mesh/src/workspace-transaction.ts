@@ -1,5 +1,13 @@
 import { applyPatch } from "diff";
-import { MeshError, demandPath, type Change, type Read, type Side, type Write } from "@plexus/core";
+import {
+  MAX_PATHS,
+  MeshError,
+  demandPath,
+  type Change,
+  type Read,
+  type Side,
+  type Write,
+} from "@plexus/core";
 import { nameOf } from "./nats/blob-store.ts";
 import { unifiedDiff } from "./text-merge.ts";
 import {
@@ -183,6 +191,9 @@ export class TransactionRun implements WorkspaceTransaction {
 
   /** What it has written, each with the version that it has seen, contents stored; and what it has only read. */
   async footprint(): Promise<{ writes: Write[]; reads: Read[] }> {
+    if (this.#writes.size > MAX_PATHS) {
+      throw new MeshError("INVALID_INPUT", `A commit writes ${MAX_PATHS} paths at most.`);
+    }
     const base = (path: string): number => this.#bases.get(path) ?? this.head;
     const { services } = this.#reader;
     const writes = await Promise.all(
@@ -197,9 +208,9 @@ export class TransactionRun implements WorkspaceTransaction {
     return { writes, reads };
   }
 
-  close(): void {
+  close(reason: unknown = new MeshError("CANCELED", "The transaction has ended.")): void {
     this.#follower?.close();
-    this.#ending.abort(new MeshError("CANCELED", "The transaction has ended."));
+    this.#ending.abort(reason);
   }
 
   #demandGoing(): void {
@@ -223,7 +234,11 @@ export class TransactionRun implements WorkspaceTransaction {
 
   /** Tells of what has come before this path mattered. */
   #touch(path: string): void {
-    for (const commit of this.#news) void this.#tell(commit, (change) => change.path === path);
+    for (const commit of this.#news) {
+      this.#tell(commit, (change) => change.path === path).catch((error: unknown) =>
+        this.#reader.services.runtime.log.warn({ err: error, path }, "an update was not told"),
+      );
+    }
   }
 
   #hear(record: WorkspaceRecord): Promise<void> | undefined {

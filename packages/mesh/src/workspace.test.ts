@@ -1,31 +1,11 @@
-import { isMeshError, type MeshError } from "@plexus/core";
 import { expect, test } from "vitest";
 import { gate, upTo, useMeshes } from "../../../test/support/mesh.ts";
-import type { ExplainedClash, Mesh, Workspace } from "./index.ts";
+import { clashesIn, openWorkspace, refused } from "../../../test/support/workspace.ts";
 
 const meshes = useMeshes();
 
-/** A mesh that hosts workspaces, and one workspace as several agents see it. */
-async function open(...agents: string[]): Promise<Workspace[]> {
-  const mesh: Mesh = await meshes.join();
-  await mesh.hostWorkspaces();
-  return agents.map((agent) => mesh.workspace("shop", { agent }));
-}
-
-async function refused(work: Promise<unknown>): Promise<MeshError> {
-  const error: unknown = await work.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  if (isMeshError(error, "CONFLICT")) return error;
-  throw new Error("It was not refused.", { cause: error });
-}
-
-const clashesIn = ({ details }: MeshError): ExplainedClash[] =>
-  (details as { clashes: ExplainedClash[] }).clashes;
-
 test("what one agent writes, another reads, with its version", async () => {
-  const [ada, bob] = (await open("ada", "bob")) as [Workspace, Workspace];
+  const [ada, bob] = await openWorkspace(meshes, "ada", "bob");
   const first = await ada.write("src/a.ts", "one\n");
   expect(first).toMatchObject({ version: 1, conflicts: [] });
   expect(await bob.read("src/a.ts")).toMatchObject({ text: "one\n", version: 1, size: 4 });
@@ -40,7 +20,7 @@ test("what one agent writes, another reads, with its version", async () => {
 });
 
 test("a file that somebody else has changed is not overwritten, and the refusal says by whom, from what, to what", async () => {
-  const [ada, bob] = (await open("ada", "bob")) as [Workspace, Workspace];
+  const [ada, bob] = await openWorkspace(meshes, "ada", "bob");
   await ada.write("a.ts", "one\n");
   await bob.read("a.ts");
   await ada.write("a.ts", "two\n", { message: "count on" });
@@ -62,7 +42,7 @@ test("a file that somebody else has changed is not overwritten, and the refusal 
 });
 
 test("tests that were written against a version that is gone are refused: write skew across files", async () => {
-  const [ada, cleo] = (await open("ada", "cleo")) as [Workspace, Workspace];
+  const [ada, cleo] = await openWorkspace(meshes, "ada", "cleo");
   await ada.write("cart.ts", "export const total = 1;\n");
   const [read, changed] = [gate(), gate()];
   const testing = cleo.transact({ message: "test the cart" }, async (context) => {
@@ -80,7 +60,7 @@ test("tests that were written against a version that is gone are refused: write 
 });
 
 test("a transaction that is told to runs again on what it was refused for", async () => {
-  const [ada] = (await open("ada")) as [Workspace];
+  const [ada] = await openWorkspace(meshes, "ada");
   await ada.write("count", "0");
   await Promise.all(
     upTo(8).map(() =>
@@ -95,7 +75,7 @@ test("a transaction that is told to runs again on what it was refused for", asyn
 });
 
 test("a transaction reads one version throughout, and commits all of its files or none", async () => {
-  const [ada, bob] = (await open("ada", "bob")) as [Workspace, Workspace];
+  const [ada, bob] = await openWorkspace(meshes, "ada", "bob");
   await ada.transact({}, (context) => {
     context.write("a", "a1");
     context.write("b", "b1");
@@ -123,7 +103,7 @@ test("a transaction reads one version throughout, and commits all of its files o
 });
 
 test("changes of different lines are merged, those of one line are not", async () => {
-  const [ada, bob] = (await open("ada", "bob")) as [Workspace, Workspace];
+  const [ada, bob] = await openWorkspace(meshes, "ada", "bob");
   await ada.setStrategies({ "*.md": "reject", "**": "merge" });
   await ada.write("a.ts", "1\n2\n3\n4\n5\n");
   await bob.read("a.ts");
@@ -140,7 +120,7 @@ test("changes of different lines are merged, those of one line are not", async (
 });
 
 test("the last writer wins where that is the rule, and the conflict can be explained afterwards", async () => {
-  const [ada, bob] = (await open("ada", "bob")) as [Workspace, Workspace];
+  const [ada, bob] = await openWorkspace(meshes, "ada", "bob");
   await ada.write("log", "one");
   await bob.read("log");
   await ada.write("log", "two");

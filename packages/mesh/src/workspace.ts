@@ -1,7 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import {
   MeshError,
-  backoffMs,
   demandPath,
   isMeshError,
   type Ballot,
@@ -9,8 +8,9 @@ import {
   type Decision,
   type OpenConflict,
   type StrategyRule,
+  type Write,
 } from "@plexus/core";
-import { newId } from "./runtime.ts";
+import { inLanes } from "./workspace-checkout.ts";
 import {
   WorkspaceCommitter,
   conflictOf,
@@ -36,12 +36,8 @@ import {
 } from "./workspace-history.ts";
 import { committedIn, type StoredCommit } from "./workspace-journal.ts";
 import type { WorkspaceReader } from "./workspace-reader.ts";
-import {
-  Restart,
-  TransactionRun,
-  patched,
-  type WorkspaceTransaction,
-} from "./workspace-transaction.ts";
+import { runTransaction, type TransactOptions } from "./workspace-attempts.ts";
+import { patched, type WorkspaceTransaction } from "./workspace-transaction.ts";
 
 /** How one agent uses a workspace. */
 export interface WorkspaceOptions {
@@ -59,21 +55,12 @@ export interface WriteOptions extends CommitOptions {
   readonly base?: number;
 }
 
-/** Options of {@link Workspace.transact}. */
-export interface TransactOptions extends CommitOptions {
-  /** Runs of the function, of which all but the last may end in a conflict. Default 1; 10 with `retry`. */
-  readonly attempts?: number;
-  /** Run the function again, on the newest version, when its commit is refused. */
-  readonly retry?: boolean;
-}
-
 /** Something that goes on until it is closed. */
 export interface WorkspaceSubscription extends AsyncDisposable {
   close(): Promise<void>;
 }
 
-const RETRY_BACKOFF = { firstMs: 20, maxMs: 1_000, factor: 2 };
-const ATTEMPTS = 10;
+const LAG_MS = 10;
 
 /** A versioned tree of files that many agents edit at once, as one of them uses it. */
 export class Workspace {
@@ -164,21 +151,27 @@ export class Workspace {
     options: TransactOptions,
     run: (context: WorkspaceTransaction) => T | Promise<T>,
   ): Promise<CommitResult & { readonly value: T }> {
-    const { id = newId(), retry = false, attempts = retry ? ATTEMPTS : 1, signal } = options;
-    for (let attempt = 1; ; attempt++) {
-      signal?.throwIfAborted();
-      const own = { ...options, id: attempt === 1 ? id : `${id}.${attempt}` };
-      try {
-        // oxlint-disable-next-line no-await-in-loop -- again only after a conflict
-        return await this.#attempt(own, run, attempt);
-      } catch (error) {
-        const refused = error instanceof Refused;
-        if (!refused && !(error instanceof Restart)) throw error;
-        if (attempt >= attempts && refused) throw error.cause;
-        // oxlint-disable-next-line no-await-in-loop
-        if (refused) await sleep(backoffMs(RETRY_BACKOFF, attempt, Math.random));
-      }
-    }
+    return runTransaction(this.#reader, this.#committer, options, run, (path, version) =>
+      this.#seen.set(path, version),
+    );
+  }
+
+  /**
+   * Commits several files whose bases are known, all or nothing; `content` gives what is to stand under a path, undefined to remove
+   * it. Rejects as `write` does.
+   */
+  async writeAll(
+    files: readonly { readonly path: string; readonly base: number }[],
+    content: (path: string) => Promise<Uint8Array | undefined>,
+    options: CommitOptions = {},
+  ): Promise<CommitResult> {
+    const writes: Write[] = [];
+    await inLanes(files, async ({ path, base }) => {
+      const bytes = await content(path);
+      const stored = bytes === undefined ? { size: 0 } : await this.#put(bytes);
+      writes.push({ ...stored, path: demandPath(path), base });
+    });
+    return this.#committer.commit({ writes, reads: [] }, options, `write ${files.length} files`);
   }
 
   /** Sets how conflicts are decided, by globs: the first that matches. What none matches is `reject`. */
@@ -197,6 +190,31 @@ export class Workspace {
   log(options: { readonly path?: string; readonly limit?: number } = {}): Promise<StoredCommit[]> {
     const reader = this.#reader;
     return readLog({ journal: reader.journal, stat: (paths) => reader.stat(paths) }, options);
+  }
+
+  /** All commits from a version on, the oldest first, to the newest there is. */
+  async *commitsFrom(version: number): AsyncGenerator<StoredCommit> {
+    const { head, sequence } = await this.#reader.stat([]);
+    let next = await this.#sequenceOf(version, head, sequence);
+    for (let reached = version - 1; reached < head;) {
+      // oxlint-disable no-await-in-loop -- one after the other
+      const before = next;
+      for await (const record of this.#reader.journal.records(next)) {
+        next = record.sequence + 1;
+        const commit = committedIn(record);
+        if (commit === undefined || commit.version < version) continue;
+        reached = commit.version;
+        yield commit;
+        if (reached >= head) return;
+      }
+      if (next === before) await sleep(LAG_MS); // the replica that answers is behind
+      // oxlint-enable no-await-in-loop
+    }
+  }
+
+  /** A content by its name, as log and conflicts give it. Rejects with `NO_FILE`. */
+  content(name: { readonly hash: string; readonly size: number }): Promise<Uint8Array> {
+    return this.#reader.services.get(name);
   }
 
   /** Who made each line of a file what it is, of its last 1,000 commits. */
@@ -293,17 +311,19 @@ export class Workspace {
   ): Promise<WorkspaceSubscription> {
     const { head, sequence } = await this.#reader.stat([]);
     const { from = head + 1 } = options;
-    let next = sequence + 1;
-    if (from <= 1) next = 1;
-    else if (from <= head) {
-      for (const { version, at } of await this.log({ limit: head - from + 1 })) {
-        if (version === from) next = at + 1;
-      }
-    }
+    const next = await this.#sequenceOf(from, head, sequence);
     return this.#follow(next, async (record) => {
       const commit = committedIn(record);
       if (commit && commit.version >= from) await handler(commit);
     });
+  }
+
+  /** Where to begin to read the journal for the commits from a version on. */
+  async #sequenceOf(version: number, head: number, sequence: number): Promise<number> {
+    if (version > head) return sequence + 1;
+    if (version <= 1) return 1;
+    const commits = await this.log({ limit: head - version + 1 });
+    return commits.at(-1)!.at + 1;
   }
 
   #follow(
@@ -317,34 +337,6 @@ export class Workspace {
       return follower.ended;
     };
     return { close, [Symbol.asyncDispose]: close };
-  }
-
-  async #attempt<T>(
-    options: TransactOptions,
-    run: (context: WorkspaceTransaction) => T | Promise<T>,
-    attempt: number,
-  ): Promise<CommitResult & { readonly value: T }> {
-    const { head, sequence } = await this.#reader.stat([]);
-    const context = new TransactionRun(this.#reader, head, sequence, attempt);
-    try {
-      const { promise: given, reject } = Promise.withResolvers<never>();
-      context.signal.addEventListener("abort", () => reject(context.signal.reason), { once: true });
-      given.catch(() => undefined);
-      const value = await Promise.race([(async () => run(context))(), given]);
-      const footprint = await context.footprint();
-      if (footprint.writes.length === 0) {
-        return { commit: options.id!, version: head, conflicts: [], value };
-      }
-      try {
-        const result = await this.#committer.commit(footprint, options, "");
-        for (const { path } of footprint.writes) this.#seen.set(path, result.version);
-        return { ...result, value };
-      } catch (error) {
-        throw isMeshError(error, "CONFLICT") ? new Refused(error) : error;
-      }
-    } finally {
-      context.close();
-    }
   }
 
   async #one(
@@ -363,15 +355,5 @@ export class Workspace {
 
   #put(content: Uint8Array): Promise<{ hash: string; size: number }> {
     return this.#reader.services.put(content);
-  }
-}
-
-/** The commit of a transaction was refused: it may run again. */
-class Refused extends Error {
-  override readonly cause: MeshError;
-
-  constructor(cause: MeshError) {
-    super(cause.message);
-    this.cause = cause;
   }
 }
