@@ -16,7 +16,9 @@ export function crewReport(outcome: CrewOutcome, kills: number | undefined): str
   return [
     "",
     `Work    ${count(edits, "edit")} in ${count(jobs, "change")} by ${plan.agents} agents, ${(elapsedMs / 1_000).toFixed(1)} s`,
-    ...(kills === undefined ? [] : [`Killed  ${count(kills, "agent")}; each began anew and went on`]),
+    ...(kills === undefined
+      ? []
+      : [`Killed  ${count(kills, "agent")}; each began anew and went on`]),
     ...(plan.mode === "workspace" ? conflictRows(outcome) : overwriteRows(outcome)),
     `Lost    ${count(lostEdits, "edit")} of ${count(lost.length, "change")}`,
     ...table(
@@ -29,10 +31,7 @@ export function crewReport(outcome: CrewOutcome, kills: number | undefined): str
 }
 
 /** The same for a program. */
-export function crewJson(
-  outcome: CrewOutcome,
-  kills: number | undefined,
-): Record<string, unknown> {
+export function crewJson(outcome: CrewOutcome, kills: number | undefined): Record<string, unknown> {
   const { plan, score, tests, commits, missing, elapsedMs } = outcome;
   return {
     kind: "outcome",
@@ -67,7 +66,7 @@ function conflictsOf({ actions }: CrewOutcome): Record<string, number> {
 
 function endOf(action: Action): string | undefined {
   if (action.kind === "reverted") return "reverted";
-  if (action.kind === "told" && action.then === "starts over") return "told in time";
+  if (action.kind === "told" && action.reaction === "starts over") return "told in time";
   if (action.kind !== "clashed") return undefined;
   if (action.strategy === "vote") return "voted";
   if (action.landed) return "merged";
@@ -98,7 +97,9 @@ function overwritesOf({ actions }: CrewOutcome): { path: string; by: string }[] 
 function overwriteRows(outcome: CrewOutcome): string[] {
   const overwrites = overwritesOf(outcome);
   const files = new Set(overwrites.map(({ path }) => path)).size;
-  return [`Unseen  ${count(overwrites.length, "save")} over what somebody else had just saved, in ${count(files, "file")}`];
+  return [
+    `Unseen  ${count(overwrites.length, "save")} over what somebody else had just saved, in ${count(files, "file")}`,
+  ];
 }
 
 function historyRows({ plan, commits }: CrewOutcome): string[] {

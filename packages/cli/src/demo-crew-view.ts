@@ -33,12 +33,14 @@ export class CrewView {
       case "landed":
         return [
           `${version(action.version)}${action.title} (${count(action.spots.length, "edit")}, ${count(action.paths.length, "file")})`,
-          ...action.unseen.map(({ path, by }) => `saved ${path} over what ${by} had just saved there`),
+          ...action.unseen.map(
+            ({ path, by }) => `saved ${path} over what ${by} had just saved there`,
+          ),
         ];
       case "dropped":
         return [`drops "${action.title}": ${action.why}`];
       case "told":
-        return action.then === "starts over"
+        return action.reaction === "starts over"
           ? [`hears of v${action.version} by ${action.by}, in ${action.path}: starts over`]
           : [];
       case "clashed":

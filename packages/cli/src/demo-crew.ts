@@ -18,6 +18,7 @@ import { demoBroker } from "./demo-broker.ts";
 import { CrewChaos } from "./demo-crew-chaos.ts";
 import { crewJson, crewReport, isKept } from "./demo-crew-report.ts";
 import { CrewView } from "./demo-crew-view.ts";
+import { namedModel } from "./demo-model.ts";
 import { positiveNumber, wholeNumber } from "./demo-options.ts";
 import { startProcesses } from "./demo-processes.ts";
 import { EXIT, type ExitCode, UsageError } from "./exit-codes.ts";
@@ -62,10 +63,12 @@ async function runCrew(options: CrewOptions, stop: AbortSignal): Promise<ExitCod
   const plan = CrewPlan.parse({ agents, seed, seconds, mode, out });
   const say = (line: string): void =>
     void (json ? process.stderr : process.stdout).write(`${line}\n`);
+  const model = await namedModel();
   await using stack = new AsyncDisposableStack();
   const { place, env, where } = await found(plan, options.server, stack, say);
   const view = new CrewView();
   say(`Plexus crew demo: ${agents} agents refactor one project, ${where}; seed ${seed}`);
+  if (model !== undefined) say(`Changes by ${model}, or by rules where it fails.`);
   stop.addEventListener("abort", () =>
     say("Stopping: the agents leave. Press Ctrl-C again to leave at once."),
   );
@@ -114,7 +117,7 @@ async function found(
   const broker = stack.use(await demoBroker(server, say));
   const mesh = stack.use(await joinMesh({ server: broker.url, mesh: broker.mesh }, say));
   return {
-    place: stack.use(await prepareWorkspace(mesh, plan)),
+    place: await prepareWorkspace(mesh, plan),
     env: { PLEXUS_SERVERS: broker.url, PLEXUS_MESH: broker.mesh },
     where: `in a workspace on nats-server ${broker.version} at ${broker.address}, mesh ${broker.mesh}`,
   };

@@ -3,7 +3,6 @@ import {
   Desk,
   feedSchedule,
   loadDataset,
-  namesModel,
   type Outcome,
   type Progress,
   Role,
@@ -25,8 +24,9 @@ import {
 import { startSeats } from "./demo-processes.ts";
 import { reportJson, reportText, type Trials } from "./demo-report.ts";
 import { LlmFaults } from "./demo-llm-faults.ts";
+import { namedModel } from "./demo-model.ts";
 import { demoView } from "./demo-view.ts";
-import { EXIT, type ExitCode, UsageError } from "./exit-codes.ts";
+import { EXIT, type ExitCode } from "./exit-codes.ts";
 import { interruptible } from "./interrupt.ts";
 import { joinMesh } from "./mesh-options.ts";
 import { printJson } from "./output.ts";
@@ -135,17 +135,4 @@ function matchesCalmRun({ plan, bars, closing, moods }: Outcome): boolean {
     }),
   });
   return calm.closing.ledgerHash === closing.ledgerHash;
-}
-
-/** The model that the environment names, in words. Throws a usage error for one that is named by half. */
-async function namedModel(): Promise<string | undefined> {
-  if (!namesModel(process.env)) return undefined;
-  const { environmentGroups } = await import("@plexus/llm");
-  try {
-    const [group] = Object.values(environmentGroups(process.env));
-    const { model, provider, baseUrl } = group!.deployments[0]!;
-    return `model ${model} at ${baseUrl ?? provider}`;
-  } catch (error) {
-    throw new UsageError((error as Error).message, { cause: error });
-  }
 }

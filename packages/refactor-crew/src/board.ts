@@ -1,4 +1,5 @@
 import { type Action, idOf } from "./action.ts";
+import { Bell } from "./bell.ts";
 import type { Assignment } from "./plan.ts";
 
 type Landed = Extract<Action, { kind: "landed" }>;
@@ -16,7 +17,7 @@ export class Board {
   started = false;
   delivered: Extract<Action, { kind: "delivered" }> | undefined;
   readonly #seen = new Set<string>();
-  readonly #waiting = new Set<() => void>();
+  readonly #bell = new Bell();
 
   /** @returns false for what was told before, by an earlier life of its agent */
   take(action: Action): boolean {
@@ -24,32 +25,17 @@ export class Board {
     if (id !== undefined && this.#seen.has(id)) return false;
     if (id !== undefined) this.#seen.add(id);
     this.#fold(action);
-    for (const wake of this.#waiting) wake();
-    this.#waiting.clear();
+    this.#bell.ring();
     return true;
   }
 
-  /** Something has changed since it was called. */
-  changed(signal: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const end = (): void => {
-        this.#waiting.delete(wake);
-        reject(signal.reason as Error);
-      };
-      const wake = (): void => {
-        signal.removeEventListener("abort", end);
-        resolve();
-      };
-      if (signal.aborted) return reject(signal.reason as Error);
-      signal.addEventListener("abort", end, { once: true });
-      this.#waiting.add(wake);
-    });
-  }
-
-  /** Waits until something holds. */
+  /** Waits until something holds. Rejects with the signal's reason. */
   async until(holds: () => boolean, signal: AbortSignal): Promise<void> {
-    // oxlint-disable-next-line no-await-in-loop -- that is what waiting is
-    while (!holds()) await this.changed(signal);
+    while (!holds()) {
+      signal.throwIfAborted();
+      // oxlint-disable-next-line no-await-in-loop -- that is what waiting is
+      await this.#bell.rung(signal);
+    }
   }
 
   isSettled(job: string): boolean {

@@ -41,7 +41,7 @@ export interface ConductOptions {
 const PATIENCE_MS = 60_000;
 
 /** Who commits the project as it was found. */
-export const FOUNDER = "founder";
+const FOUNDER = "founder";
 
 /** Makes the folder of a run without coordination: the project, under version control, and an empty log. */
 export async function prepareFolder(plan: CrewPlan): Promise<FolderPlace> {
@@ -65,7 +65,7 @@ export async function prepareFolder(plan: CrewPlan): Promise<FolderPlace> {
 /** Founds the workspace of a run, owned by this process, with the project in it. The mesh must not have had a run before. */
 export async function prepareWorkspace(mesh: Mesh, plan: CrewPlan): Promise<Workplace> {
   await mesh.hostWorkspaces();
-  const place = new WorkspacePlace(mesh, FOUNDER, false);
+  const place = new WorkspacePlace(mesh, FOUNDER);
   const about = { id: FOUNDER, agent: FOUNDER, title: "Found a shop", vote: false };
   await place.attempt(about, async (draft) => {
     for (const [path, text] of patient(plan.seed)) draft.write(path, text);
@@ -107,7 +107,10 @@ export async function conduct(options: ConductOptions): Promise<CrewOutcome> {
       await board.until(() => board.delivered !== undefined, signal);
       return performance.now() - startedAt;
     };
-    const elapsedMs = await Promise.race([run(), following.then(() => sleep(2 ** 30, 0, { signal }))]);
+    const elapsedMs = await Promise.race([
+      run(),
+      following.then(() => sleep(2 ** 30, 0, { signal })),
+    ]);
     const { tree } = await place.snapshot();
     const commits = (await place.history?.commits()) ?? [];
     const known = new Set(commits.map(({ id }) => id));

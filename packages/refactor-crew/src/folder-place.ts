@@ -3,6 +3,7 @@ import { watch } from "node:fs";
 import { appendFile, mkdir, open, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { Action, type News } from "./action.ts";
+import { Bell } from "./bell.ts";
 import type { Attempt, Draft, Landing, Snapshot, Workplace } from "./workplace.ts";
 
 /** Between looks at the log, should the system not tell that it has grown. */
@@ -30,7 +31,9 @@ export class FolderPlace implements Workplace {
   async snapshot(): Promise<Snapshot> {
     const names = await readdir(this.#folder, { recursive: true });
     const paths = names.filter((name) => /^(src|test)\/[\w.-]+$|^package\.json$/.test(name));
-    const texts = await Promise.all(paths.toSorted().map(async (path) => [path, await this.#read(path)] as const));
+    const texts = await Promise.all(
+      paths.toSorted().map(async (path) => [path, await this.#read(path)] as const),
+    );
     return {
       version: undefined,
       tree: new Map(texts.filter((one): one is [string, string] => one[1] !== undefined)),
@@ -67,8 +70,8 @@ export class FolderPlace implements Workplace {
 
   async *actions(signal: AbortSignal): AsyncIterable<Action> {
     const log = await open(logOf(this.#folder), "r");
-    let wake = (): void => undefined;
-    const watcher = watch(logOf(this.#folder), () => wake());
+    const bell = new Bell();
+    const watcher = watch(logOf(this.#folder), () => bell.ring());
     try {
       for (let rest = ""; !signal.aborted;) {
         // oxlint-disable-next-line no-await-in-loop -- what comes next
@@ -76,16 +79,8 @@ export class FolderPlace implements Workplace {
         const lines = (rest + buffer.toString("utf8", 0, bytesRead)).split("\n");
         rest = lines.pop()!;
         yield* lines.map((line) => Action.parse(JSON.parse(line)));
-        if (bytesRead > 0) continue;
         // oxlint-disable-next-line no-await-in-loop -- until there is more
-        await new Promise<void>((resolve) => {
-          const timer = setTimeout(resolve, LOOK_MS);
-          wake = () => {
-            clearTimeout(timer);
-            resolve();
-          };
-          signal.addEventListener("abort", wake, { once: true });
-        });
+        if (bytesRead === 0) await bell.rung(signal, LOOK_MS);
       }
     } finally {
       watcher.close();
@@ -96,10 +91,6 @@ export class FolderPlace implements Workplace {
   /** Nobody is ever asked. */
   async judge(): Promise<AsyncDisposable> {
     return { [Symbol.asyncDispose]: async () => undefined };
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    return undefined;
   }
 
   async #read(path: string): Promise<string | undefined> {
@@ -130,5 +121,7 @@ export class FolderPlace implements Workplace {
 }
 
 function hashOf(text: string | undefined): string {
-  return createHash("sha256").update(text ?? "\0").digest("base64url");
+  return createHash("sha256")
+    .update(text ?? "\0")
+    .digest("base64url");
 }

@@ -5,7 +5,8 @@ import type { Tree } from "./tree.ts";
 
 /** Writes a tree into a folder. */
 export async function writeTree(folder: string, tree: Tree): Promise<void> {
-  for (const path of tree.keys()) await mkdir(dirname(join(folder, path)), { recursive: true });
+  const folders = new Set([...tree.keys()].map((path) => dirname(join(folder, path))));
+  await Promise.all([...folders].map((one) => mkdir(one, { recursive: true })));
   await Promise.all([...tree].map(([path, text]) => writeFile(join(folder, path), text)));
 }
 

@@ -31,7 +31,7 @@ export async function writeRepository(
 }
 
 /** Lines of `git <args>` in a folder. */
-export async function git(folder: string, ...args: string[]): Promise<string[]> {
+async function git(folder: string, ...args: string[]): Promise<string[]> {
   const { stdout } = await run("git", args, { cwd: folder, env: { ...process.env, ...ENV } });
   return stdout.split("\n").filter((line) => line !== "");
 }

@@ -38,7 +38,7 @@ export function agentsOf({ agents }: Pick<CrewPlan, "agents">): string[] {
   return [...generatorsOf({ agents }), "reviewer", "tester", "integrator"];
 }
 
-export function generatorsOf({ agents }: Pick<CrewPlan, "agents">): string[] {
+function generatorsOf({ agents }: Pick<CrewPlan, "agents">): string[] {
   return Array.from({ length: agents - 3 }, (_, index) => `generator-${index + 1}`);
 }
 
@@ -56,7 +56,10 @@ const SHARED: readonly RuleName[] = [
  * Who does what, from the project as it was found. The houses of two generators spell some words differently: what such a
  * name becomes is a matter of opinion, and both begin with those. All other work is somebody's alone.
  */
-export function backlog(plan: Pick<CrewPlan, "agents" | "seed">, tree: Tree = patient(plan.seed)): Assignment[] {
+export function backlog(
+  plan: Pick<CrewPlan, "agents" | "seed">,
+  tree: Tree = patient(plan.seed),
+): Assignment[] {
   const { seed } = plan;
   const generators = generatorsOf(plan);
   const [names, otherNames] = glossaries.map((glossary) => rename(glossary).subjects(tree));
@@ -71,26 +74,30 @@ export function backlog(plan: Pick<CrewPlan, "agents" | "seed">, tree: Tree = pa
     })),
   );
   const jobs: Job[] = [
-    ...agreed.map((one) => ({ rule: "rename" as const, ...one })),
+    ...agreed.map(({ subject, to }) => ({ rule: "rename" as const, subject, to })),
     ...SHARED.flatMap((rule) => jobsOf(tree, rule)),
   ];
   const shared = shuffled(jobs, seed, "shared").map((job, index) => ({
     agent: generators[index % generators.length]!,
     job,
   }));
-  const tests = shuffled(jobsOf(tree, "test"), seed, "test").map((job) => ({ agent: "tester", job }));
+  const tests = shuffled(jobsOf(tree, "test"), seed, "test").map((job) => ({
+    agent: "tester",
+    job,
+  }));
   const counts = new Map<string, number>();
   return [...first, ...shared, ...tests].map((one) => {
     const count = (counts.get(one.agent) ?? 0) + 1;
     counts.set(one.agent, count);
-    return { ...one, id: `${one.agent}/${count}` };
+    return Object.assign(one, { id: `${one.agent}/${count}` });
   });
 }
 
-function jobsOf(tree: Tree, rule: RuleName): Job[] {
+/** All that a rule finds to do. */
+export function jobsOf(tree: Tree, rule: RuleName): Job[] {
   return ruleOf({ rule })
     .subjects(tree)
-    .map((job) => ({ rule, ...job }));
+    .map((job) => Object.assign(job, { rule }));
 }
 
 /** Of the time that there is, what goes into thinking; the rest is for what has to be done again. */
@@ -102,7 +109,11 @@ const AGAIN = 0.4;
  * How long an agent thinks about one of its jobs, in ms: a model would take its time, rules do not. Without it nobody would
  * ever be at work on something that somebody else changes.
  */
-export function thinkMs(plan: CrewPlan, { id, agent }: Pick<Assignment, "id" | "agent">, attempt: number): number {
+export function thinkMs(
+  plan: CrewPlan,
+  { id, agent }: Pick<Assignment, "id" | "agent">,
+  attempt: number,
+): number {
   const own = backlog(plan).filter((one) => one.agent === agent).length;
   const mean = (plan.seconds * 1_000 * THINKING) / Math.max(1, own);
   const share = attempt === 1 ? 1 : AGAIN;

@@ -36,7 +36,9 @@ export function score(plan: CrewPlan, actions: readonly Action[], end: Tree): Sc
     (one): one is Landed => one.kind === "landed" && !gone.has(one.job),
   );
   const asked = actions.flatMap((one) => (one.kind === "asked" ? [one.ask] : []));
-  const jobs = new Map([...backlog(plan, patient(plan.seed)), ...asked].map((one) => [one.id, one]));
+  const jobs = new Map(
+    [...backlog(plan, patient(plan.seed)), ...asked].map((one) => [one.id, one]),
+  );
   const names = renamings(landed, jobs);
   const lost = landed.flatMap((one): Loss[] => {
     const { job, agent, title } = one;

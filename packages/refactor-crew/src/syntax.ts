@@ -68,13 +68,17 @@ export function textOf(text: string, { start, end }: Node): string {
 }
 
 /** Where a name is used or declared as itself: not as a property of something. Import and export lists count. */
-export function namesIn(text: string, name: string): { node: Syntax; parent: Syntax | undefined }[] {
+export function namesIn(
+  text: string,
+  name: string,
+): { node: Syntax; parent: Syntax | undefined }[] {
   if (!text.includes(name)) return [];
   const found = new Map<number, { node: Syntax; parent: Syntax | undefined }>();
   walk(parse(text), (node, parent) => {
     if (node.type !== "Identifier" || node["name"] !== name) return;
     // `import { a }` and `{ a }` have one identifier twice, at one place.
-    if (!isProperty(node, parent) && !found.has(node.start)) found.set(node.start, { node, parent });
+    if (!isProperty(node, parent) && !found.has(node.start))
+      found.set(node.start, { node, parent });
   });
   return [...found.values()];
 }

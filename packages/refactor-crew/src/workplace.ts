@@ -1,4 +1,4 @@
-import type { Action, News } from "./action.ts";
+import type { Action, ClashedFile, News } from "./action.ts";
 import type { Tree } from "./tree.ts";
 
 /** The project at one moment. */
@@ -40,20 +40,10 @@ export interface Attempt {
   readonly vote: boolean;
 }
 
-/** A change that met others which it had not seen. */
+/** A change that met others which its author had not seen. */
 export interface Clash {
   readonly conflict: string;
-  readonly files: readonly {
-    readonly path: string;
-    readonly type: string;
-    readonly base: number;
-    readonly theirs: readonly {
-      readonly by: string;
-      readonly version: number;
-      readonly title: string;
-    }[];
-    readonly winner: Candidate;
-  }[];
+  readonly files: ClashedFile[];
   readonly strategy: string;
 }
 
@@ -85,7 +75,7 @@ export interface History {
   tree(version: number): Promise<Tree>;
 }
 
-export type Candidate = "ours" | "theirs" | "merged";
+export type Candidate = ClashedFile["winner"];
 
 /** A commit that waits for the votes of the others, and what it would replace. */
 export interface Election {
@@ -93,8 +83,8 @@ export interface Election {
   readonly clash: Clash;
 }
 
-/** Where agents work on one project: a workspace of the mesh, or a plain folder. Disposing leaves it. */
-export interface Workplace extends AsyncDisposable {
+/** Where agents work on one project: a workspace of the mesh, or a plain folder. */
+export interface Workplace {
   readonly agent: string;
   snapshot(): Promise<Snapshot>;
   /** Runs `work` on a draft and brings it in, all of it or nothing. */

@@ -1,12 +1,14 @@
 import { isMeshError } from "@plexus/core";
 import type {
   Mesh,
+  SemanticMerge,
   Workspace,
   WorkspaceConflict,
   WorkspaceTransaction,
   WorkspaceTree,
 } from "@plexus/mesh";
 import { Action, Actions, idOf, type News } from "./action.ts";
+import { Bell } from "./bell.ts";
 import type { Tree } from "./tree.ts";
 import {
   type Attempt,
@@ -37,14 +39,14 @@ export class WorkspacePlace implements Workplace {
   readonly #repo: Workspace;
   /** Contents by their hash. */
   readonly #texts = new Map<string, string>();
-  readonly #ownsMesh: boolean;
+  readonly #isMeaningful: boolean;
 
-  /** @param ownsMesh whether disposing closes the connection, too */
-  constructor(mesh: Mesh, agent: string, ownsMesh: boolean) {
+  /** @param semantic merges what cannot be merged line by line; without it, that is refused */
+  constructor(mesh: Mesh, agent: string, semantic?: SemanticMerge) {
     this.agent = agent;
     this.#mesh = mesh;
-    this.#repo = mesh.workspace(WORKSPACE, { agent });
-    this.#ownsMesh = ownsMesh;
+    this.#isMeaningful = semantic !== undefined;
+    this.#repo = mesh.workspace(WORKSPACE, { agent, ...(semantic && { semantic }) });
     this.history = {
       commits: async () => (await this.#repo.log({ limit: ALL })).toReversed().map(toCommit),
       tree: async (version) => this.#textsOf(await this.#repo.at(version)),
@@ -62,7 +64,7 @@ export class WorkspacePlace implements Workplace {
   ): Promise<Landing> {
     const resolve = vote
       ? ({ strategy: "vote", voters: VOTERS, timeout: VOTE_WITHIN, otherwise: "reject" } as const)
-      : ({ strategy: "merge", otherwise: "reject" } as const);
+      : ({ strategy: "merge", otherwise: this.#isMeaningful ? "semantic" : "reject" } as const);
     // An id is for one attempt: sent again, it would be answered as it was the first time.
     const commit = { id: `${id}~${crypto.randomUUID().slice(0, 8)}`, message: title, resolve };
     try {
@@ -79,28 +81,27 @@ export class WorkspacePlace implements Workplace {
   }
 
   async tell(news: News): Promise<void> {
-    const action = { ...news, agent: this.agent, at: Date.now() } as Action;
+    const action: Action = { ...news, agent: this.agent, at: Date.now() };
     const id = idOf(action);
     await this.#mesh.publish(Actions, action, id === undefined ? {} : { id });
   }
 
   async *actions(signal: AbortSignal): AsyncIterable<Action> {
     const waiting: Action[] = [];
-    let wake = (): void => undefined;
+    const bell = new Bell();
     await using _ = await this.#mesh.subscribe(
       Actions,
       (action) => {
         waiting.push(action);
-        wake();
+        bell.ring();
       },
       { from: "all" },
     );
-    signal.addEventListener("abort", () => wake(), { once: true });
     while (!signal.aborted) {
       const next = waiting.shift();
       if (next !== undefined) yield next;
       // oxlint-disable-next-line no-await-in-loop -- until there is one
-      else await new Promise<void>((resolve) => (wake = resolve));
+      else await bell.rung(signal);
     }
   }
 
@@ -111,10 +112,6 @@ export class WorkspacePlace implements Workplace {
       const others = (["theirs", "ours"] as const).filter((one) => one !== prefers);
       return [prefers, ...others];
     });
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#ownsMesh) await this.#mesh.close();
   }
 
   async #textsOf(tree: WorkspaceTree): Promise<Tree> {
@@ -144,7 +141,14 @@ function draftOf(context: WorkspaceTransaction): Draft {
   };
 }
 
-function toCommit({ version, by, message, id, storedAt, changes }: {
+function toCommit({
+  version,
+  by,
+  message,
+  id,
+  storedAt,
+  changes,
+}: {
   readonly version: number;
   readonly by: string;
   readonly message: string;

@@ -9,7 +9,7 @@ export interface Proposal {
 }
 
 /** Who finds the changes for a job. */
-export interface Author extends AsyncDisposable {
+export interface Author {
   propose(job: Job, tree: Tree, signal: AbortSignal): Promise<Proposal>;
 }
 
@@ -19,5 +19,4 @@ export const rulesAuthor: Author = {
     changes: await ruleOf(job).fix(tree, job, signal),
     by: "rules",
   }),
-  [Symbol.asyncDispose]: async () => undefined,
 };

@@ -16,7 +16,9 @@ const EVERY = 6;
  */
 export async function integrate(seat: Seat): Promise<void> {
   const { place, board, plan, signal } = seat;
-  const workers = agentsOf(plan).filter((agent) => backlog(plan).some((one) => one.agent === agent));
+  const workers = agentsOf(plan).filter((agent) =>
+    backlog(plan).some((one) => one.agent === agent),
+  );
   let good = 0;
   let tested = -1;
   await tellUndone();

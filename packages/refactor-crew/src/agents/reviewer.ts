@@ -1,5 +1,6 @@
 import type { RuleName } from "../rules/rule.ts";
 import { ruleOf } from "../rules/rules.ts";
+import { modelNote } from "./model-note.ts";
 import type { Seat } from "./seat.ts";
 
 /** What a commit must not leave behind, and why. */
@@ -10,7 +11,7 @@ const DEMANDS: readonly { rule: RuleName; why: string }[] = [
 ];
 
 /** Looks at every file of everything that lands, and asks its author for a follow-up where something is missing. */
-export async function review({ place, board, signal }: Seat): Promise<void> {
+export async function review({ place, board, models, signal }: Seat): Promise<void> {
   // oxlint-disable no-await-in-loop -- one commit after the other
   for (;;) {
     await board.until(() => next() !== undefined, signal);
@@ -28,7 +29,10 @@ export async function review({ place, board, signal }: Seat): Promise<void> {
         await place.tell({ kind: "asked", ask, title: ruleOf(job).title(job), why });
       }
     }
-    await place.tell({ kind: "reviewed", job: landed.job, asks });
+    const files = [...tree].filter(([path]) => landed.paths.includes(path));
+    const about = { title: landed.title, files };
+    const note = models && (await modelNote(models, about, signal));
+    await place.tell({ kind: "reviewed", job: landed.job, asks, note });
     await board.until(() => board.reviewed.has(landed.job), signal);
   }
   // oxlint-enable no-await-in-loop

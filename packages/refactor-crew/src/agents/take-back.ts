@@ -75,9 +75,12 @@ function without(
   const [old, bad] = [before.get(path), after.get(path)];
   if (now === bad) return old ?? null;
   if (old === undefined || bad === undefined || now === undefined) throw new StandsOnIt();
-  const lines = (text: string): string[] => text.split(/(?<=\n)/);
   const merged = diff3Merge(lines(old), lines(bad), lines(now), { excludeFalseConflicts: true });
   const parts = merged.map(({ ok }) => ok);
   if (parts.includes(undefined)) throw new StandsOnIt();
   return parts.flat().join("");
+}
+
+function lines(text: string): string[] {
+  return text.split(/(?<=\n)/);
 }

@@ -1,9 +1,15 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Assignment } from "../plan.ts";
-import type { Job, RuleName, Spot } from "../rules/rule.ts";
+import { type Job, readsOf, type RuleName, type Spot } from "../rules/rule.ts";
 import { ruleOf } from "../rules/rules.ts";
 import { changed, type Tree } from "../tree.ts";
-import { type Draft, type Snapshot, StartsOver, type Update, type Workplace } from "../workplace.ts";
+import {
+  type Draft,
+  type Snapshot,
+  StartsOver,
+  type Update,
+  type Workplace,
+} from "../workplace.ts";
 import type { Author, Proposal } from "./author.ts";
 
 /** Changes that touch so much that it is no use to go on once somebody else has changed some of it. */
@@ -47,7 +53,7 @@ export class Turn {
   async #read(draft: Draft): Promise<Tree> {
     const { one, snapshot } = this.#options;
     const tree = new Map(snapshot.tree);
-    for (const path of readsOf(snapshot.tree, one.job)) {
+    for (const path of readsOf(ruleOf(one.job), snapshot.tree, one.job)) {
       // oxlint-disable-next-line no-await-in-loop -- as an agent would
       const text = await draft.read(path);
       if (text === undefined) tree.delete(path);
@@ -70,9 +76,9 @@ export class Turn {
     end();
     signal.throwIfAborted();
     for (const { path, by, version } of updates) {
-      const then = woken.signal.aborted ? "starts over" : "goes on";
+      const reaction = woken.signal.aborted ? "starts over" : "goes on";
       // oxlint-disable-next-line no-await-in-loop -- in order
-      await place.tell({ kind: "told", job: one.id, path, by, version, then });
+      await place.tell({ kind: "told", job: one.id, path, by, version, reaction });
     }
     if (woken.signal.aborted) throw new StartsOver();
   }
@@ -97,11 +103,6 @@ export function doneSpots(before: Tree, after: Tree, job: Job): Spot[] {
       if (at >= 0) left.splice(at, 1);
       return at < 0;
     });
-}
-
-function readsOf(tree: Tree, job: Job): string[] {
-  const rule = ruleOf(job);
-  return rule.reads?.(tree, job) ?? [...new Set(rule.spots(tree, job).map(({ path }) => path))];
 }
 
 function nameOf({ path, key }: Spot): string {

@@ -49,7 +49,8 @@ export async function work({ place, board, plan, signal }: Seat, author: Author)
       const turn = new Turn({ one, snapshot, place, author, thinkMs: thinking, vote, signal });
       const about = { id: one.id, agent: place.agent, title, vote };
       const landing = await place.attempt(about, (draft) => turn.write(draft));
-      const isWhole = landing.landed && !landing.clash?.files.some(({ winner }) => winner === "theirs");
+      const isWhole =
+        landing.landed && !landing.clash?.files.some(({ winner }) => winner === "theirs");
       await tellClash(one, title, { ...landing, landed: isWhole });
       if (isWhole) {
         const { paths, spots, by } = turn;
@@ -80,9 +81,7 @@ export async function work({ place, board, plan, signal }: Seat, author: Author)
   async function tellClash({ id }: Assignment, title: string, landing: Landing): Promise<void> {
     const { clash, landed } = landing;
     if (clash === undefined) return;
-    const { conflict, strategy } = clash;
-    const files = clash.files.map((file) => ({ ...file, theirs: [...file.theirs] }));
-    await place.tell({ kind: "clashed", job: id, title, conflict, files, strategy, landed });
+    await place.tell({ kind: "clashed", job: id, title, ...clash, landed });
   }
   // oxlint-enable no-await-in-loop
 }

@@ -19,7 +19,10 @@ export function patient(seed: number): Tree {
   const parts = [...goods, ...orders, ...people];
   const homes = new Map(parts.flatMap((part) => exportsOf(part).map((name) => [name, part.name])));
   const tree = new Map([
-    ["package.json", `${JSON.stringify({ name: "kiosk", private: true, type: "module" }, null, 2)}\n`],
+    [
+      "package.json",
+      `${JSON.stringify({ name: "kiosk", private: true, type: "module" }, null, 2)}\n`,
+    ],
     ["src/types.ts", TYPES],
     ["test/samples.ts", SAMPLES],
     ["src/index.ts", indexOf(parts)],
@@ -52,7 +55,9 @@ function sourceOf(part: Part, homes: ReadonlyMap<string, string>, seed: number):
   const helpers = Object.entries(HELPERS).filter(([name]) => mentions(part.code, name));
   const types = TYPE_NAMES.filter((name) => mentions(part.code, name));
   const lists = [
-    ...(types.length === 0 ? [] : [`import type { ${types.toSorted().join(", ")} } from "./types.ts";`]),
+    ...(types.length === 0
+      ? []
+      : [`import type { ${types.toSorted().join(", ")} } from "./types.ts";`]),
     ...importLists(part.code, homes, part.name).map(
       ([home, names]) => `import { ${names.join(", ")} } from "./${home}.ts";`,
     ),
@@ -60,11 +65,7 @@ function sourceOf(part: Part, homes: ReadonlyMap<string, string>, seed: number):
   return page([lists.join("\n"), ...ordered, ...helpers.map(([, code]) => code)]);
 }
 
-function testsOf(
-  part: Part,
-  homes: ReadonlyMap<string, string>,
-  seed: number,
-): string | undefined {
+function testsOf(part: Part, homes: ReadonlyMap<string, string>, seed: number): string | undefined {
   const tests = blocksOf(part.tests).filter((block) => {
     const name = /test\("(\w+)/.exec(block)![1]!;
     return part.tested?.includes(name) === true || uniform(seed, "test", name) >= UNTESTED;

@@ -10,13 +10,17 @@ import type { Rule, Spot } from "./rule.ts";
  */
 export const brokenImport: Rule = {
   subjects: (tree) =>
-    [...tree.keys()].filter((path) => broken(tree, path).length > 0).map((subject) => ({ subject })),
+    [...tree.keys()]
+      .filter((path) => broken(tree, path).length > 0)
+      .map((subject) => ({ subject })),
   spots: (tree, { subject }) => broken(tree, subject),
   fix(tree, { subject }) {
     let text = tree.get(subject)!;
     for (const { key } of broken(tree, subject)) text = mended(tree, subject, text, key);
     return new Map([[subject, text]]);
   },
+  brief:
+    "These names are not exported where they are imported from. Find out what they are called now, or where they have moved, and mend the imports and uses.",
   title: ({ subject }) => `mend imports of ${subject}`,
 };
 

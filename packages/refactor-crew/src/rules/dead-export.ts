@@ -21,6 +21,7 @@ export const deadExport: Rule = {
     }
     return changes;
   },
+  brief: "Nobody uses these exported functions. Remove them with their comments.",
   title: ({ subject }) => `remove dead exports of ${subject}`,
 };
 

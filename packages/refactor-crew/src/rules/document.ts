@@ -16,6 +16,8 @@ export const document: Rule = {
       .map(({ name, start }) => ({ start, end: start, text: `/** ${inWords(name)}. */\n` }));
     return new Map([[subject, splice(text, comments)]]);
   },
+  brief:
+    "Give each of these exported functions a comment of one line, /** … */, that says what it gives.",
   title: ({ subject }) => `comments for ${subject}`,
 };
 

@@ -32,6 +32,8 @@ export const extract: Rule = {
       ),
     ]);
   },
+  brief:
+    "The helper is copied into several modules. Export it once, from src/shared.ts, and import it wherever it is used.",
   title: ({ subject }) => `extract ${subject} to ${HOME}`,
 };
 

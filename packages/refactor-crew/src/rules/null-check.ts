@@ -27,6 +27,8 @@ export const nullCheck: Rule = {
         .filter(([, text]) => trusting(text).length > 0)
         .map(([path, text]) => [path, withImport(path, checked(text), "present", HOME)] as const),
     ]),
+  brief:
+    '`map.get(key)!` trusts that something is there. Use `present(map.get(key), "…")`, exported by src/present.ts, which throws an Error that says what is missing; make that module if it is not there.',
   title: ({ subject }) => `check for what is missing in ${subject}`,
 };
 

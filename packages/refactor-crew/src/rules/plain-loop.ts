@@ -12,8 +12,15 @@ export const plainLoop: Rule = {
       sourcesOf(tree)
         .filter(([path]) => homeOf(path) === subject)
         .filter(([, text]) => loops(text).length > 0)
-        .map(([path, text]) => [path, splice(text, loops(text).map((loop) => plain(text, loop)))]),
+        .map(([path, text]) => [
+          path,
+          splice(
+            text,
+            loops(text).map((loop) => plain(text, loop)),
+          ),
+        ]),
     ),
+  brief: "Write `for (const x of xs)` instead of `xs.forEach((x) => { … })`.",
   title: ({ subject }) => `plain loops in ${subject}`,
 };
 

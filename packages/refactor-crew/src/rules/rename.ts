@@ -1,6 +1,5 @@
 import { functionsOf, sourcesOf } from "../module.ts";
 import { namesIn, parse, splice, type Syntax, walk } from "../syntax.ts";
-import type { Tree } from "../tree.ts";
 import type { Rule } from "./rule.ts";
 
 /** What short words stand for, in one house's opinion. */
@@ -46,7 +45,9 @@ export function rename(glossary: Glossary): Rule {
         .filter(({ isExported, name }) => isExported && spelledOut(name, glossary) !== name)
         .map(({ name }) => ({ subject: name, to: spelledOut(name, glossary) })),
     spots: (tree, { subject }) =>
-      [...tree].flatMap(([path, text]) => placesOf(path, text, subject).map(() => ({ path, key: subject }))),
+      [...tree].flatMap(([path, text]) =>
+        placesOf(path, text, subject).map(() => ({ path, key: subject })),
+      ),
     fix: (tree, { subject, to }) =>
       new Map(
         [...tree].flatMap(([path, text]) => {
@@ -60,6 +61,8 @@ export function rename(glossary: Glossary): Rule {
           return [[path, splice(text, splices)]];
         }),
       ),
+    brief:
+      "Rename the exported function, and every use of it, in all files: imports, re-exports, calls, and titles of tests that begin with its name.",
     title: ({ subject, to }) => `rename ${subject} to ${to}`,
   };
 }
@@ -83,9 +86,4 @@ function placesOf(
 
 function isTitle(node: Syntax, name: string): boolean {
   return node.type === "Literal" && String(node["value"]).startsWith(`${name} `);
-}
-
-/** The paths where a name stands. */
-export function pathsWith(tree: Tree, name: string): string[] {
-  return [...tree].filter(([path, text]) => placesOf(path, text, name).length > 0).map(([path]) => path);
 }

@@ -47,6 +47,13 @@ export interface Rule {
   fix(tree: Tree, job: Job, signal: AbortSignal): Changes | Promise<Changes>;
   /** In a few words, for a log. */
   title(job: Job): string;
+  /** In a sentence, for a model. */
+  readonly brief: string;
+}
+
+/** The files that the outcome of a job depends on. */
+export function readsOf(rule: Rule, tree: Tree, job: Job): string[] {
+  return rule.reads?.(tree, job) ?? [...new Set(rule.spots(tree, job).map(({ path }) => path))];
 }
 
 /** `src/misc-text.ts` was split off `src/misc.ts`, which is still what jobs about it are called after. */

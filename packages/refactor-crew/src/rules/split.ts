@@ -27,7 +27,9 @@ export const split: Rule = {
   reads: (tree, { subject }) => [
     subject,
     ...importersOf(tree, subject),
-    ...headings(tree.get(subject)!).slice(1).map(({ name }) => homeFor(subject, name)),
+    ...headings(tree.get(subject)!)
+      .slice(1)
+      .map(({ name }) => homeFor(subject, name)),
   ],
   fix(tree, { subject }) {
     const text = tree.get(subject)!;
@@ -46,6 +48,8 @@ export const split: Rule = {
     }
     return changes;
   },
+  brief:
+    "The file holds several things, each under a heading `// --- name ---`. Leave the first there, move each other one to a file of its own, called after it (src/misc-text.ts), remove the headings, and let everybody import from the new places.",
   title: ({ subject }) => `split ${subject}`,
 };
 
@@ -72,11 +76,17 @@ function homeFor(path: string, section: string): string {
 }
 
 /** Functions with the imports and the local helpers that they need. */
-function moved(text: string, functions: readonly TopFunction[], from: string, home: string): string {
+function moved(
+  text: string,
+  functions: readonly TopFunction[],
+  from: string,
+  home: string,
+): string {
   const codeOf = ({ start, end }: TopFunction): string => text.slice(start, end);
   let code = functions.map(codeOf).join("\n\n");
   for (const helper of functionsOf(text)) {
-    if (!helper.isExported && namesIn(code, helper.name).length > 0) code += `\n\n${codeOf(helper)}`;
+    if (!helper.isExported && namesIn(code, helper.name).length > 0)
+      code += `\n\n${codeOf(helper)}`;
   }
   const lists = listsOf(text).filter(({ kind }) => kind !== "export");
   for (const { from: specifier, names } of lists.toReversed()) {

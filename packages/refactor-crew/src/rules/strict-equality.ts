@@ -23,6 +23,8 @@ export const strictEquality: Rule = {
           ),
         ]),
     ),
+  brief:
+    "Use === and !== instead of == and !=. Where a value is compared with null, it may also be undefined: keep the behaviour.",
   title: ({ subject, careful }) =>
     `strict equality in ${subject}${careful === true ? ", with undefined" : ""}`,
 };
@@ -48,7 +50,8 @@ function comparisons(text: string, careful: boolean): Syntax[] {
 function isHalf(text: string, node: Syntax, parent: Syntax | undefined): boolean {
   const operator = node["operator"] as string;
   if (operator !== "===" && operator !== "!==") return false;
-  const isWhole = parent?.type === "LogicalExpression" && textOf(text, parent).includes("undefined");
+  const isWhole =
+    parent?.type === "LogicalExpression" && textOf(text, parent).includes("undefined");
   return textOf(text, node["right"] as Syntax) === "null" && !isWhole;
 }
 

@@ -44,6 +44,8 @@ export const test: Rule = {
     }
     return new Map([[path, tidy(text)]]);
   },
+  brief:
+    "These exported functions have no test. Write tests with node:test and node:assert/strict that import each of them and pass.",
   title: ({ subject }) => `test what is untested of ${subject}`,
 };
 
@@ -78,8 +80,7 @@ async function run(
   });
   const script = calls
     .map(
-      ({ path, key, call }) =>
-        `{ const { ${key} } = await import("./${path}"); print(${call}); }`,
+      ({ path, key, call }) => `{ const { ${key} } = await import("./${path}"); print(${call}); }`,
     )
     .join("\n");
   const out = await inFolder(new Map([...tree, ["run.ts", PRINT + script]]), (folder) =>

@@ -6,9 +6,12 @@ import type { Rule, Spot } from "./rule.ts";
 /** Removes imports and local helpers that nothing in their module uses any more. */
 export const unusedImport: Rule = {
   subjects: (tree) =>
-    [...tree.keys()].filter((path) => unused(tree, path).length > 0).map((subject) => ({ subject })),
+    [...tree.keys()]
+      .filter((path) => unused(tree, path).length > 0)
+      .map((subject) => ({ subject })),
   spots: (tree, { subject }) => unused(tree, subject),
   fix: (tree, { subject }) => new Map([[subject, withoutUnused(tree.get(subject)!)]]),
+  brief: "Remove these imports and local functions, which nothing in the module uses.",
   title: ({ subject }) => `remove what ${subject} no longer uses`,
 };
 
