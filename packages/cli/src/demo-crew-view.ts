@@ -3,6 +3,11 @@ import { paint } from "./output.ts";
 
 type Clashed = Extract<Action, { kind: "clashed" }>;
 
+const AUTHORS = {
+  rules: "",
+  model: ", by the model",
+  "rules instead of the model": ", by rules instead of the model",
+};
 /** Widest line, in columns. */
 const WIDTH = 100;
 const INDENT = " ".repeat(22);
@@ -32,7 +37,7 @@ export class CrewView {
         return this.#joining(action);
       case "landed":
         return [
-          `${version(action.version)}${action.title} (${count(action.spots.length, "edit")}, ${count(action.paths.length, "file")})`,
+          `${version(action.version)}${action.title} (${count(action.spots.length, "edit")}, ${count(action.paths.length, "file")}${AUTHORS[action.by]})`,
           ...action.unseen.map(
             ({ path, by }) => `saved ${path} over what ${by} had just saved there`,
           ),
@@ -47,6 +52,8 @@ export class CrewView {
         return conflictLines(action);
       case "voted":
         return [`votes for ${action.prefers}, which ${action.why}`];
+      case "reviewed":
+        return action.note === undefined ? [] : [`reviews ${action.job}: ${action.note}`];
       case "asked":
         return [`asks ${action.ask.agent}: "${action.title}" ${action.why}`];
       case "tested":
@@ -91,6 +98,9 @@ function conflictLines({ title, files, strategy, landed, conflict }: Clashed): s
 
 function endOf(type: string, strategy: string, landed: boolean): string {
   if (strategy === "vote") return landed ? "ours wins" : "theirs wins";
+  if (strategy === "semantic") {
+    return landed ? "merged by the model, the tests pass" : "no good merge; done again";
+  }
   if (landed) return "different lines: both are kept";
   if (type === "read/write") return "what ours was made from has changed: refused, done again";
   return "the same lines: refused, done again on what is there now";

@@ -30,6 +30,7 @@ interface CrewOptions {
   readonly agents: number;
   readonly seed: number;
   readonly seconds: number;
+  readonly jobs?: number;
   readonly uncoordinated?: true;
   readonly chaos?: true;
   readonly out?: string;
@@ -47,6 +48,7 @@ export function crewCommand(): Command {
     .option("--agents <n>", `agents, ${MIN_AGENTS} to ${MAX_AGENTS}`, agentCount, MIN_AGENTS)
     .option("--seed <n>", "seed of the project and of who does what when", wholeNumber, 1)
     .option("--seconds <s>", "about how long they are at work", secondCount, 15)
+    .option("--jobs <n>", "changes that each makes at most; default: all there is to do", jobCount)
     .option("--chaos", "kill an agent every other second; nothing is lost all the same")
     .option("--out <folder>", "where the project goes, with its history; must be empty or new")
     .option("--server <url>", "a running NATS server; default: an embedded one")
@@ -57,10 +59,10 @@ export function crewCommand(): Command {
 }
 
 async function runCrew(options: CrewOptions, stop: AbortSignal): Promise<ExitCode> {
-  const { json = false, uncoordinated = false, agents, seed, seconds } = options;
+  const { json = false, uncoordinated = false, agents, seed, seconds, jobs } = options;
   const out = await outFolder(options.out);
   const mode = uncoordinated ? "folder" : "workspace";
-  const plan = CrewPlan.parse({ agents, seed, seconds, mode, out });
+  const plan = CrewPlan.parse({ agents, seed, seconds, jobs, mode, out });
   const say = (line: string): void =>
     void (json ? process.stderr : process.stdout).write(`${line}\n`);
   const model = await namedModel();
@@ -140,6 +142,12 @@ function agentCount(text: string): number {
   if (value < MIN_AGENTS || value > MAX_AGENTS) {
     throw new InvalidArgumentError(`Must be ${MIN_AGENTS} to ${MAX_AGENTS}.`);
   }
+  return value;
+}
+
+function jobCount(text: string): number {
+  const value = wholeNumber(text);
+  if (value < 1) throw new InvalidArgumentError("Must be 1 at least.");
   return value;
 }
 

@@ -16,6 +16,8 @@ export const CrewPlan = z.object({
   agents: z.int().min(MIN_AGENTS).max(MAX_AGENTS),
   /** About how long the refactorers are at work. */
   seconds: z.number().positive(),
+  /** The most changes that an agent makes of its own accord. Default: all that there is to do. */
+  jobs: z.int().positive().optional(),
   /** One workspace that knows who has seen what, or a plain folder in which everybody saves. */
   mode: z.enum(["workspace", "folder"]),
   /** Where the project is at the end; in a plain folder, all the time. */
@@ -57,10 +59,10 @@ const SHARED: readonly RuleName[] = [
  * name becomes is a matter of opinion, and both begin with those. All other work is somebody's alone.
  */
 export function backlog(
-  plan: Pick<CrewPlan, "agents" | "seed">,
+  plan: Pick<CrewPlan, "agents" | "seed" | "jobs">,
   tree: Tree = patient(plan.seed),
 ): Assignment[] {
-  const { seed } = plan;
+  const { seed, jobs: most = Infinity } = plan;
   const generators = generatorsOf(plan);
   const [names, otherNames] = glossaries.map((glossary) => rename(glossary).subjects(tree));
   const others = new Map(otherNames!.map(({ subject, to }) => [subject, to]));
@@ -86,10 +88,10 @@ export function backlog(
     job,
   }));
   const counts = new Map<string, number>();
-  return [...first, ...shared, ...tests].map((one) => {
+  return [...first, ...shared, ...tests].flatMap((one) => {
     const count = (counts.get(one.agent) ?? 0) + 1;
     counts.set(one.agent, count);
-    return Object.assign(one, { id: `${one.agent}/${count}` });
+    return count > most ? [] : [Object.assign(one, { id: `${one.agent}/${count}` })];
   });
 }
 
@@ -101,7 +103,7 @@ export function jobsOf(tree: Tree, rule: RuleName): Job[] {
 }
 
 /** Of the time that there is, what goes into thinking; the rest is for what has to be done again. */
-const THINKING = 0.6;
+const THINKING = 0.5;
 /** Whoever has thought about it once is faster the second time. */
 const AGAIN = 0.4;
 

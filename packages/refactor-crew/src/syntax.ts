@@ -15,11 +15,26 @@ export interface Splice {
   readonly text: string;
 }
 
-const MAX_KNOWN = 400;
-const known = new Map<string, Syntax>();
+/** A place where a name stands. */
+export interface NamePlace {
+  readonly node: Syntax;
+  readonly parent: Syntax | undefined;
+}
+
+interface Known {
+  readonly tree: Syntax;
+  names?: ReadonlyMap<string, readonly NamePlace[]>;
+}
+
+const MAX_KNOWN = 1_000;
+const known = new Map<string, Known>();
 
 /** The syntax tree of a TypeScript module. Throws SyntaxError for what is none. */
 export function parse(text: string): Syntax {
+  return know(text).tree;
+}
+
+function know(text: string): Known {
   const found = known.get(text);
   if (found !== undefined) return found;
   const tree = TypeScript.parse(text, {
@@ -28,8 +43,9 @@ export function parse(text: string): Syntax {
     locations: true, // the plugin asks for it
   }) as unknown as Syntax;
   if (known.size >= MAX_KNOWN) known.clear();
-  known.set(text, tree);
-  return tree;
+  const fresh = { tree };
+  known.set(text, fresh);
+  return fresh;
 }
 
 /** Calls `visit` for every node, parents first. */
@@ -39,13 +55,12 @@ export function walk(
   parent?: Syntax,
 ): void {
   visit(node, parent);
-  for (const child of childrenOf(node)) walk(child, visit, node);
-}
-
-function childrenOf(node: Syntax): Syntax[] {
-  return Object.values(node)
-    .flatMap((part) => (Array.isArray(part) ? (part as unknown[]) : [part]))
-    .filter(isSyntax);
+  for (const name in node) {
+    const part = node[name];
+    if (Array.isArray(part)) {
+      for (const one of part as unknown[]) if (isSyntax(one)) walk(one, visit, node);
+    } else if (isSyntax(part)) walk(part, visit, node);
+  }
 }
 
 function isSyntax(value: unknown): value is Syntax {
@@ -68,19 +83,24 @@ export function textOf(text: string, { start, end }: Node): string {
 }
 
 /** Where a name is used or declared as itself: not as a property of something. Import and export lists count. */
-export function namesIn(
-  text: string,
-  name: string,
-): { node: Syntax; parent: Syntax | undefined }[] {
+export function namesIn(text: string, name: string): readonly NamePlace[] {
   if (!text.includes(name)) return [];
-  const found = new Map<number, { node: Syntax; parent: Syntax | undefined }>();
-  walk(parse(text), (node, parent) => {
-    if (node.type !== "Identifier" || node["name"] !== name) return;
+  const one = know(text);
+  one.names ??= allNames(one.tree);
+  return one.names.get(name) ?? [];
+}
+
+function allNames(tree: Syntax): ReadonlyMap<string, readonly NamePlace[]> {
+  const names = new Map<string, NamePlace[]>();
+  walk(tree, (node, parent) => {
+    if (node.type !== "Identifier" || isProperty(node, parent)) return;
+    const name = node["name"] as string;
+    const places = names.get(name) ?? [];
     // `import { a }` and `{ a }` have one identifier twice, at one place.
-    if (!isProperty(node, parent) && !found.has(node.start))
-      found.set(node.start, { node, parent });
+    if (!places.some((place) => place.node.start === node.start)) places.push({ node, parent });
+    names.set(name, places);
   });
-  return [...found.values()];
+  return names;
 }
 
 function isProperty(node: Syntax, parent: Syntax | undefined): boolean {

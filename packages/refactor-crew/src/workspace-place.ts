@@ -39,13 +39,19 @@ export class WorkspacePlace implements Workplace {
   readonly #repo: Workspace;
   /** Contents by their hash. */
   readonly #texts = new Map<string, string>();
-  readonly #isMeaningful: boolean;
+  readonly #mergesByMeaning: boolean;
+  /** What the change under way is about. */
+  #title = "";
 
-  /** @param semantic merges what cannot be merged line by line; without it, that is refused */
-  constructor(mesh: Mesh, agent: string, semantic?: SemanticMerge) {
+  /** @param merger merges what cannot be merged line by line, given what ours is about; without it, that is refused */
+  constructor(mesh: Mesh, agent: string, merger?: (title: string) => SemanticMerge) {
     this.agent = agent;
     this.#mesh = mesh;
-    this.#isMeaningful = semantic !== undefined;
+    this.#mergesByMeaning = merger !== undefined;
+    const semantic: SemanticMerge | undefined = merger && {
+      merge: (input) => merger(this.#title).merge(input),
+      check: (tree) => merger(this.#title).check!(tree),
+    };
     this.#repo = mesh.workspace(WORKSPACE, { agent, ...(semantic && { semantic }) });
     this.history = {
       commits: async () => (await this.#repo.log({ limit: ALL })).toReversed().map(toCommit),
@@ -64,7 +70,8 @@ export class WorkspacePlace implements Workplace {
   ): Promise<Landing> {
     const resolve = vote
       ? ({ strategy: "vote", voters: VOTERS, timeout: VOTE_WITHIN, otherwise: "reject" } as const)
-      : ({ strategy: "merge", otherwise: this.#isMeaningful ? "semantic" : "reject" } as const);
+      : ({ strategy: "merge", otherwise: this.#mergesByMeaning ? "semantic" : "reject" } as const);
+    this.#title = title;
     // An id is for one attempt: sent again, it would be answered as it was the first time.
     const commit = { id: `${id}~${crypto.randomUUID().slice(0, 8)}`, message: title, resolve };
     try {
@@ -163,7 +170,7 @@ function toCommit({
 function clashOf({ id, clashes, resolved }: WorkspaceConflict): Clash {
   return {
     conflict: id,
-    strategy: clashes[0]!.strategy.strategy,
+    strategy: resolved?.by === "semantic" ? "semantic" : clashes[0]!.strategy.strategy,
     files: clashes.map(({ path, kind, base, theirs }) => ({
       path,
       type: kind,

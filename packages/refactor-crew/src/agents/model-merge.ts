@@ -11,22 +11,37 @@ const SYSTEM =
 
 const Answer = z.object({ text: z.string() });
 
-/** Has a model merge what cannot be merged line by line; the project's tests decide whether it may. */
-export function modelMerge(models: Models, agent: string, signal: AbortSignal): SemanticMerge {
+export interface MergeOptions {
+  readonly models: Models;
+  readonly agent: string;
+  /** What ours is about. */
+  readonly title: string;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Has a model merge what cannot be merged line by line. It may if what both sides have brought in is there, what either has removed is
+ * not, and the project's tests pass.
+ */
+export function modelMerge({ models, agent, title, signal }: MergeOptions): SemanticMerge {
   return {
-    async merge({ path, base, ours, theirs, clash }) {
+    async merge({ path, base = "", ours = "", theirs = "", clash }) {
       const [rival] = clash.theirs.commits;
       const prompt = [
         `File: ${path}`,
+        `Ours is about: ${title}`,
         `Theirs is about: ${rival?.message ?? "something else"}`,
-        `As both found it:\n${base ?? "(it did not exist)"}`,
-        `Ours:\n${ours ?? "(removed)"}`,
-        `Theirs:\n${theirs ?? "(removed)"}`,
+        `As both found it:\n${base}`,
+        `Ours:\n${ours}`,
+        `Theirs:\n${theirs}`,
       ].join("\n\n");
       const ask = { system: SYSTEM, prompt, schema: Answer, temperature: 0 };
-      const { object } = await models.object(agent, ask, { agent, signal });
-      parse(object.text);
-      return object.text;
+      const { text } = (await models.object(agent, ask, { agent, signal })).object;
+      parse(text);
+      if (!keeps(text, base, ours) || !keeps(text, base, theirs)) {
+        throw new Error(`The merge of ${path} drops what one of both wanted`);
+      }
+      return text;
     },
     async check(tree) {
       const files = await tree.list();
@@ -36,4 +51,17 @@ export function modelMerge(models: Models, agent: string, signal: AbortSignal): 
       return failed === 0;
     },
   };
+}
+
+/** Whether every word that a side has added is there, and none that it has removed. */
+export function keeps(merged: string, base: string, side: string): boolean {
+  const [now, before, after] = [merged, base, side].map(wordsOf) as [Words, Words, Words];
+  const isThere = [...after].every((word) => before.has(word) || now.has(word));
+  return isThere && [...before].every((word) => after.has(word) || !now.has(word));
+}
+
+type Words = ReadonlySet<string>;
+
+function wordsOf(text: string): Words {
+  return new Set(text.match(/\w+|[^\s\w]+/g));
 }

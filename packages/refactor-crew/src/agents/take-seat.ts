@@ -58,7 +58,8 @@ async function workspace(
     import("../workspace-place.ts"),
     import("./model-merge.ts"),
   ]);
-  return new WorkspacePlace(mesh, agent, models && modelMerge(models, agent, signal));
+  if (models === undefined) return new WorkspacePlace(mesh, agent);
+  return new WorkspacePlace(mesh, agent, (title) => modelMerge({ models, agent, title, signal }));
 }
 
 async function follow({ place, board, signal }: Seat): Promise<void> {

@@ -6,6 +6,12 @@ import { orders } from "./orders.ts";
 import type { Part } from "./part.ts";
 import { people } from "./people.ts";
 
+const MANIFEST = {
+  name: "kiosk",
+  private: true,
+  type: "module",
+  scripts: { test: "node --test test/*.test.ts" },
+};
 /** The share of tests that nobody has written yet. */
 const UNTESTED = 0.3;
 const TYPE_NAMES = [...TYPES.matchAll(/interface (\w+)/g)].map((match) => match[1]!);
@@ -19,10 +25,7 @@ export function patient(seed: number): Tree {
   const parts = [...goods, ...orders, ...people];
   const homes = new Map(parts.flatMap((part) => exportsOf(part).map((name) => [name, part.name])));
   const tree = new Map([
-    [
-      "package.json",
-      `${JSON.stringify({ name: "kiosk", private: true, type: "module" }, null, 2)}\n`,
-    ],
+    ["package.json", `${JSON.stringify(MANIFEST, null, 2)}\n`],
     ["src/types.ts", TYPES],
     ["test/samples.ts", SAMPLES],
     ["src/index.ts", indexOf(parts)],
