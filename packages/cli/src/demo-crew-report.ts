@@ -12,15 +12,16 @@ export function isKept({ plan, score, tests, missing }: CrewOutcome): boolean {
 /** What became of the work, for a person. */
 export function crewReport(outcome: CrewOutcome, kills: number | undefined): string {
   const { plan, score, tests, elapsedMs } = outcome;
-  const { jobs, edits, lost, lostEdits } = score;
+  const { jobs, edits, overruled, lost, lostEdits } = score;
   return [
     "",
     `Work    ${count(edits, "edit")} in ${count(jobs, "change")} by ${plan.agents} agents, ${(elapsedMs / 1_000).toFixed(1)} s`,
+    ...(overruled === 0 ? [] : [`        ${count(overruled, "more change")} overruled by votes`]),
     ...(kills === undefined
       ? []
       : [`Killed  ${count(kills, "agent")}; each began anew and went on`]),
     ...(plan.mode === "workspace" ? conflictRows(outcome) : overwriteRows(outcome)),
-    `Lost    ${count(lostEdits, "edit")} of ${count(lost.length, "change")}`,
+    `Lost    ${lostEdits === 0 ? "nothing" : `${count(lostEdits, "edit")} of ${count(lost.length, "change")}`}`,
     ...table(
       lost.map(({ agent, title, spots }) => [`${agent}: ${title}`, String(spots.length)]),
       "          ",
@@ -41,6 +42,7 @@ export function crewJson(outcome: CrewOutcome, kills: number | undefined): Recor
     kept: isKept(outcome),
     changes: score.jobs,
     edits: score.edits,
+    overruled: score.overruled,
     lostEdits: score.lostEdits,
     lost: score.lost,
     missing,

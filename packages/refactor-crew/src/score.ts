@@ -19,6 +19,8 @@ export interface Score {
   /** Jobs and edits that landed, and were not taken back or overruled by a vote. */
   readonly jobs: number;
   readonly edits: number;
+  /** Names that landed and were then replaced by a vote. */
+  readonly overruled: number;
   /** Landed edits that are not in the end result: where they were made, the old state is back. */
   readonly lost: readonly Loss[];
   readonly lostEdits: number;
@@ -31,7 +33,9 @@ type Landed = Extract<Action, { kind: "landed" }>;
  * place, by the names that the project began with, and a name that stands there as somebody else wanted it, without a vote.
  */
 export function score(plan: CrewPlan, actions: readonly Action[], end: Tree): Score {
-  const gone = undone(actions);
+  const overruled = overruledJobs(actions);
+  const reverted = actions.flatMap((one) => (one.kind === "reverted" ? [one.of] : []));
+  const gone = new Set([...reverted, ...overruled]);
   const landed = actions.filter(
     (one): one is Landed => one.kind === "landed" && !gone.has(one.job),
   );
@@ -53,6 +57,7 @@ export function score(plan: CrewPlan, actions: readonly Action[], end: Tree): Sc
   });
   return {
     jobs: landed.length,
+    overruled: overruled.length,
     edits: landed.reduce((sum, { spots }) => sum + spots.length, 0),
     lost,
     lostEdits: lost.reduce((sum, { spots }) => sum + spots.length, 0),
@@ -69,8 +74,8 @@ function leftOf(job: Job, end: Tree): Spot[] {
   return [...left, ...rivals.map(({ path }) => ({ path, key: job.subject }))];
 }
 
-/** Jobs that were taken back because they broke tests, or that a vote has overruled: everybody was told. */
-function undone(actions: readonly Action[]): ReadonlySet<string> {
+/** Jobs whose names a vote has replaced: everybody was told. */
+function overruledJobs(actions: readonly Action[]): string[] {
   const overruled = new Set(
     actions.flatMap((one) =>
       one.kind === "clashed" && one.strategy === "vote" && one.landed
@@ -78,12 +83,8 @@ function undone(actions: readonly Action[]): ReadonlySet<string> {
         : [],
     ),
   );
-  return new Set(
-    actions.flatMap((one) => {
-      if (one.kind === "reverted") return [one.of];
-      const isOverruled = one.kind === "landed" && overruled.has(`${one.agent} ${one.title}`);
-      return isOverruled ? [one.job] : [];
-    }),
+  return actions.flatMap((one) =>
+    one.kind === "landed" && overruled.has(`${one.agent} ${one.title}`) ? [one.job] : [],
   );
 }
 
