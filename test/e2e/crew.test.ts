@@ -4,8 +4,6 @@ import { expect, test } from "vitest";
 import { plexus } from "../support/cli.ts";
 import { crew } from "../support/crew.ts";
 
-const SHORT = ["--seconds", "4", "--seed", "1"];
-
 type Clashed = Extract<Action, { kind: "clashed" }>;
 
 function git(folder: string, ...args: string[]): string[] {
@@ -23,7 +21,13 @@ function runTests(folder: string): string {
 }
 
 test("five agents refactor one workspace, and some are killed: no edit is lost, the project's tests pass", async () => {
-  const { code, stderr, result, out, actions } = await crew([...SHORT, "--chaos"]);
+  const { code, stderr, result, out, actions } = await crew([
+    "--seconds",
+    "8",
+    "--seed",
+    "1",
+    "--chaos",
+  ]);
   expect({ code, stderr: code === 0 ? "" : stderr }).toEqual({ code: 0, stderr: "" });
   expect(result).toMatchObject({ kept: true, lostEdits: 0, lost: [], missing: [] });
   expect(result.tests.failed).toBe(0);
@@ -55,7 +59,15 @@ test("five agents refactor one workspace, and some are killed: no edit is lost, 
 }, 120_000);
 
 test("the same agents in a plain folder overwrite each other: edits are lost, and counted", async () => {
-  const { code, stderr, result, out } = await crew([...SHORT, "--uncoordinated"]);
+  const { code, stderr, result, out } = await crew([
+    "--seconds",
+    "4",
+    "--seed",
+    "1",
+    "--jobs",
+    "20",
+    "--uncoordinated",
+  ]);
   expect({ code, stderr: code === 0 ? "" : stderr }).toEqual({ code: 0, stderr: "" });
   expect(result.lostEdits).toBeGreaterThan(0);
   expect(result.overwritten).toBeGreaterThan(0);

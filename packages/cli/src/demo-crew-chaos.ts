@@ -7,7 +7,7 @@ export interface CrewChaosOptions {
   readonly onKill: (agent: string, pid: number, at: number) => void;
 }
 
-/** From one kill to the next. */
+/** From the start to the first kill, and from one to the next. */
 const EVERY_MS = 2_000;
 
 /**
@@ -16,16 +16,14 @@ const EVERY_MS = 2_000;
  */
 export class CrewChaos implements Disposable {
   readonly #options: CrewChaosOptions;
-  readonly #timer: NodeJS.Timeout;
+  #timer: NodeJS.Timeout | undefined;
   readonly #pids = new Map<string, number>();
   readonly #busy = new Set<string>();
-  #startedAt = Infinity;
   #ticks = 0;
   kills = 0;
 
   constructor(options: CrewChaosOptions) {
     this.#options = options;
-    this.#timer = setInterval(() => this.#strike(), EVERY_MS);
   }
 
   [Symbol.dispose](): void {
@@ -36,16 +34,22 @@ export class CrewChaos implements Disposable {
   note(action: Action): void {
     const { agent } = action;
     if (action.kind === "joined") this.#pids.set(agent, action.pid);
-    else if (action.kind === "started") this.#startedAt = action.at;
+    else if (action.kind === "started") this.#begin();
     else if (action.kind === "took") this.#busy.add(agent);
     else if (action.kind === "landed" || action.kind === "dropped") this.#busy.delete(agent);
-    else if (action.kind === "delivered") this.#startedAt = Infinity;
+    else if (action.kind === "delivered") this[Symbol.dispose]();
+  }
+
+  #begin(): void {
+    const last = performance.now() + this.#options.plan.seconds * 1_000;
+    this.#timer = setInterval(() => {
+      if (performance.now() > last) clearInterval(this.#timer);
+      else this.#strike();
+    }, EVERY_MS);
   }
 
   #strike(): void {
     const { plan, processes, onKill } = this.#options;
-    const now = Date.now();
-    if (now < this.#startedAt || now > this.#startedAt + plan.seconds * 1_000) return;
     const there = agentsOf(plan).filter((agent) => this.#pids.has(agent));
     const first = Math.floor(uniform(plan.seed, "kill", this.#ticks) * there.length);
     this.#ticks += 1;
@@ -55,7 +59,7 @@ export class CrewChaos implements Disposable {
     const victim = inTurn.find((agent) => processes.kill(agent, this.#pids.get(agent)!));
     if (victim === undefined) return;
     this.kills += 1;
-    onKill(victim, this.#pids.get(victim)!, now);
+    onKill(victim, this.#pids.get(victim)!, Date.now());
     this.#busy.delete(victim);
   }
 }

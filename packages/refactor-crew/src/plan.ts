@@ -58,10 +58,18 @@ const SHARED: readonly RuleName[] = [
  * Who does what, from the project as it was found. The houses of two generators spell some words differently: what such a
  * name becomes is a matter of opinion, and both begin with those. All other work is somebody's alone.
  */
-export function backlog(
-  plan: Pick<CrewPlan, "agents" | "seed" | "jobs">,
-  tree: Tree = patient(plan.seed),
-): Assignment[] {
+export function backlog(plan: Pick<CrewPlan, "agents" | "seed" | "jobs">): readonly Assignment[] {
+  const name = [plan.seed, plan.agents, plan.jobs].join();
+  const found = known.get(name) ?? findWork(plan);
+  known.set(name, found);
+  return found;
+}
+
+/** By what they follow from: finding them takes a moment. */
+const known = new Map<string, readonly Assignment[]>();
+
+function findWork(plan: Pick<CrewPlan, "agents" | "seed" | "jobs">): Assignment[] {
+  const tree = patient(plan.seed);
   const { seed, jobs: most = Infinity } = plan;
   const generators = generatorsOf(plan);
   const [names, otherNames] = glossaries.map((glossary) => rename(glossary).subjects(tree));
@@ -104,6 +112,7 @@ export function jobsOf(tree: Tree, rule: RuleName): Job[] {
 
 /** Of the time that there is, what goes into thinking; the rest is for what has to be done again. */
 const THINKING = 0.5;
+const MIN_THINK_MS = 100;
 /** Whoever has thought about it once is faster the second time. */
 const AGAIN = 0.4;
 
@@ -119,5 +128,5 @@ export function thinkMs(
   const own = backlog(plan).filter((one) => one.agent === agent).length;
   const mean = (plan.seconds * 1_000 * THINKING) / Math.max(1, own);
   const share = attempt === 1 ? 1 : AGAIN;
-  return share * mean * (0.5 + uniform(plan.seed, id, attempt));
+  return share * Math.max(MIN_THINK_MS, mean) * (0.5 + uniform(plan.seed, id, attempt));
 }

@@ -1,6 +1,5 @@
 import type { Action } from "./action.ts";
 import { type Assignment, backlog, type CrewPlan } from "./plan.ts";
-import { patient } from "./patient/patient.ts";
 import { homeOf, type Job, type Spot } from "./rules/rule.ts";
 import { glossaries, spelledOut } from "./rules/rename.ts";
 import { ruleOf } from "./rules/rules.ts";
@@ -40,9 +39,7 @@ export function score(plan: CrewPlan, actions: readonly Action[], end: Tree): Sc
     (one): one is Landed => one.kind === "landed" && !gone.has(one.job),
   );
   const asked = actions.flatMap((one) => (one.kind === "asked" ? [one.ask] : []));
-  const jobs = new Map(
-    [...backlog(plan, patient(plan.seed)), ...asked].map((one) => [one.id, one]),
-  );
+  const jobs = new Map([...backlog(plan), ...asked].map((one) => [one.id, one]));
   const names = renamings(landed, jobs);
   const lost = landed.flatMap((one): Loss[] => {
     const { job, agent, title } = one;

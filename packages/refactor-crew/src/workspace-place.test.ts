@@ -22,6 +22,14 @@ function about(id: string, vote = false) {
   return { id, agent: "", title: `title of ${id}`, vote };
 }
 
+/** Keeps theirs, and says below what ours was about. */
+function appending(title: string): SemanticMerge {
+  return {
+    merge: ({ theirs }) => `${theirs}// and ${title}\n`,
+    check: async (tree) => (await tree.read("src/a.ts")).text.includes("ONE"),
+  };
+}
+
 /** Puts lines in place of others, once `others` have done theirs. */
 function edit(from: string, to: string, others?: () => Promise<unknown>) {
   return async (draft: Draft): Promise<void> => {
@@ -111,11 +119,7 @@ test.each([
 );
 
 test("what cannot be merged line by line is merged by meaning, if somebody can", async () => {
-  const merger = (title: string): SemanticMerge => ({
-    merge: ({ theirs }) => `${theirs}// and ${title}\n`,
-    check: async (tree) => (await tree.read("src/a.ts")).text.includes("ONE"),
-  });
-  const [ada, bob] = await places(["ada", "bob"], merger);
+  const [ada, bob] = await places(["ada", "bob"], appending);
   const meanwhile = () => ada!.attempt(about("ada/1"), edit("one", "ONE"));
   const landing = await bob!.attempt(about("bob/1"), edit("one", "uno", meanwhile));
   expect(landing).toMatchObject({ landed: true, clash: { strategy: "semantic" } });

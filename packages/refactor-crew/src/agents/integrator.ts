@@ -89,9 +89,11 @@ export async function integrate(seat: Seat): Promise<void> {
     const undone = await takeBack(place, bad, commits.length);
     const all = commits.filter(({ version }) => version >= bad.version);
     if (undone !== undefined) await outcome([bad], undone);
+    else if (!board.isSettled(`${bad.id}/again`)) await askAgain(bad, why);
+    // Its author has mended it where it stands, after the tests began: look again.
+    else if ((board.landed.get(`${bad.id}/again`)?.version ?? 0) > head.version) return true;
     // Its author could not mend it where it stands, so it goes, with what stands on it.
-    else if (board.isSettled(`${bad.id}/again`)) await outcome(all, await takeAllBack(place, all));
-    else await askAgain(bad, why);
+    else await outcome(all, await takeAllBack(place, all));
     return true;
 
     async function outcome(gone: readonly Commit[], since: number | undefined): Promise<void> {

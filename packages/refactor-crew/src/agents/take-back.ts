@@ -1,6 +1,6 @@
 import { diff3Merge } from "node-diff3";
 import type { Tree } from "../tree.ts";
-import type { Commit, Workplace } from "../workplace.ts";
+import type { Attempt, Commit, Draft, Workplace } from "../workplace.ts";
 
 class StandsOnIt extends Error {}
 
@@ -30,41 +30,57 @@ export async function takeBack(
     title: `revert "${bad.title}" of ${bad.agent}`,
     vote: false,
   };
-  try {
-    const landing = await place.attempt(about, async (draft) => {
-      for (const path of bad.paths) {
-        // oxlint-disable-next-line no-await-in-loop -- a few files
-        const now = await draft.read(path);
-        const text = without(path, { before, after, now });
-        if (text !== (now ?? null)) draft.write(path, text);
-      }
-    });
-    return landing.version;
-  } catch (error) {
-    if (error instanceof StandsOnIt) return undefined;
-    throw error;
-  }
+  return landed(place, about, async (draft) => {
+    for (const path of bad.paths) {
+      // oxlint-disable-next-line no-await-in-loop -- a few files
+      const now = await draft.read(path);
+      const text = without(path, { before, after, now });
+      if (text !== (now ?? null)) draft.write(path, text);
+    }
+  });
 }
 
-/** Goes back to what was before some commits, all the newest ones. Returns the version; undefined if others came meanwhile. */
+/**
+ * Goes back to what was before some commits, the newest ones of all.
+ * @returns the version; undefined if others have come in meanwhile
+ */
 export async function takeAllBack(
   place: Workplace,
   commits: readonly Commit[],
 ): Promise<number | undefined> {
-  const [first] = commits;
-  const before = await place.history!.tree(first!.version - 1);
+  const [first, last] = [commits[0]!, commits.at(-1)!];
+  const history = place.history!;
+  const [before, after] = await Promise.all([
+    history.tree(first.version - 1),
+    history.tree(last.version),
+  ]);
   const paths = new Set(commits.flatMap((commit) => commit.paths));
-  const title = `revert ${commits.length} commits, back to version ${first!.version - 1}`;
-  const about = { id: `${undoId(first!)}all`, agent: place.agent, title, vote: false };
-  const landing = await place.attempt(about, async (draft) => {
+  const title = `revert ${commits.length} commits, back to version ${first.version - 1}`;
+  const about = { id: `${undoId(first)}all`, agent: place.agent, title, vote: false };
+  return landed(place, about, async (draft) => {
     for (const path of paths) {
       // oxlint-disable-next-line no-await-in-loop -- each becomes part of what this depends on
-      const now = (await draft.read(path)) ?? null;
+      const now = await draft.read(path);
+      if (now !== after.get(path)) throw new StandsOnIt();
       const text = before.get(path) ?? null;
-      if (now !== text) draft.write(path, text);
+      if (text !== (now ?? null)) draft.write(path, text);
     }
   });
-  return landing.version;
+}
+
+/** The version in which a change has landed; undefined if it did not. */
+async function landed(
+  place: Workplace,
+  about: Attempt,
+  work: (draft: Draft) => Promise<void>,
+): Promise<number | undefined> {
+  try {
+    const { landed: isThere, version } = await place.attempt(about, work);
+    return isThere ? version : undefined;
+  } catch (error) {
+    if (error instanceof StandsOnIt) return undefined;
+    throw error;
+  }
 }
 
 /** A file without a change. Throws if later changes stand on it. */

@@ -13,22 +13,22 @@ const MAX_VOTES = 5;
 const PAUSE_MS = 20;
 
 /**
- * A generator or the tester: does its jobs one after the other, then what others ask of it. One that begins anew goes on with
- * the first job that nobody has seen the end of.
+ * A generator or the tester: does its jobs one after the other, and before them what others ask of it. One that begins anew goes
+ * on with the first job that nobody has seen the end of.
  */
 export async function work({ place, board, plan, signal }: Seat, author: Author): Promise<void> {
   const jobs = backlog(plan).filter(({ agent }) => agent === place.agent);
   await board.until(() => board.started, signal);
   // oxlint-disable no-await-in-loop -- an agent does one thing after the other
-  for (const one of jobs) {
-    if (!board.isSettled(one.id)) await carryOut(one);
-  }
-  if (!board.finished.has(place.agent)) await place.tell({ kind: "finished" });
   for (;;) {
-    await board.until(() => board.openAsks(place.agent).length > 0, signal);
-    const ask = board.openAsks(place.agent)[0]!;
-    await carryOut(ask);
-    await board.until(() => board.isSettled(ask.id), signal);
+    const next = board.openAsks(place.agent)[0] ?? jobs.find(({ id }) => !board.isSettled(id));
+    if (next !== undefined) {
+      await carryOut(next);
+      await board.until(() => board.isSettled(next.id), signal);
+    } else {
+      if (!board.finished.has(place.agent)) await place.tell({ kind: "finished" });
+      await board.until(() => board.openAsks(place.agent).length > 0, signal);
+    }
   }
 
   async function carryOut(one: Assignment): Promise<void> {
@@ -36,11 +36,12 @@ export async function work({ place, board, plan, signal }: Seat, author: Author)
     const drop = (why: string): Promise<void> =>
       place.tell({ kind: "dropped", job: one.id, title, why });
     if (await tellLanded(one, title)) return;
+    let wasVoted = false;
     for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt += 1) {
       const snapshot = await place.snapshot();
       if (ruleOf(one.job).spots(snapshot.tree, one.job).length === 0) {
         if (await tellLanded(one, title)) return; // by a vote that outlived an earlier life
-        return drop(one.contested === true ? "the other house was first" : "nothing left to do");
+        return drop(whyNothing(one, wasVoted));
       }
       const { version } = snapshot;
       await place.tell({ kind: "took", job: one.id, title, version, attempt });
@@ -52,6 +53,7 @@ export async function work({ place, board, plan, signal }: Seat, author: Author)
       const isWhole =
         landing.landed && !landing.clash?.files.some(({ winner }) => winner === "theirs");
       await tellClash(one, title, { ...landing, landed: isWhole });
+      wasVoted ||= landing.clash?.strategy === "vote";
       if (isWhole) {
         const { paths, spots, by } = turn;
         if (paths.length === 0) return drop("nothing left to do");
@@ -84,4 +86,9 @@ export async function work({ place, board, plan, signal }: Seat, author: Author)
     await place.tell({ kind: "clashed", job: id, title, ...clash, landed });
   }
   // oxlint-enable no-await-in-loop
+}
+
+function whyNothing({ contested }: Assignment, wasVoted: boolean): string {
+  if (contested !== true) return "nothing left to do";
+  return wasVoted ? "the vote went to the other name" : "the other name is there already";
 }

@@ -11,6 +11,7 @@ const COMMON: Glossary = {
   avail: "available",
   avg: "average",
   cnt: "count",
+  cust: "customer",
   disc: "discount",
   est: "estimate",
   inv: "invoice",
@@ -21,8 +22,8 @@ const COMMON: Glossary = {
 
 /** Two houses, which agree on most words. */
 export const glossaries: readonly [Glossary, Glossary] = [
-  { ...COMMON, cust: "customer", qty: "quantity" },
-  { ...COMMON, cust: "buyer", qty: "units" },
+  { ...COMMON, qty: "quantity" },
+  { ...COMMON, qty: "units" },
 ];
 
 /** A name in full words: `calcCartTot` to `calculateCartTotal`. */
