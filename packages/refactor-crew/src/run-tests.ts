@@ -8,15 +8,26 @@ export interface TestResult {
   readonly failed: number;
   /** Names of the tests that failed, and of test files that could not be loaded. */
   readonly failures: readonly string[];
+  /** The test files that those are in, such as `test/cart.test.ts`. */
+  readonly files: readonly string[];
 }
 
 const TIMEOUT_MS = 60_000;
 
-/** Runs the tests of a project in a folder, all in one process of Node's test runner. */
-export async function runTests(folder: string, signal: AbortSignal): Promise<TestResult> {
+/**
+ * Runs the tests of a project in a folder, all in one process of Node's test runner.
+ * @param only files to run, as far as they are there; default: all
+ */
+export async function runTests(
+  folder: string,
+  signal: AbortSignal,
+  only?: readonly string[],
+): Promise<TestResult> {
   const files = readdirSync(join(folder, "test"))
     .filter((name) => name.endsWith(".test.ts"))
-    .map((name) => `test/${name}`);
+    .map((name) => `test/${name}`)
+    .filter((path) => only === undefined || only.includes(path));
+  if (files.length === 0) return { passed: 0, failed: 0, failures: [], files: [] };
   const out = await runNode(
     ["--test", "--test-isolation=none", "--test-reporter=tap", ...files],
     folder,
@@ -30,7 +41,10 @@ export async function runTests(folder: string, signal: AbortSignal): Promise<Tes
     throw new Error(`The tests in ${folder} did not run:\n${out.slice(-2_000)}`);
   }
   const failures = lines.flatMap((line) => /^\s*not ok \d+ - (.*)$/.exec(line)?.[1] ?? []);
-  return { passed, failed, failures };
+  const places = lines.flatMap(
+    (line) => /^ +location: '.*(test\/[\w.-]+):\d+:\d+'$/.exec(line)?.[1] ?? [],
+  );
+  return { passed, failed, failures, files: [...new Set(places)] };
 }
 
 /** What a Node script prints, however it ends. */

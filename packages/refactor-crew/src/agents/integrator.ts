@@ -3,6 +3,7 @@ import { inFolder } from "../folder.ts";
 import { agentsOf, backlog } from "../plan.ts";
 import { ruleOf } from "../rules/rules.ts";
 import { runTests, type TestResult } from "../run-tests.ts";
+import type { Tree } from "../tree.ts";
 import type { Commit, Snapshot } from "../workplace.ts";
 import { takeAllBack, takeBack, undoId } from "./take-back.ts";
 import type { Seat } from "./seat.ts";
@@ -28,13 +29,13 @@ export async function integrate(seat: Seat): Promise<void> {
     const isLast = isDone();
     tested = board.landed.size + board.reverted.size;
     const snapshot = await place.snapshot();
-    const result = await test(snapshot);
+    const result = await test(snapshot.tree);
     const { version } = snapshot;
     const { passed, failed, failures } = result;
     await place.tell({ kind: "tested", version, passed, failed, failures: [...failures] });
     if (failed === 0) good = version ?? 0;
     else if (board.openAsks().length > 0 || (await askToMend(snapshot))) continue;
-    else if (await findAndTakeBack(snapshot, failures)) continue;
+    else if (await findAndTakeBack(snapshot, result)) continue;
     if (!isLast || !isDone()) continue;
     await deliver(place, plan);
     await place.tell({ kind: "delivered", version, passed, failed, failures: [...failures] });
@@ -55,8 +56,8 @@ export async function integrate(seat: Seat): Promise<void> {
     return isDone() || board.landed.size + board.reverted.size >= tested + EVERY;
   }
 
-  function test({ tree }: Pick<Snapshot, "tree">): Promise<TestResult> {
-    return inFolder(tree, (folder) => runTests(folder, signal));
+  function test(tree: Tree, files?: readonly string[]): Promise<TestResult> {
+    return inFolder(tree, (folder) => runTests(folder, signal, files));
   }
 
   /** What is merely imported by the wrong name is mended, not taken back. Returns whether there was such a thing. */
@@ -80,10 +81,11 @@ export async function integrate(seat: Seat): Promise<void> {
   }
 
   /** @returns false if there is no history to look into */
-  async function findAndTakeBack(head: Snapshot, failures: readonly string[]): Promise<boolean> {
+  async function findAndTakeBack(head: Snapshot, result: TestResult): Promise<boolean> {
+    const { failures, files } = result;
     if (place.history === undefined || head.version === undefined) return false;
     const commits = await place.history.commits();
-    const bad = await firstBad(commits, head.version);
+    const bad = await firstBad(commits, head.version, files);
     if (bad === undefined) return false;
     const why = `breaks "${failures[0]}"`;
     const undone = await takeBack(place, bad, commits.length);
@@ -138,15 +140,19 @@ export async function integrate(seat: Seat): Promise<void> {
     await board.until(() => board.asks.has(ask.id), signal);
   }
 
-  /** The first commit with which tests fail, between the last good one and a bad one. */
-  async function firstBad(commits: readonly Commit[], from: number): Promise<Commit | undefined> {
+  /** A commit with which tests in these files begin to fail, between the last good one and a bad one. */
+  async function firstBad(
+    commits: readonly Commit[],
+    from: number,
+    files: readonly string[],
+  ): Promise<Commit | undefined> {
     let [low, high] = [good, from];
     while (high - low > 1) {
       const middle = Math.floor((low + high) / 2);
       // oxlint-disable-next-line no-await-in-loop -- each look decides where the next one is
       const tree = await place.history!.tree(middle);
       // oxlint-disable-next-line no-await-in-loop -- likewise
-      const { failed } = await test({ tree });
+      const { failed } = await test(tree, files);
       if (failed === 0) low = middle;
       else high = middle;
     }

@@ -1,7 +1,7 @@
 import { functionsOf, importersOf, sourcesOf, withoutFunctions } from "../module.ts";
 import { namesIn } from "../syntax.ts";
 import type { Tree } from "../tree.ts";
-import { byFile, homeOf, type Rule, type Spot } from "./rule.ts";
+import { byFile, homeOf, type Rule, type Spot, testOf } from "./rule.ts";
 
 /** Removes exported functions that nobody uses. What they alone used stays: that is for who reviews. */
 export const deadExport: Rule = {
@@ -24,11 +24,6 @@ export const deadExport: Rule = {
   brief: "Nobody uses these exported functions. Remove them with their comments.",
   title: ({ subject }) => `remove dead exports of ${subject}`,
 };
-
-/** Where the tests of a module are, or would be. */
-export function testOf(path: string): string {
-  return homeOf(path).replace(/^src\/(.*)\.ts$/, "test/$1.test.ts");
-}
 
 function allSpots(tree: Tree): Spot[] {
   return sourcesOf(tree).flatMap(([path, text]) =>

@@ -1,6 +1,6 @@
 import { functionsOf, sourcesOf } from "../module.ts";
 import { namesIn, parse, splice, type Syntax, walk } from "../syntax.ts";
-import type { Rule } from "./rule.ts";
+import { type Rule, testOf } from "./rule.ts";
 
 /** What short words stand for, in one house's opinion. */
 export type Glossary = Readonly<Record<string, string>>;
@@ -49,6 +49,14 @@ export function rename(glossary: Glossary): Rule {
       [...tree].flatMap(([path, text]) =>
         placesOf(path, text, subject).map(() => ({ path, key: subject })),
       ),
+    reads(tree, { subject }) {
+      const places = [...tree].filter(([path, text]) => placesOf(path, text, subject).length > 0);
+      // Its tests may begin to use it, even if there are none yet.
+      const tests = places.flatMap(([path, text]) =>
+        functionsOf(text).some(({ name }) => name === subject) ? [testOf(path)] : [],
+      );
+      return [...new Set([...places.map(([path]) => path), ...tests])];
+    },
     fix: (tree, { subject, to }) =>
       new Map(
         [...tree].flatMap(([path, text]) => {

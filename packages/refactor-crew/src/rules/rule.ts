@@ -61,6 +61,11 @@ export function homeOf(path: string): string {
   return path.replace(/-[a-z]+(?=\.ts$)/, "");
 }
 
+/** Where the tests of a module are, or would be. */
+export function testOf(path: string): string {
+  return homeOf(path).replace(/^src\/(.*)\.ts$/, "test/$1.test.ts");
+}
+
 /** Subjects of a rule whose subjects are files. */
 export function byFile(spots: readonly Spot[]): { subject: string }[] {
   return [...new Set(spots.map(({ path }) => homeOf(path)))].map((subject) => ({ subject }));

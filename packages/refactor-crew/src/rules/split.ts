@@ -12,7 +12,7 @@ import {
 import { namesIn } from "../syntax.ts";
 import { importPath, resolveImport } from "../tree.ts";
 import { withoutUnused } from "./unused-import.ts";
-import type { Rule } from "./rule.ts";
+import { type Rule, testOf } from "./rule.ts";
 
 const HEADING = /^\/\/ --- (\w+) ---\n/gm;
 
@@ -26,6 +26,7 @@ export const split: Rule = {
     headings(tree.get(subject) ?? "").map(({ name }) => ({ path: subject, key: name })),
   reads: (tree, { subject }) => [
     subject,
+    testOf(subject),
     ...importersOf(tree, subject),
     ...headings(tree.get(subject)!)
       .slice(1)

@@ -3,8 +3,7 @@ import { functionsOf, listsOf, sourcesOf, tidy, withImport } from "../module.ts"
 import { runNode } from "../run-tests.ts";
 import { namesIn, type Syntax } from "../syntax.ts";
 import { resolveImport, type Tree } from "../tree.ts";
-import { testOf } from "./dead-export.ts";
-import { byFile, homeOf, type Rule, type Spot } from "./rule.ts";
+import { byFile, homeOf, type Rule, type Spot, testOf } from "./rule.ts";
 
 /** What a function is called with, by the type of its parameter. */
 const SAMPLES: Readonly<Record<string, string>> = {
