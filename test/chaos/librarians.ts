@@ -13,6 +13,11 @@ export class Librarians implements AsyncDisposable {
     this.#execArgv = execArgv;
   }
 
+  /** How many are there. */
+  get count(): number {
+    return this.#running.length;
+  }
+
   async join(): Promise<void> {
     const process = spawnNode(new URL("../e2e/agents/librarian.ts", import.meta.url), {
       env: { PLEXUS_SERVERS: this.#servers, PLEXUS_LOG_LEVEL: "silent" },

@@ -1,4 +1,5 @@
 import type { Workspace } from "@plexus/mesh";
+import type { NodeProcess } from "@plexus/testing";
 import { expect, test } from "vitest";
 import { faultsOf, readJournal } from "../support/journal.ts";
 import { inTurn, upTo, useMeshes } from "../support/mesh.ts";
@@ -46,3 +47,31 @@ test("edits outlive the death of the owner and of the broker: every accepted one
   expect(faultsOf(await readJournal(await meshes.nats(), meshes.name))).toEqual([]);
   await owners[1]!.kill();
 }, 180_000);
+
+test("a conflict that waits for a person outlives who waits for it, its owner and the broker", async () => {
+  const mesh = await meshes.join();
+  const start = async (script: string, line: string, ...args: string[]): Promise<NodeProcess> => {
+    const process = startAgent(meshes, script, args);
+    await process.waitForLine(line, 60_000);
+    return process;
+  };
+  await using first = await start("librarian", "ready");
+  const repo = mesh.workspace("shop", { agent: "ada" });
+  await repo.write("plan.md", "base\n");
+  await repo.write("plan.md", "ada's\n");
+  await using waiter = await start("waiter", "waits", "plan.md", "1", "bob's\n");
+  const [open] = await repo.conflicts();
+  await Promise.all([waiter.kill(), first.kill()]);
+  await meshes.broker.restart({ signal: "SIGKILL" });
+  await using second = await start("librarian", "ready");
+  expect(second.stderr()).toBe("");
+  const [found] = await repo.conflicts();
+  expect(found).toEqual(open);
+  const settled = mesh.workspace("shop", { agent: "waiter" }).settled(found!.id);
+  expect(await repo.resolve(found!, "ours")).toBe("committed");
+  expect(await settled).toMatchObject({ commit: found!.commit, version: 3 });
+  expect((await repo.read("plan.md")).text).toBe("bob's\n");
+  // Who begins the same commit anew is answered what became of it.
+  await using again = startAgent(meshes, "waiter", ["plan.md", "1", "bob's\n"]);
+  expect(await again.waitForLine("committed", 60_000)).toBe("committed 3");
+}, 120_000);

@@ -13,6 +13,7 @@ import {
   StrategyRule,
   WorkspaceState,
 } from "./workspace-model.ts";
+import { pinned } from "./workspace-machine.ts";
 import { EMPTY_TREE, withFiles } from "./workspace-tree.ts";
 
 /** How a commit, or the decision of a conflict, was answered. */
@@ -25,6 +26,8 @@ export const CommitAnswer = z.object({
 });
 export type CommitAnswer = z.output<typeof CommitAnswer>;
 
+/** A commit of more files leaves the way to its record as it is: some steps longer. */
+const MAX_PINNED = 200;
 const Paths = z.array(z.string()).max(5_000);
 const Count = z.number().int().nonnegative();
 
@@ -34,21 +37,22 @@ export const Workspaces = entity("workspace", {
   partitions: 16,
   lease: "2s",
   state: WorkspaceState,
-  initial: { head: 0, at: 0, files: EMPTY_TREE, conflicts: {}, rules: [] },
+  initial: { head: 0, at: 0, fresh: [], files: EMPTY_TREE, conflicts: {}, rules: [] },
   events: {
     committed: Committed,
     conflict_detected: ConflictDetected,
     conflict_resolved: ConflictResolved,
-    ballot_cast: Ballot.extend({ id: z.string() }),
-    strategies_set: z.object({ by: z.string(), rules: z.array(StrategyRule) }),
+    ballot_cast: Ballot.extend({ id: z.string(), at: Count }),
+    strategies_set: z.object({ by: z.string(), rules: z.array(StrategyRule), at: Count }),
   },
   fold: {
     committed: (state, { version, by, changes, at }) => ({
       ...state,
       head: version,
       at,
+      fresh: changes.length > MAX_PINNED ? [] : changes.map(({ path }) => path),
       files: withFiles(
-        state.files,
+        pinned(state, at).files,
         changes.map(({ path, hash, size }) => ({
           path,
           version,
@@ -59,22 +63,24 @@ export const Workspaces = entity("workspace", {
         })),
       ),
     }),
-    conflict_detected: (state, { id, request, clashes, open }) => {
-      if (!open) return state;
+    conflict_detected: (state, { id, request, clashes, open, at }) => {
+      const known = pinned(state, at);
+      if (!open) return known;
       const conflict = { id, request, clashes, ballots: [] };
-      return { ...state, conflicts: { ...state.conflicts, [id]: conflict } };
+      return { ...known, conflicts: { ...state.conflicts, [id]: conflict } };
     },
-    conflict_resolved: (state, { id }) => {
+    conflict_resolved: (state, { id, at }) => {
       const { [id]: _, ...conflicts } = state.conflicts;
-      return { ...state, conflicts };
+      return { ...pinned(state, at), conflicts };
     },
-    ballot_cast: (state, { id, by, ranking }) => {
+    ballot_cast: (state, { id, by, ranking, at }) => {
+      const known = pinned(state, at);
       const conflict = state.conflicts[id];
-      if (conflict === undefined) return state;
+      if (conflict === undefined) return known;
       const ballots = [...conflict.ballots.filter((one) => one.by !== by), { by, ranking }];
-      return { ...state, conflicts: { ...state.conflicts, [id]: { ...conflict, ballots } } };
+      return { ...known, conflicts: { ...state.conflicts, [id]: { ...conflict, ballots } } };
     },
-    strategies_set: (state, { rules }) => ({ ...state, rules }),
+    strategies_set: (state, { rules, at }) => ({ ...pinned(state, at), rules }),
   },
   commands: {
     commit: { input: CommitRequest, output: CommitAnswer },

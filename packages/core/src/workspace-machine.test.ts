@@ -28,6 +28,8 @@ const content = (n: number): string => String(n).padStart(43, "h");
 class Desk {
   state: WorkspaceState = Workspaces.initial("desk");
   readonly history: Committed[] = [];
+  /** The commit of each record, by its sequence; undefined for records without one. */
+  readonly records = new Map<number, Committed | undefined>();
   at = 0;
 
   get head(): number {
@@ -55,14 +57,33 @@ class Desk {
     return verdict;
   }
 
+  /** What whoever reads the journal finds there: the next record after a sequence. */
+  after(at: number): Committed | undefined {
+    const sequence = [...this.records.keys()].find((one) => one > at);
+    return sequence === undefined ? undefined : this.records.get(sequence);
+  }
+
+  /** Something is recorded that is no commit. */
+  vote(): void {
+    const event = { id: "none", by: "ada", ranking: ["ours" as const], at: this.at };
+    this.state = Workspaces.fold.ballot_cast(this.state, event);
+    this.#next(undefined);
+  }
+
   record({ events }: Verdict): void {
     if (events.length === 0) return;
+    let commit: Committed | undefined;
     for (const [name, data] of events) {
       const parsed = Workspaces.events[name].parse(data);
       this.state = Workspaces.fold[name](this.state, parsed as never);
-      if (name === "committed") this.history.push(data);
+      if (name === "committed") this.history.push((commit = data));
     }
+    this.#next(commit);
+  }
+
+  #next(commit: Committed | undefined): void {
     this.at += 3; // records of others lie between
+    this.records.set(this.at, commit);
   }
 
   #evidence(path: string, base: number, parents: ReadonlySet<number>): Evidence {
@@ -86,7 +107,7 @@ describe("a commit", () => {
     expect(events).toMatchObject([
       [
         "committed",
-        { version: 2, previous: 0, at: 3, changes: [{ before: { version: 1, at: 0 } }] },
+        { version: 2, previous: 2, at: 3, changes: [{ before: { version: 1, at: 2 } }] },
       ],
     ]);
   });
@@ -223,6 +244,7 @@ test("ids of conflicts lead back to their records", () => {
 const step = fc.record({
   agent: fc.integer({ min: 0, max: 3 }),
   look: fc.boolean(),
+  vote: fc.integer({ min: 0, max: 4 }).map((one) => one === 0),
   reads: fc.uniqueArray(fc.integer({ min: 0, max: 4 }), { maxLength: 3 }),
   writes: fc.uniqueArray(fc.integer({ min: 0, max: 4 }), { minLength: 1, maxLength: 3 }),
   remove: fc.boolean(),
@@ -233,7 +255,8 @@ test("whatever agents do, accepted commits are as if made one after the other: e
     fc.property(fc.array(step, { minLength: 5, maxLength: 60 }), (steps) => {
       const desk = new Desk();
       const seen = new Map<number, number>();
-      for (const [n, { agent, look, reads, writes, remove }] of steps.entries()) {
+      for (const [n, { agent, look, vote, reads, writes, remove }] of steps.entries()) {
+        if (vote) desk.vote();
         if (look) {
           seen.set(agent, desk.head);
           continue;
@@ -271,8 +294,17 @@ test("whatever agents do, accepted commits are as if made one after the other: e
             .slice(0, n)
             .findLast((one) => one.changes.some((c) => c.path === path));
           expect(before.version).toBe(last?.version ?? 0);
+          expect(last && desk.after(before.at)?.version).toBe(last?.version);
         }
       }
+      // Whatever lies between, the way to each commit ends at its record.
+      for (const file of filesOf(desk.state.files, true)) {
+        expect(desk.after(file.at)?.version).toBe(file.version);
+      }
+      for (const [n, { previous }] of desk.history.entries()) {
+        expect(n === 0 || desk.after(previous)?.version === n).toBe(true);
+      }
+      expect(desk.head === 0 || desk.after(desk.state.at)?.version === desk.head).toBe(true);
     }),
     { numRuns: 300 },
   );

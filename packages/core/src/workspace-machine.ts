@@ -16,7 +16,7 @@ import type {
 import { MAX_OPEN } from "./workspace-model.ts";
 import { demandPath, directoriesOf, foldPath } from "./workspace-path.ts";
 import { isPure, strategyFor, type StrategyName } from "./workspace-strategy.ts";
-import { filesOf, findFile, findTwin } from "./workspace-tree.ts";
+import { filesOf, findFile, findTwin, withFiles } from "./workspace-tree.ts";
 
 type Content = Omit<Side, "version">;
 
@@ -161,7 +161,7 @@ export function judge(
 ): Verdict {
   if (clashes.length === 0) return accept(state, request, at, []);
   const id = conflictId(at);
-  const detected = { id, request, clashes: [...clashes] };
+  const detected = { id, request, clashes: [...clashes], at };
   const decided = clashes.map((clash) => ({ clash, how: decide(clash) }));
   if (decided.some(({ how }) => how === "reject")) {
     return reject(detected, request.by, clashes.map(toTheirs));
@@ -177,6 +177,18 @@ export function judge(
   return accept(state, request, at, decisions, { ...detected, by: request.by });
 }
 
+/**
+ * The state with the way to its last commit made exact: its files were changed by the record at `at`, now that this is known. So
+ * finding a commit costs the same however much of others lies between a workspace's records.
+ */
+export function pinned(state: WorkspaceState, at: number): WorkspaceState {
+  const { fresh, files } = state;
+  if (fresh.length === 0) return state;
+  const exact = at - 1;
+  const known = fresh.map((path) => Object.assign({}, findFile(files, path)!, { at: exact }));
+  return { ...state, at: exact, fresh: [], files: withFiles(files, known) };
+}
+
 /** The bases of a waiting commit as of when its conflict was found: what has come since, whoever decided has not seen. */
 export function rebased({ request, clashes }: OpenConflict): CommitRequest {
   const seen = new Map(clashes.map(({ path, theirs }) => [path, theirs.version]));
@@ -188,9 +200,9 @@ export function rebased({ request, clashes }: OpenConflict): CommitRequest {
 }
 
 /** The same conflict with what has come since: whoever decides must look again. */
-export function renew(conflict: OpenConflict, clashes: readonly Clash[]): Verdict {
+export function renew(conflict: OpenConflict, clashes: readonly Clash[], at: number): Verdict {
   const { id, request } = conflict;
-  const found = { id, request, clashes: [...clashes], open: true };
+  const found = { id, request, clashes: [...clashes], open: true, at };
   return { outcome: "open", events: [["conflict_detected", found]], conflict: id };
 }
 
@@ -225,7 +237,7 @@ export function settle(
   );
   const premise = clashes.some(({ path, kind }) => kind === "read/write" && lost.has(path));
   const whole = request.writes.every(({ path }) => lost.has(path));
-  const told = { id, request, clashes, by, ...(ballots.length > 0 ? { ballots } : {}) };
+  const told = { id, request, clashes, at, by, ...(ballots.length > 0 ? { ballots } : {}) };
   if (premise || whole) {
     return { outcome: "rejected", events: [rejection(told, resolved)], conflict: id };
   }
@@ -243,7 +255,7 @@ export function conflictAt(id: string): number | undefined {
 }
 
 type Resolution = ConflictResolved["decisions"][number];
-type Told = Pick<ConflictDetected, "id" | "request" | "clashes"> &
+type Told = Pick<ConflictDetected, "id" | "request" | "clashes" | "at"> &
   Pick<ConflictResolved, "by" | "ballots">;
 
 function kindOf({ role, ours, current }: Stale, base: Side): Clash["kind"] {
@@ -277,7 +289,7 @@ function toTheirs({ path, strategy: { strategy }, theirs: { hash, size } }: Clas
 }
 
 function reject(
-  detected: Pick<Told, "id" | "request" | "clashes">,
+  detected: Omit<Told, "by" | "ballots">,
   by: string,
   decisions: Resolution[],
 ): Verdict {
@@ -286,13 +298,16 @@ function reject(
   return { outcome: "rejected", events, conflict: detected.id };
 }
 
-function rejection({ id, request, by, ballots }: Told, decisions: Resolution[]): WorkspaceEvent {
-  const resolved = { id, commit: request.id, by, outcome: "rejected" as const, decisions };
+function rejection(
+  { id, request, at, by, ballots }: Told,
+  decisions: Resolution[],
+): WorkspaceEvent {
+  const resolved = { id, commit: request.id, by, outcome: "rejected" as const, decisions, at };
   return ["conflict_resolved", ballots === undefined ? resolved : { ...resolved, ballots }];
 }
 
 function accept(
-  state: WorkspaceState,
+  before: WorkspaceState,
   request: CommitRequest,
   at: number,
   decisions: readonly Resolution[],
@@ -300,16 +315,17 @@ function accept(
   known = false,
 ): Verdict {
   const decided = new Map(decisions.map((one) => [one.path, one]));
+  const state = pinned(before, at);
   const version = state.head + 1;
   const changes = request.writes.flatMap(({ path, base, hash, size }) => {
     const own = decided.get(path);
     const now = findFile(state.files, path);
     if (own?.winner === "theirs" || (hash === undefined && now?.hash === undefined)) return [];
-    const before = now
+    const last = now
       ? { version: now.version, size: now.size, at: now.at, ...hashOf(now) }
       : { version: 0, size: 0, at: 0 };
     const content = own ?? { size, ...(hash === undefined ? {} : { hash }) };
-    return { path, base, size: content.size, ...hashOf(content), before };
+    return { path, base, size: content.size, ...hashOf(content), before: last };
   });
   const conflict = told?.id;
   const tagged = conflict === undefined ? {} : { conflict };
@@ -331,7 +347,8 @@ function accept(
   const events: WorkspaceEvent[] = [];
   if (told) {
     const { clashes, ballots } = told;
-    if (!known) events.push(["conflict_detected", { id: told.id, request, clashes, open: false }]);
+    if (!known)
+      events.push(["conflict_detected", { id: told.id, request, clashes, open: false, at }]);
     events.push([
       "conflict_resolved",
       {
@@ -341,6 +358,7 @@ function accept(
         outcome: "committed",
         decisions: [...decisions],
         version,
+        at,
         ...(ballots === undefined ? {} : { ballots }),
       },
     ]);

@@ -157,6 +157,8 @@ export const ConflictDetected = z.object({
   clashes: z.array(Clash),
   /** It waits for agents or a person. Otherwise it is decided in the same record. */
   open: z.boolean(),
+  /** Sequence of the record before this one. */
+  at: Count,
 });
 export type ConflictDetected = z.output<typeof ConflictDetected>;
 
@@ -178,6 +180,8 @@ export const ConflictResolved = z.object({
   ),
   ballots: z.array(Ballot).optional(),
   version: Count.optional(),
+  /** Sequence of the record before this one. */
+  at: Count,
 });
 export type ConflictResolved = z.output<typeof ConflictResolved>;
 
@@ -186,6 +190,8 @@ export const WorkspaceState = z.object({
   head: Count,
   /** Of the last commit: sequence of the record before it. */
   at: Count,
+  /** The paths of the last record, if that is a commit whose own sequence is not known yet. */
+  fresh: z.array(Path),
   files: z.array(z.array(FileState)),
   conflicts: z.record(z.string(), OpenConflict),
   rules: z.array(StrategyRule),

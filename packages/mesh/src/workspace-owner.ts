@@ -66,7 +66,7 @@ export function workspaceHandlers(services: WorkspaceServices): EntityHandlers<t
     const verdict =
       since.length === 0
         ? settle(state, conflict, by, decisions, version)
-        : renew(conflict, await clash(state, conflict.request, key));
+        : renew(conflict, await clash(state, conflict.request, key), version);
     return carryOut(context, verdict);
   };
 
@@ -99,15 +99,15 @@ export function workspaceHandlers(services: WorkspaceServices): EntityHandlers<t
       const outdated = conflict.clashes.some(
         ({ path, theirs }) => (seen[path] ?? theirs.version) !== theirs.version,
       );
-      if (outdated) return stillOpen(context.state, conflict);
+      if (outdated) return stillOpen(context, conflict);
       return decide(context, conflict, by, decisions);
     },
     ballot: ({ id, by, ranking }, context) => {
       const before = demandOpen(context.state, id);
       const voters = votersOf(before);
-      context.emit("ballot_cast", { id, by, ranking });
+      context.emit("ballot_cast", { id, by, ranking, at: context.version });
       const conflict = demandOpen(context.state, id);
-      if (conflict.ballots.length < voters) return stillOpen(context.state, conflict);
+      if (conflict.ballots.length < voters) return stillOpen(context, conflict);
       return count(context, conflict, "vote");
     },
     tally: ({ id, by }, context) => {
@@ -116,7 +116,7 @@ export function workspaceHandlers(services: WorkspaceServices): EntityHandlers<t
       if (conflict.ballots.length > 0) return count(context, conflict, "vote");
       const { otherwise = "reject" } = conflict.clashes.find(isVote)!.strategy;
       if (otherwise === "escalate" || otherwise === "semantic") {
-        return stillOpen(context.state, conflict);
+        return stillOpen(context, conflict);
       }
       const winner: Decision["winner"] = otherwise === "lastWriterWins" ? "ours" : "theirs";
       const decisions = conflict.clashes.filter(isVote).map((one) => ({
@@ -154,7 +154,7 @@ export function workspaceHandlers(services: WorkspaceServices): EntityHandlers<t
     conflict: (id, { state }) => state.conflicts[id],
     strategies: (input, context) => {
       for (const rule of input.rules) demandStrategy(rule);
-      context.emit("strategies_set", input);
+      context.emit("strategies_set", { ...input, at: context.version });
     },
   };
 }
@@ -256,9 +256,10 @@ function votersOf({ id, clashes }: OpenConflict): number {
   throw new MeshError("INVALID_INPUT", `Conflict ${id} is not decided by a vote.`);
 }
 
-function stillOpen({ head }: WorkspaceState, conflict: OpenConflict): CommitAnswer {
+function stillOpen({ state, version }: Owned, conflict: OpenConflict): CommitAnswer {
   const { id, request, clashes } = conflict;
-  return { outcome: "open", version: head, conflict: { id, request, clashes, open: true } };
+  const found = { id, request, clashes, open: true, at: version };
+  return { outcome: "open", version: state.head, conflict: found };
 }
 
 function noteOf({ version, id, by, message, intent }: Committed): CommitNote {

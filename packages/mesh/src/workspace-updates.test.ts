@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { gate, inTurn, upTo, useMeshes } from "../../../test/support/mesh.ts";
+import { fired, gate, inTurn, upTo, useMeshes } from "../../../test/support/mesh.ts";
 import { clashesIn, openWorkspace, refused } from "../../../test/support/workspace.ts";
 import type { StoredCommit, WorkspaceUpdate } from "./index.ts";
 
@@ -58,7 +58,7 @@ test("a transaction that restarts reads the newest version, and its first run wr
     if (context.attempt === 1) {
       context.onUpdate(() => context.restart());
       await ada.write("a", "2");
-      await new Promise((resolve) => context.signal.addEventListener("abort", resolve));
+      await fired(context.signal);
       lost.resolve(() => context.write("b", "lost"));
     }
     context.write("b", `of ${text}`);
