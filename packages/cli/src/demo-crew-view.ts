@@ -85,7 +85,7 @@ function conflictLines({ title, files, strategy, landed, conflict }: Clashed): s
   const [file] = files;
   if (file === undefined) return [];
   const more = files.length > 1 ? ` and ${count(files.length - 1, "more file")}` : "";
-  const [theirs] = file.theirs;
+  const theirs = file.theirs.at(-1); // the first that it had not seen
   return [
     `conflict ${conflict}: ${file.type} in ${file.path}${more}`,
     `ours    "${title}", made from v${file.base}`,

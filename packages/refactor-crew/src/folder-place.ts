@@ -1,6 +1,15 @@
 import { createHash } from "node:crypto";
 import { watch } from "node:fs";
-import { appendFile, mkdir, open, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import {
+  appendFile,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  writeFile,
+} from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { Action, type News } from "./action.ts";
 import { Bell } from "./bell.ts";
@@ -101,8 +110,11 @@ export class FolderPlace implements Workplace {
     const file = join(this.#folder, path);
     if (text === null) await rm(file, { force: true });
     else {
+      // Put in place whole: nobody reads half a file.
+      const draft = `${logOf(this.#folder)}.${this.agent}`;
       await mkdir(dirname(file), { recursive: true });
-      await writeFile(file, text);
+      await writeFile(draft, text);
+      await rename(draft, file);
     }
     const saved = { path, by: this.agent, hash: hashOf(text ?? undefined) };
     await appendFile(`${logOf(this.#folder)}.saves`, `${JSON.stringify(saved)}\n`);

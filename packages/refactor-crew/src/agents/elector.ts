@@ -7,7 +7,7 @@ export function judge(place: Workplace): Promise<AsyncDisposable> {
     const names = await candidates(place, election);
     const { tree } = await place.snapshot();
     const { prefers, why } = preference(place.agent, names, tree);
-    const shown = prefers === "merged" ? "a merge" : names![prefers];
+    const shown = prefers === "merged" ? "a merge or theirs" : names![prefers];
     await place.tell({ kind: "voted", conflict: election.clash.conflict, prefers: shown, why });
     return prefers;
   });
@@ -28,7 +28,7 @@ interface Preference {
  * whose words the project uses more often. Nobody elects what would undo the work of a third one.
  */
 export function preference(agent: string, names: Names | undefined, tree: Tree): Preference {
-  if (names === undefined) return { prefers: "merged", why: "undoes nobody's work" };
+  if (names === undefined) return { prefers: "merged", why: "undo nobody's work" };
   const { ours, theirs } = names;
   if (agent === "reviewer") {
     return { prefers: ours.length > theirs.length ? "ours" : "theirs", why: "says more" };

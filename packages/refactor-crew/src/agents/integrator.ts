@@ -61,12 +61,14 @@ export async function integrate(seat: Seat): Promise<void> {
   }
 
   /** What is merely imported by the wrong name is mended, not taken back. Returns whether there was such a thing. */
-  async function askToMend({ version, tree }: Snapshot): Promise<boolean> {
+  async function askToMend({ tree }: Snapshot): Promise<boolean> {
     const rule = "broken-import";
     let isAsked = false;
     for (const { subject } of ruleOf({ rule }).subjects(tree)) {
-      const last = [...board.landed.values()].findLast(({ paths }) => paths.includes(subject));
-      const id = `integrator/${version ?? board.landed.size}/${rule}/${subject}`;
+      const changes = [...board.landed.values()].filter(({ paths }) => paths.includes(subject));
+      const last = changes.at(-1);
+      // Once for each state of the file: what could not be mended is not asked for again.
+      const id = `integrator/${rule}/${subject}/${changes.length}`;
       if (last === undefined || board.asks.has(id)) continue;
       const job = { rule, subject } as const;
       const ask = { id, agent: last.agent, job };
