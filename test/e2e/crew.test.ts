@@ -47,7 +47,9 @@ test("five agents refactor one workspace, and some are killed: no edit is lost, 
     ({ agent, files }) => agent === "tester" && files.some(({ type }) => type === "read/write"),
   );
   const voted = clashes.find(({ strategy }) => strategy === "vote");
-  for (const clash of [merged, skewed, voted]) {
+  const kinds = { merged, skewed, voted };
+  expect(Object.entries(kinds).filter(([, clash]) => clash === undefined)).toEqual([]);
+  for (const clash of Object.values(kinds)) {
     const { path, base, theirs } = clash!.files[0]!;
     expect(path).toMatch(/^(src|test)\//);
     for (const { version, by, title } of theirs) {

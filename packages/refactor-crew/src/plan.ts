@@ -113,6 +113,8 @@ export function jobsOf(tree: Tree, rule: RuleName): Job[] {
 /** Of the time that there is, what goes into thinking; the rest is for what has to be done again. */
 const THINKING = 0.5;
 const MIN_THINK_MS = 100;
+/** The same for names that one can be of different opinion about. */
+const MIN_OPINION_MS = 600;
 /** Whoever has thought about it once is faster the second time. */
 const AGAIN = 0.4;
 
@@ -122,11 +124,12 @@ const AGAIN = 0.4;
  */
 export function thinkMs(
   plan: CrewPlan,
-  { id, agent }: Pick<Assignment, "id" | "agent">,
+  { id, agent, contested }: Assignment,
   attempt: number,
 ): number {
   const own = backlog(plan).filter((one) => one.agent === agent).length;
   const mean = (plan.seconds * 1_000 * THINKING) / Math.max(1, own);
   const share = attempt === 1 ? 1 : AGAIN;
-  return share * Math.max(MIN_THINK_MS, mean) * (0.5 + uniform(plan.seed, id, attempt));
+  const least = contested === true ? MIN_OPINION_MS : MIN_THINK_MS;
+  return share * Math.max(least, mean) * (0.5 + uniform(plan.seed, id, attempt));
 }

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import type { Mesh } from "@plexus/mesh";
 import { Board } from "../board.ts";
 import { FolderPlace } from "../folder-place.ts";
-import { agentsOf, type CrewPlan } from "../plan.ts";
+import { agentsOf, backlog, type CrewPlan } from "../plan.ts";
 import { rulesAuthor } from "./author.ts";
 import { judge } from "./elector.ts";
 import { integrate } from "./integrator.ts";
@@ -32,6 +32,9 @@ export async function takeSeat(agent: string, plan: CrewPlan, signal: AbortSigna
     : new FolderPlace(plan.out, agent);
   const seat = { place, models, plan, board: new Board(), signal: until };
   if (JUDGES.has(agent)) stack.use(await judge(place));
+  // Whoever says that they are there knows the project and their work, so that all begin at the same moment.
+  backlog(plan);
+  await place.snapshot();
   await place.tell({ kind: "joined", pid: process.pid });
   const parts = [follow(seat), role(seat)];
   try {
