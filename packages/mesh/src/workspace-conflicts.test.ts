@@ -173,7 +173,7 @@ test("a vote that too few take part in is decided by those who do, and without a
   await judge.close();
 });
 
-test("a decision for one file of several commits that one, and not the rest", async () => {
+test("a decision about several files needs all of them, and commits the rest with them", async () => {
   const [ada, bob] = await openWorkspace(meshes, "ada", "bob");
   await ada.transact({}, (context) => {
     context.write("a", "1");
