@@ -73,7 +73,7 @@ export function rebuilt(journal: readonly JournalEntry[], workspace: string): st
 export async function live(mesh: Mesh, workspace: string): Promise<string> {
   const owner = mesh.get(Workspaces, workspace);
   const { head, rules } = await owner.stat([]);
-  const conflicts = (await owner.conflicts(undefined)).map(({ id }) => id);
+  const conflicts = await owner.conflicts(undefined);
   const files: FileState[] = [];
   for (let bucket: number | undefined = 0; bucket !== undefined;) {
     // oxlint-disable-next-line no-await-in-loop -- page by page

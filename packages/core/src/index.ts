@@ -60,12 +60,13 @@ export { ChunkSequence, CreditWindow } from "./credit.ts";
 export type { ChunkVerdict } from "./credit.ts";
 export { elect } from "./ballot.ts";
 export type { Ranking, VotingMethod } from "./ballot.ts";
+export { demandCommit } from "./workspace-demand.ts";
 export { CommitAnswer, Workspaces } from "./workspace-contract.ts";
 export {
   clashesOf,
   conflictAt,
   conflictId,
-  demandCommit,
+  deciderOf,
   judge,
   rebased,
   renew,

@@ -2,7 +2,6 @@ import { z } from "zod";
 import { entity } from "./entity.ts";
 import {
   Ballot,
-  CommitNote,
   CommitRequest,
   Committed,
   ConflictDetected,
@@ -113,7 +112,8 @@ export const Workspaces = entity("workspace", {
       input: z.object({ bucket: Count }),
       output: z.object({ head: Count, files: z.array(FileState), next: Count.optional() }),
     },
-    conflicts: { input: z.void(), output: z.array(ConflictSummary()) },
+    /** The ids of those that are open. */
+    conflicts: { input: z.void(), output: z.array(z.string()) },
     conflict: { input: z.string(), output: OpenConflict.optional() },
     strategies: {
       input: z.object({ by: z.string(), rules: z.array(StrategyRule).max(100) }),
@@ -121,16 +121,3 @@ export const Workspaces = entity("workspace", {
     },
   },
 });
-
-/** An open conflict in few words. */
-function ConflictSummary() {
-  return z.object({
-    id: z.string(),
-    by: z.string(),
-    message: z.string(),
-    strategy: z.string(),
-    paths: z.array(z.string()),
-    theirs: z.array(CommitNote),
-    ballots: Count,
-  });
-}

@@ -1,11 +1,12 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { Workspaces } from "./workspace-contract.ts";
+import { demandCommit } from "./workspace-demand.ts";
 import {
   clashesOf,
   conflictAt,
   conflictId,
-  demandCommit,
+  deciderOf,
   judge,
   rebased,
   settle,
@@ -89,7 +90,10 @@ class Desk {
   #evidence(path: string, base: number, parents: ReadonlySet<number>): Evidence {
     const own = this.history.filter(({ changes }) => changes.some((one) => one.path === path));
     const since = own.filter(({ version }) => version > base);
-    const commits = since.filter(({ version }) => !parents.has(version)).toReversed();
+    const commits = since
+      .filter((one) => !parents.has(one.version))
+      .map(({ version: at, id, by, message }) => ({ version: at, id, by, message }))
+      .toReversed();
     const { version, hash, size } = since[0]!.changes.find((one) => one.path === path)!.before;
     return { base: { version, size, ...(hash === undefined ? {} : { hash }) }, commits };
   }
@@ -213,11 +217,37 @@ describe("an open conflict", () => {
     const { desk, conflict } = waiting();
     const decisions = [
       { path: "a", winner: "ours" as const },
-      { path: "b", winner: "theirs" as const },
+      { path: "b", winner: "merged" as const, hash: content(4), size: 4 },
     ];
     desk.record(settle(desk.state, conflict, "eve", decisions, desk.at));
     expect(findFile(desk.state.files, "a")).toMatchObject({ version: 3, hash: content(3) });
-    expect(findFile(desk.state.files, "b")).toMatchObject({ version: 2, hash: content(2) });
+    expect(findFile(desk.state.files, "b")).toMatchObject({ version: 3, hash: content(4) });
+    expect(desk.state.conflicts).toEqual({});
+  });
+
+  test("that is decided for the other side on one path refuses the whole commit", () => {
+    const { desk, conflict } = waiting();
+    const decisions = [
+      { path: "a", winner: "ours" as const },
+      { path: "b", winner: "theirs" as const },
+    ];
+    desk.record(settle(desk.state, conflict, "eve", decisions, desk.at));
+    expect(findFile(desk.state.files, "a")).toMatchObject({ version: 2, hash: content(2) });
+    expect([desk.head, desk.state.conflicts]).toEqual([2, {}]);
+  });
+
+  test("cannot be decided for what makes no sense any more, and still against it", () => {
+    const desk = new Desk();
+    desk.state = { ...desk.state, rules: escalate };
+    desk.commit({ writes: [write("a", 0)] });
+    desk.commit({ writes: [write("a", 1, 2)] });
+    const { conflict: id } = desk.commit({ writes: [write("a", 1, 3), write("dir/file", 1)] });
+    const conflict = desk.state.conflicts[id!]!;
+    desk.commit({ by: "bob", writes: [write("dir", 2)] });
+    const decide = (winner: "ours" | "theirs") =>
+      settle(desk.state, conflict, "eve", [{ path: "a", winner }], desk.at);
+    expect(() => decide("ours")).toThrow('"dir" is a file');
+    desk.record(decide("theirs"));
     expect(desk.state.conflicts).toEqual({});
   });
 
@@ -227,6 +257,32 @@ describe("an open conflict", () => {
     desk.commit({ by: "eve", writes: [write("a", 2, 9)] });
     expect(staleOf(desk.state, rebased(conflict))).toMatchObject([{ path: "a", base: 2 }]);
   });
+});
+
+test("a commit whose conflicts different ones would decide is for a person, as a whole", () => {
+  const desk = new Desk();
+  const rules: StrategyRule[] = [
+    { paths: "a", strategy: "vote", voters: 3 },
+    { paths: "b", strategy: "merge", otherwise: "semantic" },
+    { paths: "c", strategy: "lastWriterWins" },
+  ];
+  desk.state = { ...desk.state, rules };
+  const all = ["a", "b", "c"];
+  desk.commit({ writes: all.map((path) => write(path, 0)) });
+  desk.commit({ writes: all.map((path) => write(path, 1, 2)) });
+  const { conflict } = desk.commit({ writes: all.map((path) => write(path, 1, 3)) });
+  const { clashes } = desk.state.conflicts[conflict!]!;
+  expect(clashes.map(deciderOf)).toEqual(["escalate", "escalate", undefined]);
+});
+
+test("a refusal of very much names a part of it, and how much more there is", () => {
+  const desk = new Desk();
+  const paths = Array.from({ length: 300 }, (_, n) => `f${n}`);
+  desk.commit({ writes: paths.map((path) => write(path, 0)) });
+  const { events } = desk.commit({ writes: paths.map((path) => write(path, 0, 2)) });
+  const [, found] = events[0]!;
+  expect(found).toMatchObject({ more: 200 });
+  expect(JSON.stringify(events).length).toBeLessThan(150_000);
 });
 
 test("ids of conflicts lead back to their records", () => {

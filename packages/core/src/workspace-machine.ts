@@ -1,4 +1,4 @@
-import { MeshError, quote } from "./errors.ts";
+import { MeshError } from "./errors.ts";
 import type {
   Clash,
   CommitNote,
@@ -14,11 +14,13 @@ import type {
   WorkspaceState,
 } from "./workspace-model.ts";
 import { MAX_OPEN } from "./workspace-model.ts";
-import { demandPath, directoriesOf, foldPath } from "./workspace-path.ts";
+import { demandCommit } from "./workspace-demand.ts";
 import { isPure, strategyFor, type StrategyName } from "./workspace-strategy.ts";
-import { filesOf, findFile, findTwin, withFiles } from "./workspace-tree.ts";
+import { findFile, withFiles } from "./workspace-tree.ts";
 
 type Content = Omit<Side, "version">;
+
+const MAX_NAMED = 100; // clashes that a refusal names
 
 /** A path on which a commit is behind: something newer stands there than it has seen. */
 export interface Stale {
@@ -53,48 +55,6 @@ export interface Verdict {
   readonly events: readonly WorkspaceEvent[];
   /** Of a conflict, decided or open. */
   readonly conflict?: string;
-}
-
-/** Throws `INVALID_INPUT` for a commit that makes no sense in this workspace, whatever others do. */
-export function demandCommit(state: WorkspaceState, request: CommitRequest): void {
-  const refuse = (why: string): never => {
-    throw new MeshError("INVALID_INPUT", `Commit ${quote(request.id)}: ${why}.`);
-  };
-  const { head, files } = state;
-  for (const version of request.parents) {
-    if (version > head) refuse(`parent ${version} does not exist, the workspace is at ${head}`);
-  }
-  for (const { path, base } of [...request.reads, ...request.writes]) {
-    if (demandPath(path) !== path) refuse(`${quote(path)} is not in normal form C`);
-    if (base > head)
-      refuse(`base ${base} of ${quote(path)} does not exist, the workspace is at ${head}`);
-  }
-  const written = new Map(request.writes.map((write) => [write.path, write]));
-  if (written.size < request.writes.length) refuse("a path is written twice");
-  const added = request.writes.filter(
-    ({ path, hash }) => hash !== undefined && findFile(files, path)?.hash === undefined,
-  );
-  if (added.length === 0) return;
-  const stays = (path: string): boolean => {
-    const write = written.get(path);
-    return write ? write.hash !== undefined : findFile(files, path)?.hash !== undefined;
-  };
-  const directories = new Set<string>();
-  for (const { path } of filesOf(files)) {
-    if (stays(path)) for (const directory of directoriesOf(path)) directories.add(directory);
-  }
-  const folded = new Map<string, string>();
-  for (const { path } of added) for (const one of directoriesOf(path)) directories.add(one);
-  for (const { path } of added) {
-    const twin = findTwin(files, path);
-    const other = twin && stays(twin.path) ? twin.path : folded.get(foldPath(path));
-    if (other !== undefined)
-      refuse(`${quote(path)} differs from ${quote(other)} in nothing but case`);
-    folded.set(foldPath(path), path);
-    if (directories.has(path)) refuse(`${quote(path)} is a directory`);
-    const file = directoriesOf(path).find(stays);
-    if (file !== undefined) refuse(`${quote(file)} is a file, so nothing can be in it`);
-  }
 }
 
 /** The paths on which a commit is behind, with the strategy of each. A path that it reads and writes is one that it writes. */
@@ -161,11 +121,11 @@ export function judge(
 ): Verdict {
   if (clashes.length === 0) return accept(state, request, at, []);
   const id = conflictId(at);
-  const detected = { id, request, clashes: [...clashes], at };
   const decided = clashes.map((clash) => ({ clash, how: decide(clash) }));
   if (decided.some(({ how }) => how === "reject")) {
-    return reject(detected, request.by, clashes.map(toTheirs));
+    return reject({ id, request, clashes: [...clashes], at, by: request.by });
   }
+  const detected = { id, request, clashes: forOne(clashes), at };
   if (decided.some(({ how }) => how === "open")) {
     if (Object.keys(state.conflicts).length >= MAX_OPEN) {
       throw new MeshError("OVERLOADED", `${MAX_OPEN} conflicts are open. Decide some of them.`);
@@ -189,6 +149,23 @@ export function pinned(state: WorkspaceState, at: number): WorkspaceState {
   return { ...state, at: exact, fresh: [], files: withFiles(files, known) };
 }
 
+/** Who has to decide a clash that cannot be decided at once; undefined: it can. */
+export function deciderOf(clash: Clash): StrategyName | undefined {
+  if (decide(clash) !== "open") return undefined;
+  const { strategy, otherwise } = clash.strategy;
+  return strategy === "merge" ? otherwise : strategy;
+}
+
+/** Clashes that different ones would have to decide are all for a person: a commit is made as a whole. */
+function forOne(clashes: readonly Clash[]): Clash[] {
+  const deciders = new Set(clashes.flatMap((clash) => deciderOf(clash) ?? []));
+  if (deciders.size <= 1) return [...clashes];
+  const strategy = { strategy: "escalate" as const };
+  return clashes.map((clash) =>
+    deciderOf(clash) === undefined ? clash : Object.assign({}, clash, { strategy }),
+  );
+}
+
 /** The bases of a waiting commit as of when its conflict was found: what has come since, whoever decided has not seen. */
 export function rebased({ request, clashes }: OpenConflict): CommitRequest {
   const seen = new Map(clashes.map(({ path, theirs }) => [path, theirs.version]));
@@ -202,13 +179,13 @@ export function rebased({ request, clashes }: OpenConflict): CommitRequest {
 /** The same conflict with what has come since: whoever decides must look again. */
 export function renew(conflict: OpenConflict, clashes: readonly Clash[], at: number): Verdict {
   const { id, request } = conflict;
-  const found = { id, request, clashes: [...clashes], open: true, at };
+  const found = { id, request, clashes: forOne(clashes), open: true, at };
   return { outcome: "open", events: [["conflict_detected", found]], conflict: id };
 }
 
 /**
  * Ends an open conflict as somebody has decided; nothing newer stands there than was decided about. What the decisions leave out
- * goes by the strategy itself. Throws `INVALID_INPUT` if that needs a decision.
+ * goes by the strategy itself; `theirs` for one path refuses the commit, which is made as a whole or not at all. Throws `INVALID_INPUT` if that needs a decision, or if the commit makes no sense any more.
  */
 export function settle(
   state: WorkspaceState,
@@ -232,16 +209,17 @@ export function settle(
     if (own?.hash === undefined) return decision(clash, how);
     return { ...decision(clash, "ours"), winner: how, hash: own.hash, size: own.size ?? 0 };
   });
-  const lost = new Set(
-    resolved.filter(({ winner }) => winner === "theirs").map(({ path }) => path),
-  );
-  const premise = clashes.some(({ path, kind }) => kind === "read/write" && lost.has(path));
-  const whole = request.writes.every(({ path }) => lost.has(path));
   const told = { id, request, clashes, at, by, ...(ballots.length > 0 ? { ballots } : {}) };
-  if (premise || whole) {
-    return { outcome: "rejected", events: [rejection(told, resolved)], conflict: id };
+  if (resolved.some(({ winner }) => winner === "theirs")) {
+    const events = [rejection(told, clashes.map(toTheirs))];
+    return { outcome: "rejected", events, conflict: id };
   }
-  return accept(state, request, at, resolved, told, true);
+  const verdict = accept(state, request, at, resolved, told, true);
+  for (const [name, data] of verdict.events) {
+    // What has come since may also stand where a directory must be, or under the same name in another case.
+    if (name === "committed") demandCommit(state, { ...request, reads: [], writes: data.changes });
+  }
+  return verdict;
 }
 
 /** Ids tell where in the journal a conflict is: behind this sequence. */
@@ -288,14 +266,23 @@ function toTheirs({ path, strategy: { strategy }, theirs: { hash, size } }: Clas
   return { path, strategy, winner: "theirs", size, ...(hash === undefined ? {} : { hash }) };
 }
 
-function reject(
-  detected: Omit<Told, "by" | "ballots">,
-  by: string,
-  decisions: Resolution[],
-): Verdict {
-  const found: WorkspaceEvent = ["conflict_detected", { ...detected, open: false }];
-  const events = [found, rejection({ ...detected, by }, decisions)];
-  return { outcome: "rejected", events, conflict: detected.id };
+/** A refusal names the first clashes only, so that it fits a message however much was to be committed. */
+function reject({ id, request, clashes, at, by }: Told): Verdict {
+  const named = clashes.slice(0, MAX_NAMED);
+  const paths = new Set(named.map(({ path }) => path));
+  const part = {
+    ...request,
+    writes: request.writes.filter(({ path }) => paths.has(path)),
+    reads: request.reads.filter(({ path }) => paths.has(path)),
+  };
+  const found = { id, request: part, clashes: named, open: false, at };
+  const more = clashes.length > named.length ? { more: clashes.length - named.length } : {};
+  const told = { id, request, clashes: named, at, by };
+  const events: WorkspaceEvent[] = [
+    ["conflict_detected", { ...found, ...more }],
+    rejection(told, named.map(toTheirs)),
+  ];
+  return { outcome: "rejected", events, conflict: id };
 }
 
 function rejection(

@@ -155,6 +155,8 @@ export const ConflictDetected = z.object({
   id: Name,
   request: CommitRequest,
   clashes: z.array(Clash),
+  /** So many more, of a refused commit; nor does its request hold more than those paths. */
+  more: Count.optional(),
   /** It waits for agents or a person. Otherwise it is decided in the same record. */
   open: z.boolean(),
   /** Sequence of the record before this one. */

@@ -44,5 +44,6 @@ export function demandStrategy(strategy: Strategy): Strategy {
     return refuse('"voters" says how many ballots decide');
   if (otherwise === name) return refuse('"otherwise" must be another one');
   if (otherwise === "vote") return refuse('"otherwise" cannot be a vote');
+  if (name === "vote" && otherwise === "semantic") return refuse('"otherwise" cannot be semantic');
   return strategy;
 }

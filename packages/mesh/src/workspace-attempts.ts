@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { backoffMs, isMeshError, type MeshError } from "@plexus/core";
+import { backoffMs, isMeshError, type MeshError, type Write } from "@plexus/core";
 import { newId } from "./runtime.ts";
 import type { CommitOptions, CommitResult, WorkspaceCommitter } from "./workspace-committer.ts";
 import type { WorkspaceReader } from "./workspace-reader.ts";
@@ -63,7 +63,10 @@ async function runOnce<T>(
       return { commit: options.id, version: head, conflicts: [], value };
     }
     try {
-      const result = await committer.commit(footprint, options, "");
+      const [{ path: first }] = footprint.writes as [Write];
+      const more = footprint.writes.length - 1;
+      const message = more === 0 ? `write ${first}` : `write ${first} and ${more} more`;
+      const result = await committer.commit(footprint, options, message);
       for (const { path } of footprint.writes) seen(path, result.version);
       return { ...result, value };
     } catch (error) {

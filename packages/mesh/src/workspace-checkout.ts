@@ -9,7 +9,7 @@ import {
   unlink,
   writeFile,
 } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { dirname, join, relative, sep } from "node:path";
 import { CHECKOUT_FOLDER, MeshError } from "@plexus/core";
 import { z } from "zod";
 import type { WorkspaceTree } from "./workspace-files.ts";
@@ -17,7 +17,7 @@ import type { WorkspaceTree } from "./workspace-files.ts";
 /** What a directory holds of a workspace: of each file the hash, and the version of the workspace that it is of. */
 export interface CheckoutRecord {
   readonly workspace: string;
-  readonly files: Readonly<Record<string, { readonly hash: string; readonly version: number }>>;
+  readonly files: Record<string, { readonly hash: string; readonly version: number }>;
 }
 
 /** What a checkout has done. */
@@ -30,6 +30,7 @@ export interface CheckoutReport {
 
 const RECORD = "checkout.json";
 const AT_ONCE = 16;
+const DIRECTORY = "directory";
 const Recorded = z.object({
   workspace: z.string(),
   files: z.record(
@@ -40,8 +41,8 @@ const Recorded = z.object({
 
 /**
  * Writes a version of a workspace into a directory. What somebody has changed there, or what is in the way, is overwritten only with
- * `force`; nothing is removed that an earlier checkout has not written. Rejects with `CONFLICT`, which names those files, or
- * `INVALID_INPUT` if a symbolic link would lead elsewhere; then nothing was written.
+ * `force`; nothing is removed that an earlier checkout has not written, even if it is where a file must be. Rejects with
+ * `CONFLICT`, which names those files, or `INVALID_INPUT` if a symbolic link would lead elsewhere; then nothing was written.
  */
 export async function checkoutTree(
   workspace: string,
@@ -62,12 +63,17 @@ export async function checkoutTree(
   const written: string[] = [];
   const removed: string[] = [];
   const dirty: string[] = [];
+  const leaving = new Set(gone);
   await inLanes(wanted, async ({ path, hash }) => {
-    await demandInside(directory, path);
-    const there = await hashOf(directory, path);
+    const file = await demandInside(directory, path);
+    if (file !== undefined && !leaving.has(file)) dirty.push(file);
+    const there = file === undefined ? await hashOf(directory, path) : undefined;
     if (there === hash) return;
-    if (there !== undefined && there !== owned[path]?.hash) dirty.push(path);
     written.push(path);
+    if (there === DIRECTORY) {
+      const strangers = (await filesBelow(directory, path)).filter((one) => !leaving.has(one));
+      if (strangers.length > 0) throw dirtyError(directory, strangers);
+    } else if (there !== undefined && there !== owned[path]?.hash) dirty.push(path);
   });
   await inLanes(gone, async (path) => {
     await demandInside(directory, path);
@@ -119,7 +125,9 @@ export async function writeCheckout(directory: string, record: CheckoutRecord): 
 async function hashOf(directory: string, path: string): Promise<string | undefined> {
   const file = join(directory, path);
   try {
-    if (!(await lstat(file)).isFile()) return "something else";
+    const there = await lstat(file);
+    if (there.isDirectory()) return DIRECTORY;
+    if (!there.isFile()) return "something else";
     return createHash("sha256")
       .update(await readFile(file))
       .digest("base64url");
@@ -130,8 +138,20 @@ async function hashOf(directory: string, path: string): Promise<string | undefin
   }
 }
 
-/** Throws `INVALID_INPUT` if a directory on the way to a file is a symbolic link: it may lead anywhere. */
-async function demandInside(directory: string, path: string): Promise<void> {
+/** Every file below a folder, by its path from the directory. */
+async function filesBelow(directory: string, folder: string): Promise<string[]> {
+  const entries = await readdir(join(directory, folder), { recursive: true, withFileTypes: true });
+  return entries
+    .filter((entry) => !entry.isDirectory())
+    .map((entry) => relative(directory, join(entry.parentPath, entry.name)).replaceAll(sep, "/"));
+}
+
+/**
+ * Throws `INVALID_INPUT` if a directory on the way to a file is a symbolic link: it may lead anywhere. Gives what is no directory on
+ * that way.
+ */
+async function demandInside(directory: string, path: string): Promise<string | undefined> {
+  let found: string | undefined;
   for (let folder = dirname(path); folder !== "."; folder = dirname(folder)) {
     // oxlint-disable-next-line no-await-in-loop -- the way up
     const there = await lstat(join(directory, folder)).catch(() => undefined);
@@ -141,7 +161,9 @@ async function demandInside(directory: string, path: string): Promise<void> {
         `${join(directory, folder)} is a symbolic link, so ${path} is not written.`,
       );
     }
+    if (there?.isDirectory() === false) found = folder;
   }
+  return found;
 }
 
 /** Writes beside and renames: nobody sees half a file, and a link in its place is replaced, not followed. */

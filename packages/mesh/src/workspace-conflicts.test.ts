@@ -117,6 +117,23 @@ test("a merge by meaning is made anew when somebody commits meanwhile", async ()
   expect((await ada.read("plan.md")).text).toBe("newer\nbob's\n");
 });
 
+test("a merge by meaning that fails goes by what is said for that", async () => {
+  const [ada, bob] = await openWorkspace(meshes, "ada", "bob");
+  await ada.write("list", "1\n2\n3\n4\n5\n");
+  await bob.read("list");
+  await ada.write("list", "one\n2\n3\n4\n5\n");
+  const broken = { strategy: "semantic", merge: () => Promise.reject(new Error("no")) } as const;
+  const other = "1\n2\n3\n4\nfive\n";
+  await refused(bob.write("list", other, { resolve: broken }));
+  await bob.write("list", other, { base: 1, resolve: { ...broken, otherwise: "merge" } });
+  expect((await ada.read("list")).text).toBe("one\n2\n3\n4\nfive\n");
+  await bob.write("list", "bob's", {
+    base: 1,
+    resolve: { ...broken, otherwise: "lastWriterWins" },
+  });
+  expect((await ada.read("list")).text).toBe("bob's");
+});
+
 test("agents vote, and the first among their candidates is committed", async () => {
   const [ada, bob, cleo, dan, eve] = await openWorkspace(
     meshes,
@@ -156,7 +173,7 @@ test("a vote that too few take part in is decided by those who do, and without a
   await judge.close();
 });
 
-test("a decision for one file of several commits that one, and not the rest", async () => {
+test("a decision about several files needs all of them, and commits the rest with them", async () => {
   const [ada, bob] = await openWorkspace(meshes, "ada", "bob");
   await ada.transact({}, (context) => {
     context.write("a", "1");

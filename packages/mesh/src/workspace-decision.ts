@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import {
   MeshError,
+  deciderOf,
   demandStrategy,
   isMeshError,
   toMs,
@@ -97,11 +98,11 @@ export async function seeThrough(
   signal: AbortSignal | undefined,
 ): Promise<ConflictResolved> {
   const { id } = conflict;
-  const strategies = new Set(conflict.clashes.map(needed));
-  if (strategies.has("semantic") && semantic) {
+  const decider = conflict.clashes.map(deciderOf).find((one) => one !== undefined);
+  if (decider === "semantic" && semantic) {
     const resolved = await mergeByMeaning(site, conflict, semantic);
     if (resolved) return resolved;
-  } else if (strategies.has("vote")) {
+  } else if (decider === "vote") {
     const { timeout = VOTE_TIMEOUT } = (option ?? {}) as { timeout?: Duration };
     const stop = new AbortController();
     const over = sleep(toMs(timeout), undefined, { signal: stop.signal }).then(
@@ -118,11 +119,6 @@ export async function seeThrough(
   return site.decided(id, signal);
 }
 
-/** The strategy that has to decide a clash which could not be decided at once. */
-function needed({ strategy: { strategy, otherwise } }: Clash): StrategyName {
-  return strategy === "merge" ? (otherwise ?? "reject") : strategy;
-}
-
 /** @returns undefined: it is left to a person, or somebody else has decided it */
 async function mergeByMeaning(
   site: DecisionSite,
@@ -132,7 +128,8 @@ async function mergeByMeaning(
   let conflict = first;
   for (let round = 0; round < MERGES; round++) {
     // oxlint-disable no-await-in-loop -- again only if others have committed meanwhile
-    const mine = conflict.clashes.filter((clash) => needed(clash) === "semantic");
+    const mine = conflict.clashes.filter((clash) => deciderOf(clash) === "semantic");
+    if (mine.length === 0) return undefined; // what has come since is for somebody else
     let decisions: Decision[];
     try {
       decisions = await Promise.all(mine.map((clash) => mergeOne(site, clash, merge)));
@@ -142,10 +139,7 @@ async function mergeByMeaning(
     } catch (error) {
       site.services.runtime.log.warn({ err: error, conflict: conflict.id }, "no merge by meaning");
       if (mine.some(({ strategy }) => strategy.otherwise === "escalate")) return undefined;
-      const winner = mine.every(({ strategy }) => strategy.otherwise === "lastWriterWins")
-        ? "ours"
-        : "theirs";
-      decisions = conflict.clashes.map(({ path }) => ({ path, winner }));
+      decisions = mine.map(instead);
     }
     const answer = await site.resolve(conflict.id, decisions, "semantic").catch(unlessDecided);
     if (answer === undefined || answer.resolved) return answer?.resolved;
@@ -153,6 +147,12 @@ async function mergeByMeaning(
     // oxlint-enable no-await-in-loop
   }
   return undefined;
+}
+
+/** What becomes of a path whose merge has failed. */
+function instead({ path, merged, strategy: { otherwise: how } }: Clash): Decision {
+  if (how === "lastWriterWins") return { path, winner: "ours" };
+  return { path, winner: how === "merge" && merged ? "merged" : "theirs" };
 }
 
 /** Somebody else has decided it meanwhile: the journal tells how. */

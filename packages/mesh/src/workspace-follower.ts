@@ -19,6 +19,7 @@ export class WorkspaceFollower {
   readonly #journal: WorkspaceJournal;
   readonly #take: (record: WorkspaceRecord) => unknown;
   readonly #subscription: LinkSubscription;
+  readonly #forget: () => void;
   #next: number;
   #closed = false;
   #heard = false;
@@ -39,12 +40,14 @@ export class WorkspaceFollower {
       this.#heard = true;
       this.#wake();
     });
+    this.#forget = services.onClose(() => this.close());
     this.ended = this.#run();
   }
 
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#forget();
     this.#subscription.unsubscribe();
     this.#wake();
   }

@@ -53,6 +53,16 @@ export async function isWorkTree(directory: string): Promise<boolean> {
   return answer?.trim() === "";
 }
 
+/** The version of a workspace that a work tree is based on, as far as it was exported there; 0: it was not. */
+export async function versionInWorkTree(workspace: string, directory: string): Promise<number> {
+  const ref = `refs/plexus/${workspace}`;
+  const based = git(directory, ["merge-base", "--is-ancestor", ref, "HEAD"]);
+  return based.then(
+    () => exported(directory, ref),
+    () => 0,
+  );
+}
+
 /** What git knows there, and what it does not know and does not ignore. */
 export async function filesInWorkTree(directory: string): Promise<string[]> {
   const listed = await git(directory, [

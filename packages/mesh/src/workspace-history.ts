@@ -35,8 +35,7 @@ export async function readLog(
   const { head, at, files } = await stat(name === undefined ? [] : [name]);
   const found: StoredCommit[] = [];
   if (name !== undefined && files.length === 0) return found;
-  const commits =
-    name === undefined ? journal.commits(at, head) : journal.chain(name, files[0]!.at);
+  const commits = name === undefined ? journal.commits(at, head) : journal.chain(name, files[0]!);
   if (limit <= 0) return found;
   for await (const commit of commits) {
     found.push(commit);

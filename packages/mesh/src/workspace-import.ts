@@ -4,7 +4,7 @@ import { CHECKOUT_FOLDER, MeshError, demandPath } from "@plexus/core";
 import { nameOf } from "./nats/blob-store.ts";
 import { inLanes, readCheckout, writeCheckout } from "./workspace-checkout.ts";
 import type { CommitOptions } from "./workspace-committer.ts";
-import { filesInWorkTree, isWorkTree } from "./workspace-git.ts";
+import { filesInWorkTree, isWorkTree, versionInWorkTree } from "./workspace-git.ts";
 import type { Workspace } from "./workspace.ts";
 
 /** Options of {@link importTree}. */
@@ -26,7 +26,7 @@ const FILES_PER_COMMIT = 1_000;
 
 /**
  * Commits what has changed in a directory: files as they are on disk, of a git work tree those that git does not ignore. What a
- * checkout has written there is based on that checkout's version; everything else on nothing, so that it overwrites no file that
+ * checkout or an export has written there is based on its version; everything else on nothing, so that it overwrites no file that
  * differs. More than 1,000 files become several commits. Rejects with `INVALID_INPUT` for symbolic links and paths that a
  * workspace cannot hold, `CONFLICT` as any commit.
  */
@@ -35,13 +35,17 @@ export async function importTree(
   directory: string,
   { prune = false, ...options }: ImportOptions = {},
 ): Promise<ImportReport> {
-  const before = await readCheckout(directory);
-  const own = before?.workspace === repo.name ? before : undefined;
+  const isGit = await isWorkTree(directory);
+  const checkout = await readCheckout(directory);
+  const own = checkout?.workspace === repo.name ? checkout.files : {};
+  const based = isGit && checkout === undefined ? await versionInWorkTree(repo.name, directory) : 0;
+  if (based > 0) {
+    const files = await (await repo.at(based)).list();
+    for (const { path, hash } of files) own[path] = { hash, version: based };
+  }
   const head = await repo.at();
   const known = new Map((await head.list()).map(({ path, hash }) => [path, hash]));
-  const names = (await isWorkTree(directory))
-    ? await filesInWorkTree(directory)
-    : await walk(directory);
+  const names = isGit ? await filesInWorkTree(directory) : await walk(directory);
   const found = new Map<string, string>();
   for (const name of names) {
     const path = demandPath(name);
@@ -54,21 +58,19 @@ export async function importTree(
     hashes.set(path, nameOf(await read(directory, name)).hash);
   });
   const written = [...hashes].filter(([path, hash]) => {
-    return known.get(path) !== hash && own?.files[path]?.hash !== hash;
+    return known.get(path) !== hash && own[path]?.hash !== hash;
   });
-  const missing = Object.keys(own?.files ?? {}).filter(
-    (path) => !found.has(path) && known.has(path),
-  );
+  const missing = Object.keys(own).filter((path) => !found.has(path) && known.has(path));
   const surplus = prune ? [...known.keys()].filter((path) => !found.has(path)) : [];
   const removed = [...new Set([...missing, ...surplus])];
   const changes = [...written.map(([path]) => path), ...removed].toSorted();
-  const files = { ...own?.files };
+  const files = { ...own };
   let version = head.version;
   let commits = 0;
   for (let at = 0; at < changes.length; at += FILES_PER_COMMIT) {
     const part = changes.slice(at, at + FILES_PER_COMMIT);
     const base = (path: string): number => {
-      const seen = own?.files[path]?.version;
+      const seen = own[path]?.version;
       if (seen !== undefined) return seen;
       return prune && !found.has(path) ? head.version : 0;
     };
@@ -93,8 +95,9 @@ export async function importTree(
       if (hash === undefined) delete files[path];
       else files[path] = { hash, version };
     }
-    // oxlint-disable-next-line no-await-in-loop -- should a later one be refused
-    if (own) await writeCheckout(directory, { workspace: repo.name, files });
+    if (checkout?.workspace !== repo.name) continue;
+    // oxlint-disable-next-line no-await-in-loop -- now, should a later one be refused
+    await writeCheckout(directory, { workspace: repo.name, files });
   }
   return {
     version,

@@ -47,19 +47,21 @@ export class WorkspaceJournal {
     this.subject = subjects.log(Workspaces.name, partition, escapeKey(workspace));
   }
 
-  /** The commit whose record is the next one after a sequence. Rejects with `NO_FILE` if history is not there. */
-  async commitAfter(at: number): Promise<StoredCommit> {
-    const known = this.#known.get(at);
+  /**
+   * A commit by its version, whose record should be the next one after a sequence. Rejects with `NO_FILE` if history is not
+   * there.
+   */
+  async commit(version: number, at: number): Promise<StoredCommit> {
+    const known = this.#known.get(version);
     if (known) return known;
     const record = await this.#after(at);
-    const commit = record && committedIn(record);
+    const next = record && committedIn(record);
+    const commit = next?.version === version ? next : await this.#search(version);
     if (commit === undefined) {
-      throw new MeshError(
-        "NO_FILE",
-        `Workspace ${this.workspace}: no commit is stored after ${at}.`,
-      );
+      const text = `Workspace ${this.workspace}: version ${version} is not in the journal.`;
+      throw new MeshError("NO_FILE", text);
     }
-    this.#known.set(at, commit);
+    this.#known.set(version, commit);
     if (this.#known.size > MAX_KNOWN) {
       for (const oldest of this.#known.keys()) {
         this.#known.delete(oldest);
@@ -69,15 +71,13 @@ export class WorkspaceJournal {
     return commit;
   }
 
-  /** The commits that have changed a file, the newest first, from the one behind `at` on. */
-  async *chain(path: string, at: number): AsyncGenerator<StoredCommit> {
-    for (let from = at; ;) {
+  /** The commits that have changed a file, the newest first. */
+  async *chain(path: string, now: Side & { readonly at: number }): AsyncGenerator<StoredCommit> {
+    for (let side = now; side.version > 0;) {
       // oxlint-disable-next-line no-await-in-loop -- each one names the one before
-      const commit = await this.commitAfter(from);
+      const commit = await this.commit(side.version, side.at);
       yield commit;
-      const { before } = commit.changes.find((change) => change.path === path)!;
-      if (before.version === 0) return;
-      from = before.at;
+      side = changeIn(commit, path).before;
     }
   }
 
@@ -86,8 +86,8 @@ export class WorkspaceJournal {
     let side = now;
     while (side.version > version) {
       // oxlint-disable-next-line no-await-in-loop -- each one names the one before
-      const commit = await this.commitAfter(side.at);
-      side = commit.changes.find((change) => change.path === path)!.before;
+      const commit = await this.commit(side.version, side.at);
+      side = changeIn(commit, path).before;
     }
     return side;
   }
@@ -96,7 +96,7 @@ export class WorkspaceJournal {
   async *commits(at: number, head: number): AsyncGenerator<StoredCommit> {
     for (let [from, version] = [at, head]; version > 0; version--) {
       // oxlint-disable-next-line no-await-in-loop -- each one names the one before
-      const commit = await this.commitAfter(from);
+      const commit = await this.commit(version, from);
       yield commit;
       from = commit.previous;
     }
@@ -142,6 +142,35 @@ export class WorkspaceJournal {
     return found && { found };
   }
 
+  /**
+   * Looks for a version in the whole journal: where something was recorded that no commit knows of, as a durable command of
+   * somebody's own that has failed, the way to the commit before it is wrong. Versions rise with sequences.
+   */
+  async #search(version: number): Promise<StoredCommit | undefined> {
+    const { js, journal } = this.#services;
+    const last = await this.#asking(() => js.last(journal, this.subject), undefined);
+    let [low, high] = [0, last?.sequence ?? 0];
+    while (low < high) {
+      const middle = Math.floor((low + high) / 2);
+      // oxlint-disable-next-line no-await-in-loop -- each step halves what is left
+      const found = await this.#firstCommit(middle);
+      if (found?.commit.version === version) return found.commit;
+      if (found === undefined || found.commit.version > version) high = middle;
+      else low = found.sequence;
+    }
+    return undefined;
+  }
+
+  async #firstCommit(
+    after: number,
+  ): Promise<{ commit: StoredCommit; sequence: number } | undefined> {
+    for await (const record of this.records(after + 1)) {
+      const commit = committedIn(record);
+      if (commit) return { commit, sequence: record.sequence };
+    }
+    return undefined;
+  }
+
   async #after(at: number): Promise<WorkspaceRecord | undefined> {
     const { js, journal } = this.#services;
     for (let lags = 0; ; lags++) {
@@ -170,6 +199,11 @@ export class WorkspaceJournal {
 export function committedIn({ events, storedAt }: WorkspaceRecord): StoredCommit | undefined {
   const event = events.find(([name]) => name === "committed");
   return event && { ...(event[1] as Committed), storedAt };
+}
+
+/** What a commit has changed in a file that it is known to have changed. */
+export function changeIn({ changes }: StoredCommit, path: string): Committed["changes"][number] {
+  return changes.find((change) => change.path === path)!;
 }
 
 function readRecord({ sequence, storedAt, data }: StoredMessage): WorkspaceRecord {

@@ -113,6 +113,26 @@ test("a commit that is sent twice is made once, and both are told of the same ve
   expect((await ada.read("a")).text).toBe("2");
 });
 
+test("history is found whatever else somebody has recorded under the workspace's key", async () => {
+  const [ada] = await openWorkspace(meshes, "ada");
+  const raw = (await meshes.join()).get(Workspaces, "shop");
+  await inTurn(upTo(6), async (n) => {
+    await ada.write(`file ${n % 2}`, String(n));
+    const request = { id: `bad ${n}`, by: "eve", message: "", reads: [], parents: [99] };
+    const sent = await raw.commit.send({ ...request, writes: [] }, { id: request.id });
+    await expect(sent.result()).rejects.toMatchObject({ code: "INVALID_INPUT" });
+  });
+  const log = await ada.log();
+  expect(log.map(({ version }) => version)).toEqual([6, 5, 4, 3, 2, 1]);
+  const one = await ada.log({ path: "file 0" });
+  expect(one.map(({ version }) => version)).toEqual([5, 3, 1]);
+  const past = await (await ada.at(2)).list();
+  expect(past.map(({ path, version }) => [path, version])).toEqual([
+    ["file 0", 1],
+    ["file 1", 2],
+  ]);
+});
+
 test("commits under way when the connection breaks are made once each", async () => {
   await openWorkspace(meshes);
   await using proxy = await startProxy({ target: meshes.broker.url });

@@ -19,6 +19,7 @@ import {
   type Committed,
   type Decision,
   type Evidence,
+  type FileState,
   type OpenConflict,
   type Side,
   type Stale,
@@ -28,15 +29,18 @@ import {
 import type { EntityContext } from "./command-scope.ts";
 import type { EntityHandlers } from "./entity-host.ts";
 import { mergeLines, textOf } from "./text-merge.ts";
-import { WorkspaceJournal } from "./workspace-journal.ts";
+import { WorkspaceJournal, changeIn } from "./workspace-journal.ts";
 import type { WorkspaceServices } from "./workspace-services.ts";
 
 type Owned = EntityContext<typeof Workspaces>;
 type Content = Omit<Side, "version">;
 
 const MAX_NOTES = 16; // commits that a conflict names, of each path
+const MAX_ALL_NOTES = 512; // of all paths
+const MAX_WORDS = 200; // characters of a message that a note repeats
 const MAX_WALK = 10_000; // commits of one file that a base may be behind
-const PAGE = 2_000; // files of one answer to a listing
+const PAGE = 256 * 1024; // bytes of one answer to a listing, a bucket more at most
+const FILE = 160; // bytes of a file in it, without its path
 /** Of a vote that is a tie: what is there stays. */
 const CANDIDATES = ["theirs", "merged", "ours"];
 
@@ -133,24 +137,17 @@ export function workspaceHandlers(services: WorkspaceServices): EntityHandlers<t
       rules: state.rules,
     }),
     list: ({ bucket }, { state }) => {
-      const files = [];
-      let next = bucket;
-      while (next < state.files.length && files.length < PAGE) {
-        files.push(...filesOf([state.files[next++]!], true));
+      const files: FileState[] = [];
+      let [next, bytes] = [bucket, 0];
+      while (next < state.files.length && bytes < PAGE) {
+        const own = [...filesOf([state.files[next++]!], true)];
+        for (const { path } of own) bytes += FILE + Buffer.byteLength(path);
+        files.push(...own);
       }
       const more = next < state.files.length ? { next } : {};
       return { head: state.head, files, ...more };
     },
-    conflicts: (_input, { state }) =>
-      Object.values(state.conflicts).map(({ id, request, clashes, ballots }) => ({
-        id,
-        by: request.by,
-        message: request.message,
-        strategy: clashes[0]!.strategy.strategy,
-        paths: clashes.map(({ path }) => path),
-        theirs: clashes.flatMap(({ theirs }) => theirs.commits.slice(0, 1)),
-        ballots: ballots.length,
-      })),
+    conflicts: (_input, { state }) => Object.keys(state.conflicts),
     conflict: (id, { state }) => state.conflicts[id],
     strategies: (input, context) => {
       for (const rule of input.rules) demandStrategy(rule);
@@ -169,10 +166,11 @@ async function findClashes(
   const stale = staleOf(state, request);
   if (stale.length === 0) return [];
   const parents = new Set(request.parents);
+  const notes = Math.min(MAX_NOTES, Math.max(1, Math.floor(MAX_ALL_NOTES / stale.length)));
   const evidence = new Map<string, Evidence>();
   await Promise.all(
     stale.map(async (one) => {
-      evidence.set(one.path, await findEvidence(services, journal, one, parents));
+      evidence.set(one.path, await findEvidence(services, journal, one, parents, notes));
     }),
   );
   return clashesOf(stale, evidence);
@@ -183,6 +181,7 @@ async function findEvidence(
   journal: WorkspaceJournal,
   stale: Stale,
   parents: ReadonlySet<number>,
+  notes: number,
 ): Promise<Evidence> {
   const { path, base, current } = stale;
   const commits: CommitNote[] = [];
@@ -194,9 +193,9 @@ async function findEvidence(
       throw new MeshError("CONFLICT", text, { retryable: false });
     }
     // oxlint-disable-next-line no-await-in-loop -- each one names the one before
-    const commit = await journal.commitAfter(side.at);
-    if (!parents.has(commit.version) && unseen++ < MAX_NOTES) commits.push(noteOf(commit));
-    side = commit.changes.find((change) => change.path === path)!.before;
+    const commit = await journal.commit(side.version, side.at);
+    if (!parents.has(commit.version) && unseen++ < notes) commits.push(noteOf(commit));
+    side = changeIn(commit, path).before;
   }
   const { at: _, ...found } = side;
   const { version, size, hash } = found;
@@ -263,5 +262,6 @@ function stillOpen({ state, version }: Owned, conflict: OpenConflict): CommitAns
 }
 
 function noteOf({ version, id, by, message, intent }: Committed): CommitNote {
-  return { version, id, by, message, ...(intent === undefined ? {} : { intent }) };
+  const note = { version, id, by, message: message.slice(0, MAX_WORDS) };
+  return intent === undefined ? note : { ...note, intent: intent.slice(0, MAX_WORDS) };
 }

@@ -15,6 +15,7 @@ export class WorkspaceServices {
   readonly #blobs: BlobStore;
   /** Contents used last, the longest unused first. */
   readonly #cache = new Map<string, Uint8Array>();
+  readonly #ends = new Set<() => void>();
   #cached = 0;
   #closed = false;
 
@@ -66,8 +67,15 @@ export class WorkspaceServices {
     });
   }
 
+  /** Calls `end` when this connection closes; returns the function that forgets it. */
+  onClose(end: () => void): () => void {
+    this.#ends.add(end);
+    return () => this.#ends.delete(end);
+  }
+
   close(): void {
     this.#closed = true;
+    for (const end of this.#ends) end();
     this.js.close();
   }
 

@@ -230,7 +230,7 @@ export class Workspace {
   /** The conflicts that wait for agents or a person. */
   async conflicts(): Promise<WorkspaceConflict[]> {
     const open = await this.#reader.owner.conflicts(undefined);
-    const found = await Promise.all(open.map(({ id }) => this.#reader.owner.conflict(id)));
+    const found = await Promise.all(open.map((id) => this.#reader.owner.conflict(id)));
     return found
       .filter((one): one is OpenConflict => one !== undefined)
       .map((one) => conflictOf(one));
