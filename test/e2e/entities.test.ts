@@ -30,7 +30,7 @@ async function shared(mesh: Mesh, ...instances: string[]): Promise<void> {
     const owners = shards.filter(({ state }) => state === "held").map(({ owner }) => owner);
     expect(owners).toHaveLength(Account.partitions);
     expect(new Set(owners)).toEqual(new Set(instances));
-  }, 15_000);
+  }, 90_000);
 }
 
 /** The process that owns a key. */
@@ -67,7 +67,7 @@ test("an owner that is killed is replaced within its lease and two seconds; ever
   const answered = await load.end();
   expect(load.longestMs).toBeLessThan(Account.leaseMs + 2_000);
   await expectExactly(mesh, answered);
-}, 40_000);
+}, 90_000);
 
 test("an owner that stands still for longer than its lease is replaced, and records nothing when it goes on", async () => {
   const mesh = await meshes.join();
@@ -98,7 +98,7 @@ test("an owner that stands still for longer than its lease is replaced, and reco
       [durable, ["slow 300 durable"]],
     ]),
   );
-}, 40_000);
+}, 90_000);
 
 test("owners that join and leave as planned fail no command, keep the order, and let no lease run out", async () => {
   const mesh = await meshes.join();
@@ -158,7 +158,7 @@ test("durable commands whose sender dies at once are all executed, in the order 
     expect(await account.deposit(deposit("99"), { id: "99" })).toBe(100);
   });
   expect(teller.stderr()).toBe("");
-}, 40_000);
+}, 90_000);
 
 test("a durable command that kills every owner is given up after ten at most, with the reason, and those behind it go on", async () => {
   const mesh = await meshes.join();
