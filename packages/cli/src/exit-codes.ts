@@ -34,6 +34,8 @@ const EXIT_OF: Record<ErrorCode, ExitCode> = {
   MESSAGE_TOO_LARGE: EXIT.failed,
   UNENCODABLE: EXIT.failed,
   BAD_MESSAGE: EXIT.failed,
+  INCOMPATIBLE_EVENT: EXIT.failed,
+  COMPACTED: EXIT.failed,
   STREAM_GAP: EXIT.failed,
   CONFLICT: EXIT.failed,
   FENCED: EXIT.failed,

@@ -31,6 +31,14 @@ export const ERROR_CODES = {
     retryable: false,
     meaning: "The bytes are not an envelope this version can read.",
   },
+  INCOMPATIBLE_EVENT: {
+    retryable: false,
+    meaning: "A stored event does not fit the contract: unknown, or no upcaster brings it up.",
+  },
+  COMPACTED: {
+    retryable: false,
+    meaning: "Events that this needs were purged when the journal was compacted.",
+  },
   STREAM_GAP: { retryable: false, meaning: "A chunk of a stream was lost." },
   CONFLICT: { retryable: true, meaning: "Somebody else changed the same thing first." },
   FENCED: { retryable: false, meaning: "A newer owner exists; this one may no longer write." },
