@@ -54,3 +54,8 @@ export type { InstanceInfo, MembershipChange } from "./directory.ts";
 export type { HttpOptions } from "./observability.ts";
 export type { TappedMessage } from "./tap.ts";
 export type { Logger } from "./log.ts";
+export type { FollowOptions, JournalClient, ReadOptions } from "./journal-client.ts";
+export type { AppendOf, AppendOptions, Appended, Expected } from "./journal-append.ts";
+export type { EventId, JournalEvent, NewEvent } from "./journal-record.ts";
+export type { Following, Position } from "./journal-follower.ts";
+export type { Place } from "./record-reader.ts";

@@ -1,4 +1,12 @@
-import { token, toMs, type Agent, type Duration, type Entity, type Topic } from "@plexus/core";
+import {
+  token,
+  toMs,
+  type Agent,
+  type Duration,
+  type Entity,
+  type Journal,
+  type Topic,
+} from "@plexus/core";
 import type { Registry as MetricsRegistry } from "prom-client";
 import { z } from "zod";
 import { ask } from "./ask.ts";
@@ -28,6 +36,7 @@ import {
 import type { CallOptions, Route } from "./exchange.ts";
 import type { Handlers, HostOptions, InstanceReport } from "./host.ts";
 import type { Hosted } from "./hosting.ts";
+import type { JournalClient } from "./journal-client.ts";
 import type { Lease, LeaseOptions } from "./lease.ts";
 import type { Logger } from "./log.ts";
 import { createMeter, type Meter } from "./meter.ts";
@@ -298,6 +307,11 @@ export class Mesh implements AsyncDisposable {
   /** How far each named subscription of a durable topic is. Rejects with `NO_TOPIC`. */
   async topicLag(topic: Topic | string): Promise<TopicLag[]> {
     return this.#session.topics.lag(typeof topic === "string" ? topic : topic.name);
+  }
+
+  /** A journal: typed events by key, appended with optimistic concurrency, read and followed from any position. */
+  journal<J extends Journal>(contract: J): JournalClient<J> {
+    return this.#session.journals.client(contract) as unknown as JournalClient<J>;
   }
 
   /**

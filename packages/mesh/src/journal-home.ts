@@ -1,0 +1,14 @@
+import type { Bucket } from "./bucket.ts";
+import type { Following } from "./journal-follower.ts";
+import type { JournalServices } from "./journal-services.ts";
+import type { Leases } from "./leases.ts";
+
+/** What the journals of one connection have in common. */
+export interface JournalHome {
+  readonly services: JournalServices;
+  readonly leases: Leases;
+  /** Where positions, projections and compactions are recorded. */
+  readonly bucket: Bucket;
+  /** Ends it when the connection is closed. */
+  keep<F extends Pick<Following, "stop" | "ended">>(following: F): F;
+}

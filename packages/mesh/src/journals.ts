@@ -1,0 +1,73 @@
+import { MeshError, type Journal } from "@plexus/core";
+import type { Bucket } from "./bucket.ts";
+import { OpenJournal } from "./journal-client.ts";
+import type { Following } from "./journal-follower.ts";
+import type { JournalHome } from "./journal-home.ts";
+import { JournalServices } from "./journal-services.ts";
+import { JournalWriter } from "./journal-writer.ts";
+import type { Leases } from "./leases.ts";
+import { JetStream } from "./nats/jetstream.ts";
+import { JournalStore } from "./nats/journal-store.ts";
+import type { Runtime } from "./runtime.ts";
+
+/** The journals of one mesh connection. */
+export class Journals implements JournalHome {
+  readonly services: JournalServices;
+  readonly leases: Leases;
+  readonly bucket: Bucket;
+  /** One for each name, whatever contracts of it there are: so what the process appends has one order. */
+  readonly #writers = new Map<string, JournalWriter>();
+  readonly #clients = new WeakMap<Journal, OpenJournal>();
+  readonly #followings = new Set<Pick<Following, "stop">>();
+
+  constructor(runtime: Runtime, leases: Leases, bucket: Bucket) {
+    const { link, subjects, client } = runtime;
+    const js = new JetStream(link, `${subjects.inbox(client)}.jjs`);
+    this.services = new JournalServices(runtime, js, new JournalStore(link, subjects));
+    this.leases = leases;
+    this.bucket = bucket;
+  }
+
+  client(journal: Journal): OpenJournal {
+    if (journal?.kind !== "journal") {
+      throw new MeshError("INVALID_CONTRACT", "mesh.journal() takes a contract made by journal().");
+    }
+    let client = this.#clients.get(journal);
+    if (client === undefined) {
+      let writer = this.#writers.get(journal.name);
+      if (writer === undefined) {
+        writer = new JournalWriter(this.services, journal);
+        this.#writers.set(journal.name, writer);
+      }
+      client = new OpenJournal(this, journal, writer);
+      this.#clients.set(journal, client);
+    }
+    return client;
+  }
+
+  keep<F extends Pick<Following, "stop" | "ended">>(following: F): F {
+    this.#followings.add(following);
+    const forget = (): void => void this.#followings.delete(following);
+    following.ended.then(forget, forget);
+    return following;
+  }
+
+  /** Ends what follows; resolves when everything that was appended is stored, or out of time. */
+  async drain(): Promise<void> {
+    await Promise.all([...this.#followings].map((following) => following.stop()));
+    await Promise.all([...this.#writers.values()].map((writer) => writer.settled()));
+  }
+
+  connectionLost(): void {
+    this.services.js.connectionLost();
+  }
+
+  connectionRestored(): void {
+    this.services.store.forget();
+  }
+
+  close(): void {
+    this.services.close();
+    this.services.js.close();
+  }
+}
