@@ -59,3 +59,6 @@ export type { AppendOf, AppendOptions, Appended, Expected } from "./journal-appe
 export type { EventId, JournalEvent, NewEvent } from "./journal-record.ts";
 export type { Following, Position } from "./journal-follower.ts";
 export type { Place } from "./record-reader.ts";
+export type { CompactOptions, Compacted } from "./journal-compact.ts";
+export type { EntityEvent } from "./event-source.ts";
+export type { Projection, ProjectionProgress, ProjectionSpec } from "./projection.ts";

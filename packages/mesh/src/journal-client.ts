@@ -7,6 +7,8 @@ import {
   type Appended,
 } from "./journal-append.ts";
 import { currentScope, type Context } from "./context.ts";
+import { journalSource, type EventSource } from "./event-source.ts";
+import { compactJournal, type CompactOptions, type Compacted } from "./journal-compact.ts";
 import { demandKey } from "./entity-command.ts";
 import type { Following, FollowHandler, Position } from "./journal-follower.ts";
 import { Follower } from "./journal-follower.ts";
@@ -15,7 +17,6 @@ import type { JournalHome } from "./journal-home.ts";
 import { MAX_BATCH, JournalWriter } from "./journal-writer.ts";
 import { NamedFollower } from "./named-follower.ts";
 import { beginning, checkPlace, readRecords, type Place } from "./record-reader.ts";
-import type { CursorSource } from "./stream-cursor.ts";
 
 /** Options of {@link JournalClient.read}. */
 export interface ReadOptions {
@@ -68,6 +69,12 @@ export interface JournalClient<J extends Journal = Journal> {
     handler: (event: JournalEvent<J>, context: Context) => unknown,
     options?: FollowOptions,
   ): Promise<Following>;
+  /**
+   * Purges appends before some point, but the last one of each key: only what every projection that the broker keeps has in its state, and
+   * every named subscription has passed. Those states are kept to rebuild from. Rejects with `CONFLICT` if there is no such projection, or
+   * somebody is not so far.
+   */
+  compact(options: CompactOptions): Promise<Compacted>;
 }
 
 const MAX_NAME = 48; // it becomes part of a key
@@ -168,8 +175,8 @@ export class OpenJournal implements JournalClient {
     const named = new NamedFollower({
       services,
       leases: this.#home.leases,
-      bucket: this.#home.bucket,
-      key: `f.${this.#journal.name}.${demandName(name)}`,
+      bucket: this.#home.compactions.bucket,
+      key: `f.j.${this.#journal.name}.${demandName(name)}`,
       beginning: begin,
       follow,
     });
@@ -177,19 +184,17 @@ export class OpenJournal implements JournalClient {
     return this.#home.keep(named);
   }
 
+  compact(options: CompactOptions): Promise<Compacted> {
+    return compactJournal(this.#home, this.#source(undefined), this.#journal.name, options);
+  }
+
   get #maxPayload(): number {
     return this.#home.services.runtime.link.maxPayload;
   }
 
-  #source(key: string | undefined): CursorSource {
-    const { services } = this.#home;
-    const { name } = this.#journal;
-    const one = key === undefined ? "*" : escapeKey(demandKey(key));
-    return {
-      stream: services.store.stream(name),
-      subject: services.runtime.subjects.journal(name, one),
-      open: () => services.store.open(name),
-    };
+  #source(key: string | undefined): EventSource {
+    const token = key === undefined ? "*" : escapeKey(demandKey(key));
+    return journalSource(this.#home.services, this.#journal, token);
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Bucket } from "./bucket.ts";
+import type { Compactions } from "./journal-compactions.ts";
 import type { Following } from "./journal-follower.ts";
 import type { JournalServices } from "./journal-services.ts";
 import type { Leases } from "./leases.ts";
@@ -7,8 +7,8 @@ import type { Leases } from "./leases.ts";
 export interface JournalHome {
   readonly services: JournalServices;
   readonly leases: Leases;
-  /** Where positions, projections and compactions are recorded. */
-  readonly bucket: Bucket;
+  /** Positions, projections and compactions, as they are recorded. */
+  readonly compactions: Compactions;
   /** Ends it when the connection is closed. */
   keep<F extends Pick<Following, "stop" | "ended">>(following: F): F;
 }

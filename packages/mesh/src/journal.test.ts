@@ -29,7 +29,9 @@ async function all<J extends Journal>(
   client: JournalClient<J>,
   options = {},
 ): Promise<JournalEvent<J>[]> {
-  return Array.fromAsync(client.read(options));
+  const events: JournalEvent<J>[] = [];
+  for await (const event of client.read(options)) events.push(event);
+  return events;
 }
 
 const conflict = (details: object) =>

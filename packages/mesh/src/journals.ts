@@ -1,20 +1,27 @@
 import { MeshError, type Journal } from "@plexus/core";
 import type { Bucket } from "./bucket.ts";
-import { OpenJournal } from "./journal-client.ts";
+import { demandSource, entitySource, journalSource, type SourceContract } from "./event-source.ts";
+import { OpenJournal, demandName } from "./journal-client.ts";
+import { Compactions } from "./journal-compactions.ts";
 import type { Following } from "./journal-follower.ts";
 import type { JournalHome } from "./journal-home.ts";
 import { JournalServices } from "./journal-services.ts";
 import { JournalWriter } from "./journal-writer.ts";
 import type { Leases } from "./leases.ts";
+import { EntityStore } from "./nats/entity-store.ts";
 import { JetStream } from "./nats/jetstream.ts";
 import { JournalStore } from "./nats/journal-store.ts";
+import { BucketProjection } from "./projection-bucket.ts";
+import { MemoryProjection } from "./projection-memory.ts";
+import type { Projection, ProjectionSpec, ResolvedProjection } from "./projection.ts";
 import type { Runtime } from "./runtime.ts";
 
 /** The journals of one mesh connection. */
 export class Journals implements JournalHome {
   readonly services: JournalServices;
   readonly leases: Leases;
-  readonly bucket: Bucket;
+  readonly compactions: Compactions;
+  readonly #entities: EntityStore;
   /** One for each name, whatever contracts of it there are: so what the process appends has one order. */
   readonly #writers = new Map<string, JournalWriter>();
   readonly #clients = new WeakMap<Journal, OpenJournal>();
@@ -25,7 +32,8 @@ export class Journals implements JournalHome {
     const js = new JetStream(link, `${subjects.inbox(client)}.jjs`);
     this.services = new JournalServices(runtime, js, new JournalStore(link, subjects));
     this.leases = leases;
-    this.bucket = bucket;
+    this.compactions = new Compactions(this.services, bucket);
+    this.#entities = new EntityStore(link, subjects);
   }
 
   client(journal: Journal): OpenJournal {
@@ -43,6 +51,41 @@ export class Journals implements JournalHome {
       this.#clients.set(journal, client);
     }
     return client;
+  }
+
+  /** See `mesh.project()`. */
+  async project(
+    contract: SourceContract,
+    {
+      name,
+      initial,
+      on,
+      store = "memory",
+      version = 1,
+      onProgress,
+    }: ProjectionSpec<SourceContract, unknown>,
+  ): Promise<Projection<unknown>> {
+    demandSource(contract);
+    demandName(name);
+    const first = (): unknown =>
+      typeof initial === "function" ? (initial as () => unknown)() : structuredClone(initial);
+    const spec: ResolvedProjection = {
+      name,
+      version,
+      on: on as ResolvedProjection["on"],
+      initial: first,
+    };
+    const { services, compactions } = this;
+    const source =
+      contract.kind === "journal"
+        ? journalSource(services, contract)
+        : entitySource(this.#entities, contract, services.runtime.subjects.logOf(contract.name));
+    const projection =
+      store === "memory"
+        ? new MemoryProjection(services, compactions, source, spec)
+        : new BucketProjection(services, this.leases, compactions, source, spec);
+    await projection.open(onProgress);
+    return this.keep(projection);
   }
 
   keep<F extends Pick<Following, "stop" | "ended">>(following: F): F {
@@ -64,6 +107,7 @@ export class Journals implements JournalHome {
 
   connectionRestored(): void {
     this.services.store.forget();
+    this.#entities.forget();
   }
 
   close(): void {

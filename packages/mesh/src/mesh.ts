@@ -42,6 +42,7 @@ import type { Logger } from "./log.ts";
 import { createMeter, type Meter } from "./meter.ts";
 import type { TopicInfo, TopicLag } from "./nats/topic-status.ts";
 import type { AnyHandler } from "./served-call.ts";
+import type { Projection, ProjectionSpec } from "./projection.ts";
 import { Session, type ConnectOptions } from "./session.ts";
 import type { ShardInfo } from "./shards.ts";
 import {
@@ -312,6 +313,19 @@ export class Mesh implements AsyncDisposable {
   /** A journal: typed events by key, appended with optimistic concurrency, read and followed from any position. */
   journal<J extends Journal>(contract: J): JournalClient<J> {
     return this.#session.journals.client(contract) as unknown as JournalClient<J>;
+  }
+
+  /**
+   * A state that follows the events of a journal or of all keys of an entity: in memory, or kept by the broker together with how far it is.
+   * Resolves when it begins to build; its `caughtUp` when it has.
+   */
+  async project<S extends Journal | Entity, State>(
+    source: S,
+    spec: ProjectionSpec<S, State>,
+  ): Promise<Projection<State>> {
+    this.#session.staying();
+    const erased = spec as unknown as ProjectionSpec<Journal | Entity, unknown>;
+    return (await this.#session.journals.project(source, erased)) as Projection<State>;
   }
 
   /**
