@@ -62,3 +62,4 @@ export type { Place } from "./record-reader.ts";
 export type { CompactOptions, Compacted } from "./journal-compact.ts";
 export type { EntityEvent } from "./event-source.ts";
 export type { Projection, ProjectionProgress, ProjectionSpec } from "./projection.ts";
+export type { EntityPast, EntityState } from "./entity-past.ts";

@@ -1,11 +1,17 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { MeshError } from "@plexus/core";
-import type { JournalServices } from "./journal-services.ts";
-import type { StoredMessage } from "./nats/jetstream.ts";
+import type { JetStream, StoredMessage } from "./nats/jetstream.ts";
 import type { CursorSource } from "./stream-cursor.ts";
 
 /** A place in a journal: a sequence, or a time by the broker's clock (a Date, or milliseconds since the epoch). */
 export type Place = { readonly sequence: number } | { readonly time: number | Date };
+
+/** Whom a reading asks. */
+export interface Asking {
+  readonly js: JetStream;
+  /** Asks again when the broker does not answer, unless that is not needed any more. */
+  surely<T>(ask: () => Promise<T>, unneeded?: () => boolean): Promise<T>;
+}
 
 /** Which records are read. */
 export interface Range {
@@ -24,7 +30,7 @@ const LAG_MS = 10; // before a replica that is behind is asked again
  * whichever replica answers: the stream's leader tells where the end is.
  */
 export async function* readRecords(
-  services: JournalServices,
+  services: Asking,
   source: CursorSource,
   { from = "all", to, signal }: Range,
 ): AsyncGenerator<StoredMessage, void, undefined> {
@@ -58,7 +64,7 @@ export async function* readRecords(
 
 /** The sequence with which a reading begins; one that does not exist yet for what lies in the future. */
 export async function beginning(
-  { js }: JournalServices,
+  { js }: Asking,
   { stream, subject }: CursorSource,
   from: "all" | "new" | Place,
 ): Promise<number> {
