@@ -55,11 +55,7 @@ export interface StoredRecord {
   readonly data: Uint8Array;
   readonly sequence: number;
   readonly storedAt: number;
-  readonly headers?: { get(name: string): string } | undefined;
 }
-
-/** NATS header of an imported record: when its original was stored. */
-export const ORIGINALLY_AT = "Plexus-At";
 
 /** The id of the event with this number in an append. */
 export function eventId(append: EventId, index: number): EventId {
@@ -95,16 +91,15 @@ export function readRecord(data: Uint8Array): {
 } {
   const envelope = readEnvelope(data);
   const { kind, value } = envelope;
-  if (kind !== KINDS.event || !Array.isArray(value)) {
+  if ((kind !== KINDS.event && kind !== KINDS.state_update) || !Array.isArray(value)) {
     throw new MeshError("BAD_MESSAGE", "Not a record of a journal.");
   }
   return { envelope, events: value.map(unpackEvent) };
 }
 
-/** When an event of this record happened: for an imported one, when its original did. */
-export function recordedAt({ storedAt, headers }: StoredRecord): number {
-  const original = headers?.get(ORIGINALLY_AT);
-  return original ? Number(original) : storedAt;
+/** When the events of a record happened, by the broker's clock. That of an imported one (`state_update`) says it itself. */
+export function recordedAt(envelope: Envelope, storedAt: number): number {
+  return envelope.kind === KINDS.state_update ? Math.floor(envelope.sentAt / 1_000) : storedAt;
 }
 
 /** The events of a record as the contract has them. Throws `BAD_MESSAGE` or `INCOMPATIBLE_EVENT`. */
@@ -112,7 +107,7 @@ export function eventsOf(types: EventTypes, record: StoredRecord): JournalEvent[
   const { envelope, events } = readRecord(record.data);
   const { id, recipient: key = "", sender: by, parents = NONE } = envelope;
   const { sequence } = record;
-  const at = recordedAt(record);
+  const at = recordedAt(envelope, record.storedAt);
   return events.map((event, index) => {
     const [type, , version = 1] = event;
     return {

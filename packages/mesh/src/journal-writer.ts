@@ -11,13 +11,27 @@ import { newId } from "./runtime.ts";
 import { envelopeBytes } from "./task-message.ts";
 import { isPassing, untilConnected } from "./surely.ts";
 
-/** An append that waits to be stored. */
-interface Entry {
+/** An append and its parents that come from where it is made. */
+interface Part {
   readonly append: Append;
-  readonly deadlineMs: number;
   readonly causes: readonly string[];
+}
+
+/** An append that waits to be stored. */
+interface Entry extends Part {
+  readonly deadlineMs: number;
   readonly signal: AbortSignal | undefined;
   resolve(appended: Appended): void;
+  reject(error: MeshError): void;
+}
+
+/** Appends that are stored together, or not at all. */
+interface AppendSet {
+  readonly appends: readonly Append[];
+  readonly causes: readonly string[];
+  readonly deadlineMs: number;
+  readonly signal: AbortSignal | undefined;
+  resolve(first: number): void;
   reject(error: MeshError): void;
 }
 
@@ -25,6 +39,8 @@ export const MAX_BATCH = 1_000; // messages that the broker stores together
 const MAX_TOGETHER = 500;
 const MAX_TOGETHER_BYTES = 1024 * 1024;
 const MAX_QUEUED_BYTES = 64 * 1024 * 1024;
+const FEW = 8; // appends of a key that are faster one after the other: a batch costs the broker more than a message
+const MAX_SETS = 2; // batches of sets under way
 const MAX_BATCHES = 32; // under way at a time; the broker allows 50 for all writers of a stream
 const FIRST_PAUSE_MS = 20;
 const MAX_PAUSE_MS = 1_000;
@@ -40,6 +56,8 @@ export class JournalWriter {
   readonly #conflicts: JournalConflict;
   readonly #lanes: KeyLanes<Entry>;
   readonly #turns: (() => void)[] = [];
+  readonly #sets: AppendSet[] = [];
+  #storing = 0;
   #batches = 0;
   #queuedBytes = 0;
 
@@ -71,7 +89,10 @@ export class JournalWriter {
     });
   }
 
-  /** Stores all of these appends, of different keys, or none of them. */
+  /**
+   * Stores all of these appends, of different keys, or none of them. Calls that wait at the same time are one batch of the broker, which
+   * costs it the same for three messages as for three hundred; one that is refused is taken apart again.
+   */
   async appendAll(
     appends: readonly Append[],
     causes: readonly string[],
@@ -80,7 +101,10 @@ export class JournalWriter {
   ): Promise<Appended[]> {
     const tokens = appends.map(({ token }) => token);
     return this.#lanes.alone(tokens, async () => {
-      const first = await this.#persist(appends, causes, deadlineMs, signal);
+      const { promise, resolve, reject } = Promise.withResolvers<number>();
+      this.#sets.push({ appends, causes, deadlineMs, signal, resolve, reject });
+      if (this.#storing < MAX_SETS) void this.#storeSets();
+      const first = await promise;
       return appends.map((append, i) => this.#stored(append, first + i));
     });
   }
@@ -90,14 +114,55 @@ export class JournalWriter {
     return this.#lanes.settled();
   }
 
+  async #storeSets(): Promise<void> {
+    this.#storing++;
+    await Promise.resolve(); // so that what is appended in one go becomes one batch
+    // oxlint-disable no-await-in-loop -- what comes meanwhile is the next batch
+    while (this.#sets.length > 0) {
+      const sets = this.#sets.splice(0, fitting(this.#sets));
+      const parts = sets.flatMap(({ appends, causes }) =>
+        appends.map((append) => ({ append, causes })),
+      );
+      if (sets.length === 1) await this.#storeSet(sets[0]!);
+      else await this.#storeTogether(sets, parts);
+    }
+    // oxlint-enable no-await-in-loop
+    this.#storing--;
+  }
+
+  async #storeTogether(sets: readonly AppendSet[], parts: readonly Part[]): Promise<void> {
+    try {
+      const deadlineMs = Math.min(...sets.map((set) => set.deadlineMs));
+      let sequence = await this.#persist(parts, deadlineMs);
+      for (const { appends, resolve } of sets) {
+        resolve(sequence);
+        sequence += appends.length;
+      }
+    } catch (error) {
+      // Refused as a whole for the sake of one of them, or its fate is unknown: then each for itself.
+      const doubtful = isMeshError(error, "TIMEOUT");
+      await Promise.all(sets.map((set) => this.#storeSet(set, doubtful)));
+    }
+  }
+
+  async #storeSet(
+    { appends, causes, deadlineMs, signal, resolve, reject }: AppendSet,
+    doubtful = false,
+  ): Promise<void> {
+    try {
+      const parts = appends.map((append) => ({ append, causes }));
+      resolve(await this.#persist(parts, deadlineMs, signal, doubtful));
+    } catch (error) {
+      reject(toMeshError(error));
+    }
+  }
+
   /** Appends of one key, in their order. Settles each. */
   async #store(entries: readonly Entry[]): Promise<void> {
     const [first] = entries as readonly [Entry];
     if (entries.length > 1) {
       try {
-        const appends = entries.map(({ append }) => append);
-        const { causes, deadlineMs } = first;
-        const sequence = await this.#persist(appends, causes, deadlineMs, undefined, entries);
+        const sequence = await this.#persist(entries, first.deadlineMs);
         for (const [i, { append, resolve }] of entries.entries()) {
           resolve(this.#stored(append, sequence + i));
         }
@@ -110,10 +175,11 @@ export class JournalWriter {
         }
       }
     }
-    for (const { append, causes, deadlineMs, signal, resolve, reject } of entries) {
+    for (const entry of entries) {
+      const { append, deadlineMs, signal, resolve, reject } = entry;
       try {
         // oxlint-disable-next-line no-await-in-loop -- in order
-        const sequence = await this.#persist([append], causes, deadlineMs, signal);
+        const sequence = await this.#persist([entry], deadlineMs, signal);
         resolve(this.#stored(append, sequence));
       } catch (error) {
         reject(toMeshError(error));
@@ -123,15 +189,14 @@ export class JournalWriter {
 
   /** Resolves with the sequence of the first one; the others follow it without a gap. */
   async #persist(
-    appends: readonly Append[],
-    causes: readonly string[],
+    parts: readonly Part[],
     deadlineMs: number,
     signal?: AbortSignal,
-    entries?: readonly Entry[],
+    unknownBefore = false,
   ): Promise<number> {
     const { store, runtime } = this.#services;
     /** An earlier attempt has no known outcome: it may be stored. */
-    let doubtful = false;
+    let doubtful = unknownBefore;
     // oxlint-disable no-await-in-loop -- again only after a failure
     for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 2, MAX_PAUSE_MS)) {
       try {
@@ -142,9 +207,10 @@ export class JournalWriter {
         if (this.#services.closed) throw closed();
         if (!runtime.link.connected) throw new MeshError("NOT_CONNECTED", "there is no broker.");
         await store.open(this.#journal.name);
-        return await this.#write(appends, causes, entries);
+        return await this.#write(parts);
       } catch (error) {
         if (isMeshError(error, "CONFLICT") || isRepeated(error)) {
+          const appends = parts.map(({ append }) => append);
           const found = await this.#conflicts.judge(appends, error, deadlineMs);
           if (found !== undefined) return found;
           continue; // the broker had not decided
@@ -162,18 +228,13 @@ export class JournalWriter {
     // oxlint-enable no-await-in-loop
   }
 
-  async #write(
-    appends: readonly Append[],
-    causes: readonly string[],
-    entries: readonly Entry[] | undefined,
-  ): Promise<number> {
+  async #write(parts: readonly Part[]): Promise<number> {
     const { js } = this.#services;
     const before = new Map<string, string>();
     const messages: Outgoing[] = [];
-    for (const [i, append] of appends.entries()) {
-      const cause = entries?.[i]?.causes ?? causes;
+    for (const part of parts) {
       // oxlint-disable-next-line no-await-in-loop -- asks the broker only if it has to
-      messages.push(await this.#message(append, cause, before));
+      messages.push(await this.#message(part, before));
     }
     if (messages.length === 1) {
       const [{ subject, data, headers }] = messages as [Outgoing];
@@ -189,11 +250,7 @@ export class JournalWriter {
   }
 
   /** @param before last event of each key, by the messages made so far */
-  async #message(
-    append: Append,
-    causes: readonly string[],
-    before: Map<string, string>,
-  ): Promise<Outgoing> {
+  async #message({ append, causes }: Part, before: Map<string, string>): Promise<Outgoing> {
     const { key, token, id, count, expected, payload } = append;
     const { name } = this.#journal;
     const { subjects, client } = this.#services.runtime;
@@ -233,18 +290,32 @@ export class JournalWriter {
   }
 }
 
-/** How many of these appends, all of one key, are stored in one go: those that expect nothing. */
+/** How many of these appends, all of one key, are stored in one go: those that expect nothing, if there are many. */
 function together(waiting: readonly Entry[]): number {
   let bytes = 0;
   let count = 0;
   for (const { append, signal } of waiting) {
     bytes += append.bytes;
     const alone = append.expected !== undefined || signal !== undefined;
-    if (count > 0 && (alone || count >= MAX_TOGETHER || bytes > MAX_TOGETHER_BYTES)) break;
+    if (alone || count >= MAX_TOGETHER || bytes > MAX_TOGETHER_BYTES) break;
     count++;
-    if (alone) break;
   }
-  return count;
+  return count < FEW ? 1 : count;
+}
+
+/** How many of these sets are stored in one go. */
+function fitting(sets: readonly AppendSet[]): number {
+  let bytes = 0;
+  let messages = 0;
+  let count = 0;
+  for (const { appends, signal } of sets) {
+    messages += appends.length;
+    for (const append of appends) bytes += append.bytes;
+    const alone = signal !== undefined || messages > MAX_TOGETHER || bytes > MAX_TOGETHER_BYTES;
+    if (alone) break;
+    count++;
+  }
+  return Math.max(1, count);
 }
 
 function outOfTime(journal: string, cause: MeshError, doubtful: boolean): MeshError {

@@ -1,11 +1,10 @@
 import { nowMs } from "../clock.ts";
-import type { Headers, Link, LinkSubscription } from "./link.ts";
+import type { Headers, Link } from "./link.ts";
 import type { CursorAddress } from "./journal-store.ts";
 
 /** A stored message as a cursor meets it. */
 export interface PulledRecord {
   readonly data: Uint8Array;
-  readonly headers: Headers | undefined;
   /** Its number in the stream. */
   readonly sequence: number;
   /** The delivery's number in the consumer: without a gap, or something is missing. */
@@ -27,7 +26,7 @@ export class RecordPull {
   readonly #inbox: string;
   readonly #requestBytes: number;
   readonly #on: { take(record: PulledRecord): void; failed(why: string): void };
-  readonly #subscription: LinkSubscription;
+  readonly #unsubscribe: () => void;
   #asked = 0;
   #held = 0;
   #heldBytes = 0;
@@ -49,17 +48,18 @@ export class RecordPull {
     this.#next = `$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`;
     this.#requestBytes = Math.max(REQUEST_BYTES, 2 * link.maxPayload); // a message that does not fit would never come
     this.#on = on;
-    this.#subscription = link.subscribe(inbox, (data, _subject, ack, headers) => {
+    this.#unsubscribe = link.stream(inbox, (message) => {
       if (this.#stopped) return;
-      if (ack === undefined) {
+      const { data, reply: ack } = message;
+      if (!ack) {
         this.#heardMs = nowMs();
-        this.#status(headers);
+        this.#status(message.headers);
         return;
       }
       this.#asked = Math.max(0, this.#asked - 1);
       this.#held++;
       this.#heldBytes += data.length;
-      on.take(record(data, headers, ack));
+      on.take(record(data, ack));
     });
     this.#ask();
   }
@@ -80,7 +80,7 @@ export class RecordPull {
 
   stop(): void {
     this.#stopped = true;
-    this.#subscription.unsubscribe();
+    this.#unsubscribe();
   }
 
   #ask(): void {
@@ -108,15 +108,23 @@ export class RecordPull {
   }
 }
 
-/** Reads `$JS.ACK.[<domain>.<account>.]<stream>.<consumer>.<deliveries>.<sequence>.<delivery>.<ns>.<pending>`. */
-function record(data: Uint8Array, headers: Headers | undefined, ack: string): PulledRecord {
-  const parts = ack.split(".");
-  const at = parts.length > 9 ? 6 : 4;
+/** Reads `$JS.ACK.[<domain>.<account>.]<stream>.<consumer>.<deliveries>.<sequence>.<delivery>.<ns>.<pending>[.<random>]`. */
+function record(data: Uint8Array, ack: string): PulledRecord {
+  let at = SKIPPED;
+  let tokens = 0;
+  for (let i = at; i < ack.length; i++) if (ack.charCodeAt(i) === DOT) tokens++;
+  // Behind "$JS.ACK." there are seven tokens, or two more in front of them and one behind.
+  for (let skip = tokens > 6 ? 5 : 3; skip > 0; skip--) at = ack.indexOf(".", at) + 1;
+  const sequence = ack.indexOf(".", at);
+  const delivery = ack.indexOf(".", sequence + 1);
+  const time = ack.indexOf(".", delivery + 1);
   return {
     data,
-    headers,
-    sequence: Number(parts[at + 1]),
-    delivery: Number(parts[at + 2]),
-    storedAt: Math.floor(Number(parts[at + 3]) / 1e6),
+    sequence: Number(ack.slice(at, sequence)),
+    delivery: Number(ack.slice(sequence + 1, delivery)),
+    storedAt: Number(ack.slice(delivery + 1, time - 6)), // nanoseconds, without the last six digits
   };
 }
+
+const SKIPPED = "$JS.ACK.".length;
+const DOT = 46;
