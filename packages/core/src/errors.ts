@@ -11,6 +11,7 @@ export const ERROR_CODES = {
   NO_AGENT: { retryable: true, meaning: "No live instance of the agent is in the mesh." },
   NO_TASK: { retryable: false, meaning: "No such task: never submitted, or no longer kept." },
   NO_TOPIC: { retryable: false, meaning: "No such durable topic: nothing was ever stored there." },
+  NO_JOURNAL: { retryable: false, meaning: "No such journal: nothing was ever recorded there." },
   NO_CAPABILITY: { retryable: false, meaning: "The agent is there but does not offer it." },
   INVALID_INPUT: { retryable: false, meaning: "The input does not match the contract's schema." },
   INVALID_OUTPUT: { retryable: false, meaning: "The answer does not match the contract's schema." },

@@ -32,6 +32,7 @@ export type {
   TaskState,
 } from "./task.ts";
 export { decodePayload, encodePayload } from "./codec.ts";
+export { fromTaggedJson, toTaggedJson } from "./tagged-json.ts";
 export { Envelope, KINDS, WIRE_VERSION, kindName, readFrame } from "./envelope.ts";
 export type { EnvelopeFields, Kind, KindName } from "./envelope.ts";
 export { FrameWriter } from "./frame-writer.ts";

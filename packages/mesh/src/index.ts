@@ -63,3 +63,7 @@ export type { CompactOptions, Compacted } from "./journal-compact.ts";
 export type { EntityEvent } from "./event-source.ts";
 export type { Projection, ProjectionProgress, ProjectionSpec } from "./projection.ts";
 export type { EntityPast, EntityState } from "./entity-past.ts";
+export { checkArchive } from "./journal-transfer.ts";
+export type { JournalCatalog, TransferOptions, TransferProgress } from "./journal-transfer.ts";
+export type { ArchiveSummary } from "./journal-archive.ts";
+export type { JournalInfo } from "./nats/journal-store.ts";

@@ -6,6 +6,7 @@ import { Compactions } from "./journal-compactions.ts";
 import type { Following } from "./journal-follower.ts";
 import type { JournalHome } from "./journal-home.ts";
 import { JournalServices } from "./journal-services.ts";
+import { JournalTransfer, type JournalCatalog } from "./journal-transfer.ts";
 import { JournalWriter } from "./journal-writer.ts";
 import type { Leases } from "./leases.ts";
 import { EntityStore } from "./nats/entity-store.ts";
@@ -21,6 +22,7 @@ export class Journals implements JournalHome {
   readonly services: JournalServices;
   readonly leases: Leases;
   readonly compactions: Compactions;
+  readonly catalog: JournalCatalog;
   readonly #entities: EntityStore;
   /** One for each name, whatever contracts of it there are: so what the process appends has one order. */
   readonly #writers = new Map<string, JournalWriter>();
@@ -32,6 +34,7 @@ export class Journals implements JournalHome {
     const js = new JetStream(link, `${subjects.inbox(client)}.jjs`);
     this.services = new JournalServices(runtime, js, new JournalStore(link, subjects));
     this.leases = leases;
+    this.catalog = new JournalTransfer(this.services);
     this.compactions = new Compactions(this.services, bucket);
     this.#entities = new EntityStore(link, subjects);
   }

@@ -37,6 +37,7 @@ import type { CallOptions, Route } from "./exchange.ts";
 import type { Handlers, HostOptions, InstanceReport } from "./host.ts";
 import type { Hosted } from "./hosting.ts";
 import type { JournalClient } from "./journal-client.ts";
+import type { JournalCatalog } from "./journal-transfer.ts";
 import type { Lease, LeaseOptions } from "./lease.ts";
 import type { Logger } from "./log.ts";
 import { createMeter, type Meter } from "./meter.ts";
@@ -313,6 +314,11 @@ export class Mesh implements AsyncDisposable {
   /** A journal: typed events by key, appended with optimistic concurrency, read and followed from any position. */
   journal<J extends Journal>(contract: J): JournalClient<J> {
     return this.#session.journals.client(contract) as unknown as JournalClient<J>;
+  }
+
+  /** The journals of the mesh, without their contracts: listing, exporting, importing, checking. */
+  get journals(): JournalCatalog {
+    return this.#session.journals.catalog;
   }
 
   /**

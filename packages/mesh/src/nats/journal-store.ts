@@ -106,6 +106,11 @@ export class JournalStore {
     return info && describe(info);
   }
 
+  /** The last sequence that was ever given, to what is purged by now, too. */
+  async lastSequence(journal: string): Promise<number> {
+    return (await this.#streams.info(this.stream(journal)))?.state.last_seq ?? 0;
+  }
+
   /** The keys of a journal that have several records, as tokens. */
   async keysWithHistory(journal: string): Promise<string[]> {
     const prefix = this.#subjects.journal(journal, "");
