@@ -40,7 +40,7 @@ export function journal<const Events extends Specs>(
   spec: { description?: string; events: Events },
 ): Journal<EventSchemas<Events>> {
   token("Journal name", name);
-  const { description = "", events = {} as Events } = spec;
+  const { description = "", events } = spec;
   if (Object.keys(events).length === 0) {
     throw new MeshError("INVALID_CONTRACT", `Journal ${name} has no event.`);
   }
@@ -52,7 +52,7 @@ export function journal<const Events extends Specs>(
 export function schemasOf<Events extends Specs>(events: Events): EventSchemas<Events> {
   const schemas: Record<string, z.ZodType> = {};
   for (const [type, spec] of Object.entries(events)) {
-    schemas[type] = "schema" in spec && "version" in spec ? spec.schema : (spec as z.ZodType);
+    schemas[type] = "schema" in spec && "version" in spec ? spec.schema : spec;
   }
   return schemas as EventSchemas<Events>;
 }

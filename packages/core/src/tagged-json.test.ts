@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import { anything, assert, property } from "fast-check";
 import { expect, test } from "vitest";
 import { decodePayload, encodePayload } from "./codec.ts";
 import { fromTaggedJson, toTaggedJson } from "./tagged-json.ts";
@@ -27,15 +27,15 @@ test.each([
 });
 
 test("whatever the codec carries survives JSON", () => {
-  const values = fc.anything({
+  const values = anything({
     withBigInt: true,
     withDate: true,
     withMap: true,
     withSet: true,
     withTypedArray: false,
   });
-  fc.assert(
-    fc.property(values, (value) => {
+  assert(
+    property(values, (value) => {
       let carried: unknown;
       try {
         carried = decodePayload(encodePayload(value));

@@ -4,8 +4,8 @@ import { isSchema } from "./schema.ts";
 import { token } from "./token.ts";
 
 /** Turns the data of one version of an event into that of the next one. Pure. */
-// A method, so that an upcaster may name the shape that it knows was recorded.
-export type Upcast = { upcast(data: any): unknown }["upcast"];
+// oxlint-disable-next-line typescript/no-explicit-any -- an upcaster names the shape that it knows was recorded
+export type Upcast = (data: any) => unknown;
 
 /** An event whose shape has changed since the first ones were recorded. */
 export interface VersionedEvent<Schema extends z.ZodType = z.ZodType> {

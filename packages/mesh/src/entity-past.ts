@@ -50,18 +50,18 @@ export function pastOf(services: EntityServices, entity: Entity, key: string): E
 async function stateAt(
   asking: Asking,
   source: EventSource,
-  { name, fold, initial }: Entity,
+  entity: Entity,
   key: string,
   when: number | Date,
   { signal }: { signal?: AbortSignal } = {},
 ): Promise<EntityState> {
   const to = typeof when === "number" ? { sequence: when } : { time: when };
-  checkPlace(`${name} ${key}: at()`, to);
-  let state: unknown = initial(key);
+  checkPlace(`${entity.name} ${key}: at()`, to);
+  let state: unknown = entity.initial(key);
   let sequence = 0;
   for await (const record of readRecords(asking, source, { to, signal })) {
     for (const { type, data } of source.events(record)) {
-      state = fold[type]!(state, data); // there is one for each event that can be read
+      state = entity.fold[type]!(state, data); // there is one for each event that can be read
     }
     ({ sequence } = record);
   }

@@ -74,11 +74,20 @@ export function entitySource(store: EntityStore, entity: Entity, subject: string
       if (envelope.kind === KINDS.control) return NONE; // a fence
       const { id, key, events } = readCommand(data);
       const { sender: by } = envelope;
-      return events.map((event, index) => {
+      return events.map((event, index): AnyEvent => {
         const [type, , version = 1] = event;
-        const parents = index === 0 ? [] : [eventId(id, index - 1)];
-        const facts = { sequence, index, key, type, version, parents, at: storedAt, by };
-        return { ...facts, data: types.read(event), id: eventId(id, index) };
+        return {
+          sequence,
+          index,
+          key,
+          type,
+          version,
+          data: types.read(event),
+          parents: index === 0 ? [] : [eventId(id, index - 1)],
+          at: storedAt,
+          id: eventId(id, index),
+          by,
+        };
       });
     },
   };

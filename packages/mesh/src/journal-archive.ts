@@ -183,7 +183,7 @@ export class ArchiveCheck {
   }
 
   #end(said: ArchiveSummary): void {
-    const found = this.summary(String(said?.journal));
+    const found = this.summary(said?.journal);
     for (const name of ["events", "records", "first", "last", "chain"] as const) {
       if (said[name] !== found[name]) {
         throw this.#bad(`its end says ${name} ${String(said[name])}, but it is ${found[name]}`);

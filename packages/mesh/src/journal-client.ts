@@ -193,8 +193,8 @@ export class OpenJournal implements JournalClient {
   }
 
   #source(key: string | undefined): EventSource {
-    const token = key === undefined ? "*" : escapeKey(demandKey(key));
-    return journalSource(this.#home.services, this.#journal, token);
+    const one = key === undefined ? undefined : escapeKey(demandKey(key));
+    return journalSource(this.#home.services, this.#journal, one);
   }
 }
 

@@ -36,7 +36,7 @@ export class JournalConflict {
       return undefined;
     }
     const repeated = isRepeated(refused);
-    const [own] = appends.filter(({ expected }) => expected !== undefined);
+    const own = appends.find(({ expected }) => expected !== undefined);
     if (own === undefined || repeated) {
       const sought = own ?? appends[0]!;
       const found = await this.#find(sought);
@@ -82,7 +82,8 @@ export class JournalConflict {
     const { js } = this.#services;
     const subject = this.#subject(token);
     const last = await this.#services.surely(() => js.last(this.#stream, subject));
-    for (let from = expected + 1; last !== undefined && from <= last.sequence;) {
+    const end = last?.sequence ?? 0;
+    for (let from = expected + 1; from <= end;) {
       const start = from;
       // oxlint-disable no-await-in-loop -- each batch begins where the one before ended
       const records = await this.#services.surely(() =>

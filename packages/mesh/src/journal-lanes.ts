@@ -1,7 +1,7 @@
 /** What waits for its turn on one key. */
 interface Lane<T> {
   readonly queue: (T | Gate)[];
-  running: Promise<void> | undefined;
+  running: Promise<void>;
 }
 
 /** Somebody waits until everything before it is done, and holds back what comes after. */
@@ -58,16 +58,14 @@ export class KeyLanes<T> {
   #push(key: string, item: T | Gate): void {
     let lane = this.#lanes.get(key);
     if (lane === undefined) {
-      lane = { queue: [], running: undefined };
+      const queue = [item];
+      lane = { queue, running: this.#run(key, queue) };
       this.#lanes.set(key, lane);
-    }
-    lane.queue.push(item);
-    lane.running ??= this.#run(key, lane);
+    } else lane.queue.push(item);
   }
 
-  async #run(key: string, lane: Lane<T>): Promise<void> {
+  async #run(key: string, queue: (T | Gate)[]): Promise<void> {
     await Promise.resolve(); // so that what is added in one go is worked on together
-    const { queue } = lane;
     // oxlint-disable no-await-in-loop -- one after the other: that is what keeps the order
     while (queue.length > 0) {
       const first = queue[0]!;

@@ -50,9 +50,10 @@ export class StoredPosition {
     for (;;) {
       // oxlint-disable no-await-in-loop -- again only if the former holder wrote meanwhile
       const entry = await this.#services.surely(() => this.#bucket.get(this.#key));
-      const { sequence, index, token } = entry?.value as PositionRecord;
+      if (entry === undefined) throw fenced(this.#key); // somebody has removed it
+      const { sequence, index, token } = entry.value as PositionRecord;
       if (token > this.#token) throw fenced(this.#key);
-      this.#revision = entry!.revision;
+      this.#revision = entry.revision;
       const position = { sequence, index };
       try {
         await this.#write(position);

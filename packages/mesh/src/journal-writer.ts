@@ -21,8 +21,8 @@ interface Part {
 interface Entry extends Part {
   readonly deadlineMs: number;
   readonly signal: AbortSignal | undefined;
-  resolve(appended: Appended): void;
-  reject(error: MeshError): void;
+  readonly resolve: (appended: Appended) => void;
+  readonly reject: (error: MeshError) => void;
 }
 
 /** Appends that are stored together, or not at all. */
@@ -31,8 +31,8 @@ interface AppendSet {
   readonly causes: readonly string[];
   readonly deadlineMs: number;
   readonly signal: AbortSignal | undefined;
-  resolve(first: number): void;
-  reject(error: MeshError): void;
+  readonly resolve: (first: number) => void;
+  readonly reject: (error: MeshError) => void;
 }
 
 export const MAX_BATCH = 1_000; // messages that the broker stores together

@@ -75,7 +75,7 @@ export class Journals implements JournalHome {
     const spec: ResolvedProjection = {
       name,
       version,
-      on: on as ResolvedProjection["on"],
+      on,
       initial: first,
     };
     const { services, compactions } = this;

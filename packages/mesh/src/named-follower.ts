@@ -14,7 +14,7 @@ export interface NamedSite {
   /** Of its position in the bucket; also of its lease. */
   readonly key: string;
   /** Where it begins the first time. */
-  beginning(): Promise<Position>;
+  readonly beginning: () => Promise<Position>;
   /** Begins to handle what comes behind a position. */
   follow(after: Position, handled: (position: Position) => void): Promise<Follower>;
 }

@@ -147,6 +147,6 @@ function describe({ config, state }: StreamInfo): JournalInfo | undefined {
     bytes: state.bytes,
     firstSequence: empty ? 0 : state.first_seq,
     lastSequence: empty ? 0 : state.last_seq,
-    lastAt: empty ? undefined : Date.parse(state.last_ts as unknown as string),
+    lastAt: empty ? undefined : Date.parse(state.last_ts),
   };
 }
