@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { MeshError, isMeshError } from "@plexus/core";
 import type { Bucket, Entry } from "./bucket.ts";
 import type { EventSource } from "./event-source.ts";
@@ -9,6 +10,8 @@ interface CompactionRecord {
   readonly before: number;
   /** A compaction that is under way, or was broken off, takes those before this one. */
   readonly intent: number;
+  /** It has begun to take them. Until then whoever reads has had some time to pass them. */
+  readonly purging: boolean;
 }
 
 /** A state that a projection has stored, and how far it is. */
@@ -23,7 +26,9 @@ export interface ProjectionRecord {
   readonly builds: number;
 }
 
-const NOTHING: CompactionRecord = { before: 1, intent: 1 };
+const NOTHING: CompactionRecord = { before: 1, intent: 1, purging: false };
+/** Between what is told and what is done: time for whoever follows closely to pass what will be gone. */
+const NOTICE_MS = 1_000;
 
 /**
  * What is recorded of projections, subscriptions and compactions, each under a key of one bucket: `p.` what a projection has stored, `b.`
@@ -44,12 +49,16 @@ export class Compactions {
     return Math.max(before, intent);
   }
 
-  /** Tells, now and whenever it changes, before which sequence appends may be gone. Returns what ends it. */
+  /** Appends of a source before this sequence may be gone already. */
+  async gone({ id }: Pick<EventSource, "id">): Promise<number> {
+    return goneIn(await this.#get(`c.${id}`));
+  }
+
+  /** Tells, now and whenever it changes, before which sequence appends may be gone already. Returns what ends it. */
   watch({ id }: Pick<EventSource, "id">, listener: (before: number) => void): Promise<() => void> {
     return this.#services.surely(() =>
       this.bucket.watch((entry) => {
-        const { before, intent } = record(entry);
-        listener(Math.max(before, intent));
+        listener(goneIn(entry));
       }, `c.${id}`),
     );
   }
@@ -75,18 +84,20 @@ export class Compactions {
     purge: () => Promise<T>,
   ): Promise<T> {
     await this.#keepBases(id, title, before);
-    await this.#note(id, ({ before: done }) => ({ before: done, intent: before }));
+    await this.#note(id, ({ before: done }) => ({ before: done, intent: before, purging: false }));
     // Whoever begins to rebuild from now on sees the intent; whoever has begun before is seen here.
     try {
       await this.#demandPassed(id, title, before);
     } catch (error) {
-      await this.#note(id, ({ before: done }) => ({ before: done, intent: done }));
+      await this.#note(id, ({ before: done }) => ({ before: done, intent: done, purging: false }));
       throw error;
     }
+    await sleep(NOTICE_MS);
+    await this.#note(id, ({ before: done }) => ({ before: done, intent: before, purging: true }));
     const purged = await purge();
     await this.#note(id, ({ before: done }) => {
       const most = Math.max(done, before);
-      return { before: most, intent: most };
+      return { before: most, intent: most, purging: false };
     });
     return purged;
   }
@@ -159,6 +170,11 @@ export class Compactions {
       throw error;
     }
   }
+}
+
+function goneIn(entry: Entry | undefined): number {
+  const { before, intent, purging } = record(entry);
+  return purging ? Math.max(before, intent) : before;
 }
 
 function record(entry: Entry | undefined): CompactionRecord {

@@ -11,7 +11,7 @@ import {
   type ProjectionProgress,
   type ResolvedProjection,
 } from "./projection.ts";
-import { StreamCursor } from "./stream-cursor.ts";
+import { StreamCursor, type CursorSource } from "./stream-cursor.ts";
 
 type Tell = ((progress: ProjectionProgress) => void) | undefined;
 
@@ -60,10 +60,9 @@ export class MemoryProjection implements Projection<unknown> {
   }
 
   async open(onProgress: Tell): Promise<void> {
-    // From now on it is told of compactions; one that it has not passed yet takes events from it.
-    this.#unwatch = await this.#compactions.watch(this.#source, (before) => {
-      if (before > this.#sequence + 1)
-        this.#fail(this.#compactions.missing(this.#spec.name, before));
+    // From now on it is told of each compaction before that takes anything.
+    this.#unwatch = await this.#compactions.watch(this.#source, (gone) => {
+      if (this.#cursor !== undefined && gone > this.#sequence + 1) this.#fail(this.#missing(gone));
     });
     try {
       await this.#build(onProgress);
@@ -82,6 +81,8 @@ export class MemoryProjection implements Projection<unknown> {
   }
 
   async rebuild({ onProgress }: { onProgress?: Tell } = {}): Promise<void> {
+    const gone = await this.#compactions.gone(this.#source);
+    if (gone > 1) throw this.#missing(gone);
     await this.#cursor?.end();
     this.#state = this.#spec.initial();
     this.#sequence = 0;
@@ -105,11 +106,22 @@ export class MemoryProjection implements Projection<unknown> {
       await this.#source.open();
       return js.last(stream, subject);
     });
-    const before = await this.#compactions.before(this.#source);
-    if (before > 1) throw this.#compactions.missing(this.#spec.name, before);
+    // Asked whenever the cursor begins, again after a broken connection, too: then it may not have been told.
+    const source: CursorSource = {
+      stream,
+      subject,
+      open: async () => {
+        await this.#source.open();
+        const gone = await this.#compactions.gone(this.#source);
+        if (gone <= this.#sequence + 1) return;
+        const error = this.#missing(gone);
+        this.#fail(error);
+        throw error;
+      },
+    };
     const report = new ProgressReport(last?.sequence ?? 0, onProgress);
     const count = (events: number): void => report.count(events);
-    const cursor: StreamCursor = new StreamCursor(this.#services, this.#source, 1, (record) => {
+    const cursor: StreamCursor = new StreamCursor(this.#services, source, 1, (record) => {
       if (cursor === this.#cursor) this.#fold(record, count);
       cursor.release(record);
       report.at(record.sequence);
@@ -118,6 +130,10 @@ export class MemoryProjection implements Projection<unknown> {
     this.#caughtUp = this.#waiters.reached(last?.sequence ?? 0);
     this.#caughtUp.catch(() => undefined);
     await cursor.open();
+  }
+
+  #missing(gone: number): MeshError {
+    return this.#compactions.missing(this.#spec.name, gone);
   }
 
   #fold(record: PulledRecord, count: (events: number) => void): void {

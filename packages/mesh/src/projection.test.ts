@@ -282,5 +282,6 @@ describe("compaction", () => {
     await expect(mesh.project(Moves, { ...sum("bucket"), version: 2 })).rejects.toMatchObject(gone);
     expect((await live.waitFor(await fill(mesh, 10))).count).toBe(110);
     await expect(live.rebuild()).rejects.toMatchObject(gone);
+    expect((await live.waitFor(await fill(mesh, 10))).count).toBe(120);
   });
 });
