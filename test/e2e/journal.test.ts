@@ -1,5 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect, type Mesh } from "@plexus/mesh";
+import { jetstreamManager } from "@nats-io/jetstream";
+import { connect as connectNats } from "@nats-io/transport-node";
 import { startBroker, startCluster, startProxy } from "@plexus/testing";
 import { describe, expect, test, vi } from "vitest";
 import { inTurn, meshName, silent, upTo, useMeshes } from "../support/mesh.ts";
@@ -147,9 +149,17 @@ test("a cluster that loses the journal's leader under load loses nothing that wa
       .journal(Moves)
       .follow(({ key, sequence, data }) => void seen.push({ key, sequence, ...data })),
   );
+  const nats = await connectNats({ servers: [two, three] });
+  stack.defer(() => nats.close());
+  const manager = await jetstreamManager(nats);
+  const leader = async (): Promise<string> =>
+    (await manager.streams.info(`${name}-journal+moves`)).cluster?.leader ?? "";
+  const former = await leader();
+  expect(former).toMatch(/^plexus-[123]$/);
   await appendThrough(writer, 6, 150, (n) => {
-    if (n === 50) void cluster.brokers[0]!.kill();
+    if (n === 50) void cluster.brokers[Number(former.at(-1)) - 1]!.kill();
   });
+  expect(await leader()).not.toBe(former);
   const found = await stored(reader);
   const { first: _, ...rest } = byKey(found);
   expect(rest).toEqual(complete(6, 150));
@@ -207,6 +217,44 @@ describe("a process that is killed", () => {
     await balance.rebuild();
     expect(balance.state).toEqual({ count, cents: count });
     expect((await stored(mesh)).length).toBeLessThan(100); // of each key little more than its last one
+  });
+
+  test("or stands still for longer than its lease changes nothing any more when it goes on", async () => {
+    const mesh = await meshes.join();
+    const moves = mesh.journal(Moves);
+    await using frozen = startAgent(meshes, "mover", ["project"]);
+    await frozen.waitForLine("busy", 60_000);
+    let count = 0;
+    const append = () =>
+      inTurn(upTo(40), async () => {
+        await moves.append(`key ${count % 7}`, moved(count++));
+      });
+    await append();
+    const appending = append(); // it is at work when it freezes
+    await frozen.pause();
+    await appending;
+    await using balance = await projectBalance(mesh);
+    const handled: number[] = [];
+    const follow = (): ReturnType<typeof moves.follow> =>
+      moves.follow(({ sequence }) => void handled.push(sequence), { name: "ledger" });
+    const following = await follow();
+    const { sequence } = await moves.append("last", moved(count++));
+    expect((await balance.waitFor(sequence, { timeout: "60s" })).count).toBe(count);
+    await following.caughtUp;
+    await expect.poll(() => following.position.sequence, { timeout: 60_000 }).toBe(sequence);
+    frozen.resume();
+    await sleep(1_500); // what it was about to write is refused by now
+    await following.stop();
+    await frozen.kill();
+    handled.length = 0;
+    const next = await moves.append("last", moved(count++));
+    await using again = await follow();
+    await expect.poll(() => again.position.sequence, { timeout: 60_000 }).toBe(next.sequence);
+    expect(handled).toEqual([next.sequence]);
+    expect(await balance.waitFor(next.sequence, { timeout: "60s" })).toEqual({
+      count,
+      cents: count,
+    });
   });
 
   test("while it projects is replaced, and every event is in the state once", async () => {

@@ -102,6 +102,25 @@ describe("append", () => {
     expect(await all(client)).toHaveLength(2);
   });
 
+  test("by several writers that expect the same succeeds for one of them", async () => {
+    const clients = await Promise.all(upTo(4).map(() => orders()));
+    let expected: number | "none" = "none";
+    await inTurn(upTo(10), async (round) => {
+      const writes = clients.flatMap((client) =>
+        upTo(3).map(() => client.append("A", placed(round), { expected })),
+      );
+      const settled = await Promise.allSettled(writes);
+      const won = settled.filter((outcome) => outcome.status === "fulfilled");
+      expect(won).toHaveLength(1);
+      const lost = settled.filter((outcome) => outcome.status === "rejected");
+      for (const { reason } of lost) expect(reason).toMatchObject({ code: "CONFLICT" });
+      expected = won[0]!.value.sequence;
+    });
+    expect((await all(clients[0]!)).map(({ data }) => (data as { cents: number }).cents)).toEqual(
+      upTo(10),
+    );
+  });
+
   test("of many keeps the order of each key, and lets keys overtake each other", async () => {
     const client = await orders();
     const writes = upTo(600).map((n) => client.append(`key ${n % 3}`, placed(n)));

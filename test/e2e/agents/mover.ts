@@ -35,6 +35,7 @@ async function compact(): Promise<void> {
 
 async function project(): Promise<void> {
   const balance = await projectBalance(mesh);
+  await moves.follow(() => undefined, { name: "ledger" });
   await balance.caughtUp;
   console.log("busy");
   await balance.ended;
