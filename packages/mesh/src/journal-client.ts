@@ -1,4 +1,11 @@
-import { MeshError, escapeKey, token, type Duration, type Journal } from "@plexus/core";
+import {
+  MeshError,
+  escapeKey,
+  toMeshError,
+  token,
+  type Duration,
+  type Journal,
+} from "@plexus/core";
 import {
   appendDeadline,
   prepareAppend,
@@ -97,7 +104,7 @@ export class OpenJournal implements JournalClient {
     { timeout, signal, ...rest }: AppendOptions = {},
   ): Promise<Appended> {
     const append = prepareAppend(this.#journal, this.#maxPayload, { key, events, ...rest });
-    return this.#writer.append(append, causes(), appendDeadline(timeout), signal);
+    return this.#counted(1, this.#writer.append(append, causes(), appendDeadline(timeout), signal));
   }
 
   async appendAll(
@@ -115,7 +122,11 @@ export class OpenJournal implements JournalClient {
       const text = `Journal ${name}: give each key once, with all its events.`;
       throw new MeshError("INVALID_INPUT", text);
     }
-    return this.#writer.appendAll(prepared, causes(), appendDeadline(timeout), signal);
+    const { length } = prepared;
+    return this.#counted(
+      length,
+      this.#writer.appendAll(prepared, causes(), appendDeadline(timeout), signal),
+    );
   }
 
   async *read(options: ReadOptions = {}): AsyncGenerator<JournalEvent, void, undefined> {
@@ -186,6 +197,19 @@ export class OpenJournal implements JournalClient {
 
   compact(options: CompactOptions): Promise<Compacted> {
     return compactJournal(this.#home, this.#source(undefined), this.#journal.name, options);
+  }
+
+  async #counted<T>(appends: number, storing: Promise<T>): Promise<T> {
+    const { appended } = this.#home.services.runtime.metrics;
+    const journal = this.#journal.name;
+    try {
+      const result = await storing;
+      appended.with({ journal, outcome: "ok" }).value += appends;
+      return result;
+    } catch (error) {
+      appended.with({ journal, outcome: toMeshError(error).code }).value += appends;
+      throw error;
+    }
   }
 
   get #maxPayload(): number {

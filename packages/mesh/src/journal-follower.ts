@@ -75,9 +75,12 @@ export class Follower implements Following {
     this.caughtUp.catch(() => undefined);
     this.ended.catch(() => undefined); // whoever asks is told
     // The append of the position may have further events.
-    this.#cursor = new StreamCursor(services, source, after.sequence, (record) => {
-      this.#queue.push(record);
-      this.#working ??= this.#work();
+    this.#cursor = new StreamCursor(services, source, after.sequence, {
+      take: (record) => {
+        this.#queue.push(record);
+        this.#working ??= this.#work();
+      },
+      failed: (error) => this.#fail(error),
     });
   }
 

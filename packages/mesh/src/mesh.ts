@@ -27,7 +27,6 @@ import type { EntityClient } from "./entity-client.ts";
 import type { EntityHandlers, EntityHostOptions } from "./entity-host.ts";
 import {
   Publisher,
-  Subscriber,
   type EventHandler,
   type PublishOptions,
   type SubscribeOptions,
@@ -47,13 +46,13 @@ import type { Projection, ProjectionSpec } from "./projection.ts";
 import { Session, type ConnectOptions } from "./session.ts";
 import type { ShardInfo } from "./shards.ts";
 import {
-  readsStore,
   type NamedSubscribeOptions,
   type ReplayOptions,
   type StoredEventHandler,
   type StoredEventValue,
 } from "./stored-event.ts";
 import type { MeshStream, StreamOptions } from "./stream-call.ts";
+import { subscribe } from "./subscribing.ts";
 import { tap, type TappedMessage } from "./tap.ts";
 import type { TaskHandle } from "./task-handle.ts";
 import type { ListTasksOptions } from "./task-list.ts";
@@ -257,29 +256,7 @@ export class Mesh implements AsyncDisposable {
     handler: StoredEventHandler<Topic> | EventHandler<Topic>,
     options: NamedSubscribeOptions | ReplayOptions | SubscribeOptions = {},
   ): Promise<Subscription> {
-    const runtime = this.#session.staying();
-    if (readsStore(options)) {
-      const stored = await this.#session.topics.subscribe(topic, handler, options, (ended) =>
-        this.#session.subscriptions.delete(ended),
-      );
-      this.#session.subscriptions.add(stored);
-      return stored;
-    }
-    const subscriber = new Subscriber(
-      runtime,
-      topic,
-      handler as ConstructorParameters<typeof Subscriber>[2],
-      options,
-      () => this.#session.subscriptions.delete(subscriber),
-    );
-    this.#session.subscriptions.add(subscriber);
-    try {
-      await this.#session.confirm();
-    } catch (error) {
-      await subscriber.unsubscribe();
-      throw error;
-    }
-    return subscriber;
+    return subscribe(this.#session, topic, handler, options);
   }
 
   /**

@@ -215,6 +215,10 @@ export class BucketProjection implements Projection<unknown> {
     let { state, sequence } = found;
     let writing: Promise<void> | undefined;
     let failure: unknown;
+    const failed = (error: unknown): void => {
+      failure ??= error;
+      interrupted.resolve();
+    };
     const write = async (): Promise<void> => {
       while (sequence > this.#stored.sequence || this.#stored.token !== token) {
         const record = { state, sequence, version, token, builds };
@@ -224,28 +228,27 @@ export class BucketProjection implements Projection<unknown> {
     };
     const begin = (): void => {
       writing ??= write()
-        .catch((error: unknown) => {
-          failure ??= error;
-          interrupted.resolve();
-        })
+        .catch(failed)
         .finally(() => {
           writing = undefined;
         });
     };
     this.#show(found, entry!.revision);
     const count = (events: number): void => this.#report.count(events);
-    const cursor = new StreamCursor(this.#services, this.#source, sequence + 1, (record) => {
-      if (failure === undefined) {
+    const cursor: StreamCursor = new StreamCursor(this.#services, this.#source, sequence + 1, {
+      take: (record) => {
         try {
+          if (failure !== undefined) return;
           state = this.#next(state, record, count);
           ({ sequence } = record);
           begin();
         } catch (error) {
-          failure = error;
-          interrupted.resolve();
+          failed(error);
+        } finally {
+          cursor.release(record);
         }
-      }
-      cursor.release(record);
+      },
+      failed,
     });
     begin();
     try {

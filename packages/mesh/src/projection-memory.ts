@@ -67,7 +67,7 @@ export class MemoryProjection implements Projection<unknown> {
     try {
       await this.#build(onProgress);
     } catch (error) {
-      this.#unwatch();
+      await this.#end(toMeshError(error));
       throw error;
     }
   }
@@ -113,18 +113,18 @@ export class MemoryProjection implements Projection<unknown> {
       open: async () => {
         await this.#source.open();
         const gone = await this.#compactions.gone(this.#source);
-        if (gone <= this.#sequence + 1) return;
-        const error = this.#missing(gone);
-        this.#fail(error);
-        throw error;
+        if (gone > this.#sequence + 1) throw this.#missing(gone);
       },
     };
     const report = new ProgressReport(last?.sequence ?? 0, onProgress);
     const count = (events: number): void => report.count(events);
-    const cursor: StreamCursor = new StreamCursor(this.#services, source, 1, (record) => {
-      if (cursor === this.#cursor) this.#fold(record, count);
-      cursor.release(record);
-      report.at(record.sequence);
+    const cursor: StreamCursor = new StreamCursor(this.#services, source, 1, {
+      take: (record) => {
+        if (cursor === this.#cursor) this.#fold(record, count);
+        cursor.release(record);
+        report.at(record.sequence);
+      },
+      failed: (error) => this.#fail(error),
     });
     this.#cursor = cursor;
     this.#caughtUp = this.#waiters.reached(last?.sequence ?? 0);

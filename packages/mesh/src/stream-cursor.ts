@@ -1,4 +1,4 @@
-import { isMeshError } from "@plexus/core";
+import { toMeshError, type MeshError } from "@plexus/core";
 import type { JournalServices } from "./journal-services.ts";
 import type { CursorAddress } from "./nats/journal-store.ts";
 import { RecordPull, type PulledRecord } from "./nats/record-pull.ts";
@@ -14,6 +14,14 @@ export interface CursorSource {
   readonly subject: string;
 }
 
+/** What a cursor tells. */
+export interface CursorEvents {
+  /** A record, to be {@link StreamCursor.release | released} when it is done with. */
+  take(record: PulledRecord): void;
+  /** The broker refuses, for good: nothing comes any more. */
+  failed(error: MeshError): void;
+}
+
 const CHECK_MS = 1_000;
 const PAUSE_MS = 250; // before asking again a broker that has just failed
 
@@ -24,7 +32,7 @@ const PAUSE_MS = 250; // before asking again a broker that has just failed
 export class StreamCursor {
   readonly #services: JournalServices;
   readonly #source: CursorSource;
-  readonly #take: (record: PulledRecord) => void;
+  readonly #on: CursorEvents;
   #from: number;
   #pull: RecordPull | undefined;
   #address: CursorAddress | undefined;
@@ -34,17 +42,11 @@ export class StreamCursor {
   #ended = false;
   #forget: (() => void) | undefined;
 
-  /** @param take must {@link release} each record when it is done with it */
-  constructor(
-    services: JournalServices,
-    source: CursorSource,
-    from: number,
-    take: (record: PulledRecord) => void,
-  ) {
+  constructor(services: JournalServices, source: CursorSource, from: number, on: CursorEvents) {
     this.#services = services;
     this.#source = source;
     this.#from = from;
-    this.#take = take;
+    this.#on = on;
   }
 
   /** Begins to read. Rejects if the broker refuses, or does not answer for 30 s. */
@@ -89,7 +91,7 @@ export class StreamCursor {
         }
         this.#expected++;
         this.#from = record.sequence + 1;
-        this.#take(record);
+        this.#on.take(record);
       },
       failed: (why) => this.#again(why),
     });
@@ -115,8 +117,8 @@ export class StreamCursor {
       await this.#services.surely(() => this.#begin(), ended, Infinity);
       runtime.log.debug(about, "a cursor goes on where it was");
     } catch (error) {
-      if (this.#ended || isMeshError(error, "CANCELED") || this.#services.closed) return;
-      runtime.log.error({ err: error, ...about }, "a cursor gets no records any more");
+      if (this.#ended || this.#services.closed) return;
+      this.#on.failed(toMeshError(error));
     } finally {
       this.#recovering = false;
     }
