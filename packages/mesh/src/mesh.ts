@@ -298,17 +298,14 @@ export class Mesh implements AsyncDisposable {
     return this.#session.journals.catalog;
   }
 
-  /**
-   * A state that follows the events of a journal or of all keys of an entity: in memory, or kept by the broker together with how far it is.
-   * Resolves when it begins to build; its `caughtUp` when it has.
-   */
+  /** A state that follows the events of a journal or of an entity: in memory, or kept by the broker together with how far it is. */
   async project<S extends Journal | Entity, State>(
     source: S,
     spec: ProjectionSpec<S, State>,
   ): Promise<Projection<State>> {
     this.#session.staying();
-    const erased = spec as unknown as ProjectionSpec<Journal | Entity, unknown>;
-    return (await this.#session.journals.project(source, erased)) as Projection<State>;
+    const projection = await this.#session.journals.project(source, spec as never);
+    return projection as Projection<State>;
   }
 
   /**
