@@ -16,6 +16,10 @@ export interface Subjects {
   commandStored(entity: string, partition: number): string;
   /** The recorded commands and events of an entity's key; `key` is one token, or a wildcard. */
   log(entity: string, partition: number, key: string): string;
+  /** The recorded commands and events of all keys of an entity. */
+  logOf(entity: string): string;
+  /** What is recorded in a journal; `key` is one token, or a wildcard. */
+  journal(journal: string, key: string): string;
   /** The folded state of a key up to some record. */
   snapshot(entity: string, partition: number, key: string): string;
   /** Publish–subscribe; `topic` may hold several tokens or wildcards. */
@@ -71,6 +75,8 @@ export function createSubjects(name: string): Subjects {
     command: (entity, partition) => `${mesh}.cmd.${entity}.${partition}`,
     commandStored: (entity, partition) => `${mesh}.stored.cmd.${entity}.${partition}`,
     log: (entity, partition, key) => `${mesh}.log.${entity}.${partition}.${key}`,
+    logOf: (entity) => `${mesh}.log.${entity}.*.*`,
+    journal: (journal, key) => `${mesh}.journal.${journal}.${key}`,
     snapshot: (entity, partition, key) => `${mesh}.snap.${entity}.${partition}.${key}`,
     event: (topic) => `${mesh}.evt.${topic}`,
     skipped: (topic, subscription) => `${mesh}.skip.${topic}.${subscription}`,

@@ -1,4 +1,12 @@
-import { token, toMs, type Agent, type Duration, type Entity, type Topic } from "@plexus/core";
+import {
+  token,
+  toMs,
+  type Agent,
+  type Duration,
+  type Entity,
+  type Journal,
+  type Topic,
+} from "@plexus/core";
 import type { Registry as MetricsRegistry } from "prom-client";
 import { z } from "zod";
 import { ask } from "./ask.ts";
@@ -19,7 +27,6 @@ import type { EntityClient } from "./entity-client.ts";
 import type { EntityHandlers, EntityHostOptions } from "./entity-host.ts";
 import {
   Publisher,
-  Subscriber,
   type EventHandler,
   type PublishOptions,
   type SubscribeOptions,
@@ -28,21 +35,24 @@ import {
 import type { CallOptions, Route } from "./exchange.ts";
 import type { Handlers, HostOptions, InstanceReport } from "./host.ts";
 import type { Hosted } from "./hosting.ts";
+import type { JournalClient } from "./journal-client.ts";
+import type { JournalCatalog } from "./journal-transfer.ts";
 import type { Lease, LeaseOptions } from "./lease.ts";
 import type { Logger } from "./log.ts";
 import { createMeter, type Meter } from "./meter.ts";
 import type { TopicInfo, TopicLag } from "./nats/topic-status.ts";
 import type { AnyHandler } from "./served-call.ts";
+import type { Projection, ProjectionSpec } from "./projection.ts";
 import { Session, type ConnectOptions } from "./session.ts";
 import type { ShardInfo } from "./shards.ts";
 import {
-  readsStore,
   type NamedSubscribeOptions,
   type ReplayOptions,
   type StoredEventHandler,
   type StoredEventValue,
 } from "./stored-event.ts";
 import type { MeshStream, StreamOptions } from "./stream-call.ts";
+import { subscribe } from "./subscribing.ts";
 import { tap, type TappedMessage } from "./tap.ts";
 import type { TaskHandle } from "./task-handle.ts";
 import type { ListTasksOptions } from "./task-list.ts";
@@ -246,29 +256,7 @@ export class Mesh implements AsyncDisposable {
     handler: StoredEventHandler<Topic> | EventHandler<Topic>,
     options: NamedSubscribeOptions | ReplayOptions | SubscribeOptions = {},
   ): Promise<Subscription> {
-    const runtime = this.#session.staying();
-    if (readsStore(options)) {
-      const stored = await this.#session.topics.subscribe(topic, handler, options, (ended) =>
-        this.#session.subscriptions.delete(ended),
-      );
-      this.#session.subscriptions.add(stored);
-      return stored;
-    }
-    const subscriber = new Subscriber(
-      runtime,
-      topic,
-      handler as ConstructorParameters<typeof Subscriber>[2],
-      options,
-      () => this.#session.subscriptions.delete(subscriber),
-    );
-    this.#session.subscriptions.add(subscriber);
-    try {
-      await this.#session.confirm();
-    } catch (error) {
-      await subscriber.unsubscribe();
-      throw error;
-    }
-    return subscriber;
+    return subscribe(this.#session, topic, handler, options);
   }
 
   /**
@@ -298,6 +286,26 @@ export class Mesh implements AsyncDisposable {
   /** How far each named subscription of a durable topic is. Rejects with `NO_TOPIC`. */
   async topicLag(topic: Topic | string): Promise<TopicLag[]> {
     return this.#session.topics.lag(typeof topic === "string" ? topic : topic.name);
+  }
+
+  /** A journal: typed events by key, appended with optimistic concurrency, read and followed from any position. */
+  journal<J extends Journal>(contract: J): JournalClient<J> {
+    return this.#session.journals.client(contract) as unknown as JournalClient<J>;
+  }
+
+  /** The journals of the mesh, without their contracts: listing, exporting, importing, checking. */
+  get journals(): JournalCatalog {
+    return this.#session.journals.catalog;
+  }
+
+  /** A state that follows the events of a journal or of an entity: in memory, or kept by the broker together with how far it is. */
+  async project<S extends Journal | Entity, State>(
+    source: S,
+    spec: ProjectionSpec<S, State>,
+  ): Promise<Projection<State>> {
+    this.#session.staying();
+    const projection = await this.#session.journals.project(source, spec as never);
+    return projection as Projection<State>;
   }
 
   /**

@@ -9,6 +9,7 @@ import type { Subscription } from "./events.ts";
 import { refreshGauges } from "./gauges.ts";
 import { Hosting, type HostingSite } from "./hosting.ts";
 import { Inbox } from "./inbox.ts";
+import { Journals } from "./journals.ts";
 import { Leases } from "./leases.ts";
 import { createLogger, type Logger } from "./log.ts";
 import { Metrics } from "./metrics.ts";
@@ -75,6 +76,7 @@ export class Session implements HostingSite {
   #topics: Topics | undefined;
   #entities: Entities | undefined;
   #buckets: Buckets | undefined;
+  #journals: Journals | undefined;
   #closing: Promise<void> | undefined;
   #closed = false;
 
@@ -209,6 +211,15 @@ export class Session implements HostingSite {
     return (this.#buckets ??= new Buckets(runtime));
   }
 
+  get journals(): Journals {
+    const runtime = this.opened();
+    return (this.#journals ??= new Journals(
+      runtime,
+      this.leases,
+      this.buckets.own("journals", {}),
+    ));
+  }
+
   /** Drains every hosted instance and subscription, releases every lease, flushes, disconnects. */
   close(): Promise<void> {
     return (this.#closing ??= this.#close());
@@ -218,6 +229,7 @@ export class Session implements HostingSite {
     await this.hosting.drain();
     await Promise.all([...this.subscriptions].map((subscription) => subscription.unsubscribe()));
     await this.#topics?.settled();
+    await this.#journals?.drain();
     await this.leases.close(); // only now: handlers that were finishing may have needed them
     this.#closed = true;
     for (const part of this.#parts()) part.close();
@@ -231,8 +243,8 @@ export class Session implements HostingSite {
   }
 
   /** What has been needed so far. */
-  #parts(): (Tasks | Topics | Entities | Buckets)[] {
-    const parts = [this.#tasks, this.#topics, this.#entities, this.#buckets];
+  #parts(): (Tasks | Topics | Entities | Buckets | Journals)[] {
+    const parts = [this.#tasks, this.#topics, this.#entities, this.#buckets, this.#journals];
     return parts.filter((part) => part !== undefined);
   }
 
