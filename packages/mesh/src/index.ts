@@ -41,6 +41,8 @@ export type {
 export type { From } from "./nats/topic-store.ts";
 export type { TopicInfo, TopicLag } from "./nats/topic-status.ts";
 export type { Bucket, BucketOptions, Entry, PutOptions } from "./bucket.ts";
+export type { SharedState, StateChange, StateEntry, WriteStateOptions } from "./shared-state.ts";
+export type { ReadStateOptions } from "./state-reads.ts";
 export type { Meter } from "./meter.ts";
 export type { Lease, LeaseOptions } from "./lease.ts";
 export type { Leader } from "./lease-record.ts";

@@ -1,4 +1,12 @@
-import { token, toMs, type Agent, type Duration, type Entity, type Topic } from "@plexus/core";
+import {
+  token,
+  toMs,
+  type Agent,
+  type Duration,
+  type Entity,
+  type State,
+  type Topic,
+} from "@plexus/core";
 import type { Registry as MetricsRegistry } from "prom-client";
 import { z } from "zod";
 import { ask } from "./ask.ts";
@@ -34,6 +42,7 @@ import { createMeter, type Meter } from "./meter.ts";
 import type { TopicInfo, TopicLag } from "./nats/topic-status.ts";
 import type { AnyHandler } from "./served-call.ts";
 import { Session, type ConnectOptions } from "./session.ts";
+import type { SharedState } from "./shared-state.ts";
 import type { ShardInfo } from "./shards.ts";
 import {
   readsStore,
@@ -318,6 +327,11 @@ export class Mesh implements AsyncDisposable {
   /** Small values that the processes of this mesh share, with compare-and-set. Costs nothing until it is used. */
   bucket(name: string, options: BucketOptions = {}): Bucket {
     return this.#session.buckets.open(token("Bucket", name), options);
+  }
+
+  /** A shared state: small values by key that any process reads and changes, with compare-and-swap. */
+  state<S extends z.ZodType>(contract: State<S>): SharedState<S> {
+    return this.#session.states.open(contract);
   }
 
   /** The live instances, or those of one agent. */

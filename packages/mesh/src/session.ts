@@ -20,6 +20,7 @@ import { Outbox } from "./outbox.ts";
 import { Registry } from "./registry.ts";
 import { noteBadMessage, type Runtime } from "./runtime.ts";
 import { DEFAULT_SERVER, parseServers } from "./servers.ts";
+import { States } from "./states.ts";
 import { Onlookers } from "./tap.ts";
 import { Tasks, type TaskOptions } from "./tasks.ts";
 import { Topics } from "./topics.ts";
@@ -75,6 +76,7 @@ export class Session implements HostingSite {
   #topics: Topics | undefined;
   #entities: Entities | undefined;
   #buckets: Buckets | undefined;
+  #states: States | undefined;
   #closing: Promise<void> | undefined;
   #closed = false;
 
@@ -209,6 +211,11 @@ export class Session implements HostingSite {
     return (this.#buckets ??= new Buckets(runtime));
   }
 
+  get states(): States {
+    const runtime = this.opened();
+    return (this.#states ??= new States(runtime));
+  }
+
   /** Drains every hosted instance and subscription, releases every lease, flushes, disconnects. */
   close(): Promise<void> {
     return (this.#closing ??= this.#close());
@@ -231,8 +238,8 @@ export class Session implements HostingSite {
   }
 
   /** What has been needed so far. */
-  #parts(): (Tasks | Topics | Entities | Buckets)[] {
-    const parts = [this.#tasks, this.#topics, this.#entities, this.#buckets];
+  #parts(): (Tasks | Topics | Entities | Buckets | States)[] {
+    const parts = [this.#tasks, this.#topics, this.#entities, this.#buckets, this.#states];
     return parts.filter((part) => part !== undefined);
   }
 

@@ -64,6 +64,7 @@ const FULL = new Set([10_002, 10_023, 10_028, 10_047, 10_077]); // no resources 
 export class JetStream {
   readonly #link: Link;
   readonly #prefix: string;
+  readonly #timeoutMs: number;
   readonly #waiting = new Map<string, Waiting>();
   readonly #subscriptions: readonly LinkSubscription[];
   #next = 0;
@@ -76,10 +77,12 @@ export class JetStream {
   /**
    * @param prefix of the reply subjects, within the client's inbox
    * @param witnessed a pattern for those reply subjects on which others listen, too
+   * @param timeoutMs how long the broker may take for one answer
    */
-  constructor(link: Link, prefix: string, witnessed?: string) {
+  constructor(link: Link, prefix: string, witnessed?: string, timeoutMs = TIMEOUT_MS) {
     this.#link = link;
     this.#prefix = prefix;
+    this.#timeoutMs = timeoutMs;
     const own = [
       link.subscribe(`${prefix}.*`, (data, subject, _reply, headers) => {
         const id = subject.slice(prefix.length + 1);
@@ -162,7 +165,7 @@ export class JetStream {
   api(name: string, body: object): Promise<Record<string, unknown>> {
     return new Promise((resolve, reject) => {
       this.#send(`$JS.API.${name}`, Buffer.from(JSON.stringify(body)), undefined, {
-        deadlineMs: nowMs() + TIMEOUT_MS,
+        deadlineMs: nowMs() + this.#timeoutMs,
         bytes: 0,
         answer: (answer) => {
           const text = Buffer.from(answer.buffer, answer.byteOffset, answer.length).toString();
@@ -203,7 +206,7 @@ export class JetStream {
     const name = `DIRECT.GET.${stream}`;
     return new Promise((resolve, reject) => {
       this.#send(`$JS.API.${name}`, Buffer.from(JSON.stringify(query)), undefined, {
-        deadlineMs: nowMs() + TIMEOUT_MS,
+        deadlineMs: nowMs() + this.#timeoutMs,
         bytes: 0,
         part: (data, headers) => {
           if (headers === undefined || headers.code !== 0) return false;
@@ -255,7 +258,7 @@ export class JetStream {
   ): Promise<number> {
     return new Promise((resolve, reject) => {
       const waiting: Waiting = {
-        deadlineMs: nowMs() + TIMEOUT_MS,
+        deadlineMs: nowMs() + this.#timeoutMs,
         bytes,
         answer: (answer) => {
           const text = latin1(answer);
@@ -309,7 +312,7 @@ export class JetStream {
     for (const [id, waiting] of this.#waiting) {
       if (waiting.deadlineMs > now) break; // all wait equally long, so the oldest come first
       this.#take(id);
-      waiting.fail(unknownFate(`the broker has not confirmed within ${TIMEOUT_MS} ms`));
+      waiting.fail(unknownFate(`the broker has not confirmed within ${this.#timeoutMs} ms`));
     }
     if (this.#waiting.size > 0) return;
     clearInterval(this.#timer);
