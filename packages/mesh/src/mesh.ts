@@ -37,6 +37,7 @@ import type { CallOptions, Route } from "./exchange.ts";
 import type { Handlers, HostOptions, InstanceReport } from "./host.ts";
 import type { Hosted } from "./hosting.ts";
 import type { Lease, LeaseOptions } from "./lease.ts";
+import type { Lock, LockInfo, LockOptions } from "./locks.ts";
 import type { Logger } from "./log.ts";
 import { createMeter, type Meter } from "./meter.ts";
 import type { TopicInfo, TopicLag } from "./nats/topic-status.ts";
@@ -316,6 +317,20 @@ export class Mesh implements AsyncDisposable {
   async lease(name: string, options?: LeaseOptions): Promise<Lease> {
     this.#session.opened();
     return this.#session.leases.acquire(name, options);
+  }
+
+  /**
+   * Acquires the lock of a name, in the order in which processes ask: a lease whose holder says what it is for. Rejects with
+   * `CONFLICT` (`wait: 0`) or `TIMEOUT`, which say who has it and what for, `CANCELED`, `NOT_CONNECTED`. Not reentrant.
+   */
+  async lock(name: string, options: LockOptions): Promise<Lock> {
+    this.#session.staying();
+    return this.#session.locks.acquire(name, options);
+  }
+
+  /** The locks that somebody holds or waits for, and what for. */
+  locks(): Promise<LockInfo[]> {
+    return this.#session.locks.list();
   }
 
   /** Stands for election: of all processes of the mesh that do, for one name, one runs `onElected` at a time. */

@@ -10,6 +10,7 @@ import { refreshGauges } from "./gauges.ts";
 import { Hosting, type HostingSite } from "./hosting.ts";
 import { Inbox } from "./inbox.ts";
 import { Leases } from "./leases.ts";
+import { Locks } from "./locks.ts";
 import { createLogger, type Logger } from "./log.ts";
 import { Metrics } from "./metrics.ts";
 import { LeaseStore } from "./nats/lease-store.ts";
@@ -77,6 +78,7 @@ export class Session implements HostingSite {
   #entities: Entities | undefined;
   #buckets: Buckets | undefined;
   #states: States | undefined;
+  #locks: Locks | undefined;
   #closing: Promise<void> | undefined;
   #closed = false;
 
@@ -209,6 +211,12 @@ export class Session implements HostingSite {
   get buckets(): Buckets {
     const runtime = this.opened();
     return (this.#buckets ??= new Buckets(runtime));
+  }
+
+  get locks(): Locks {
+    const runtime = this.opened();
+    const queue = this.buckets.own("locks", { storage: "memory" });
+    return (this.#locks ??= new Locks(runtime, this.leases, queue));
   }
 
   get states(): States {

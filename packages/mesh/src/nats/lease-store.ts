@@ -16,6 +16,8 @@ import type { Link } from "./link.ts";
 export interface LeaseEntry {
   readonly revision: number;
   readonly value: Uint8Array;
+  /** When it was stored, by the broker's clock: milliseconds since the epoch. Of what was read only. */
+  readonly storedAt?: number;
 }
 
 const API_TIMEOUT_MS = 5_000;
@@ -56,7 +58,8 @@ export class LeaseStore {
       const found = await streams.getMessage(`KV_${this.#bucket}`, {
         last_by_subj: this.#subject(key),
       });
-      return found === null ? undefined : { revision: found.seq, value: found.data };
+      if (found === null) return undefined;
+      return { revision: found.seq, value: found.data, storedAt: found.time.getTime() };
     } catch (cause) {
       throw this.#failure(`Lease record ${key} cannot be read`, cause);
     }
