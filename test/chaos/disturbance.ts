@@ -39,14 +39,34 @@ export function drawDisturbances(random: () => number, ms: number): Disturbance[
   });
 }
 
-/** Lets it happen. Resolves when everything is whole again, or will be by itself. */
-export async function disturb(
+/** Lets it happen; what happens to one server, or to the hosts, one after the other. Resolves when everything is whole again, or will be by itself. */
+export async function disturbAll(
   cluster: Cluster,
   hosts: Hosts,
-  { fault, victim, afterMs, forMs }: Disturbance,
+  disturbances: readonly Disturbance[],
+): Promise<void> {
+  const began = performance.now();
+  const target = ({ fault, victim }: Disturbance): string =>
+    fault.endsWith("host") ? "hosts" : `server ${victim}`;
+  const groups = Map.groupBy(disturbances, target);
+  await Promise.all(
+    [...groups.values()].map(async (group) => {
+      for (const one of group.toSorted((a, b) => a.afterMs - b.afterMs)) {
+        // oxlint-disable no-await-in-loop -- one after the other
+        await sleep(Math.max(0, one.afterMs - (performance.now() - began)));
+        await disturb(cluster, hosts, one);
+        // oxlint-enable no-await-in-loop
+      }
+    }),
+  );
+}
+
+async function disturb(
+  cluster: Cluster,
+  hosts: Hosts,
+  { fault, victim, forMs }: Disturbance,
 ): Promise<void> {
   const broker = cluster.brokers[victim]!;
-  await sleep(afterMs);
   switch (fault) {
     case "kill":
       await broker.restart({ signal: "SIGKILL", downMs: forMs });

@@ -1,6 +1,6 @@
 import { checkLinearizability, seededRandom, type Operation, type Verdict } from "@plexus/testing";
 import type { Campaign, CampaignOutcome } from "./campaign.ts";
-import { disturb, drawDisturbances, type Disturbance, type Fault } from "./disturbance.ts";
+import { disturbAll, drawDisturbances, type Disturbance, type Fault } from "./disturbance.ts";
 import { RegisterCrew } from "./register-crew.ts";
 import { registerModel, type Answer, type Request } from "./register.ts";
 import { measureStaleness, type Staleness } from "./staleness.ts";
@@ -120,10 +120,17 @@ async function runOnce(
   const keys = broken ? [`s ${name}`] : [`s1 ${name}`, `s2 ${name}`, `e1 ${name}`, `e2 ${name}`];
   const faults = disturbances.length > 0;
   const working = crew.run({ seed, keys, ms, pauseMs: PAUSE_MS, faults, broken });
-  await Promise.all(disturbances.map((one) => disturb(crew.cluster, crew, one)));
-  await crew.cluster.heal();
-  const [history] = await Promise.all([working, crew.cluster.ready(READY_MS)]);
+  const [history] = await Promise.all([working, breakAndMend(crew, disturbances)]);
   return history;
+}
+
+async function breakAndMend(
+  crew: RegisterCrew,
+  disturbances: readonly Disturbance[],
+): Promise<void> {
+  await disturbAll(crew.cluster, crew, disturbances);
+  await crew.cluster.heal();
+  await crew.cluster.ready(READY_MS);
 }
 
 /** A checker that never finds anything proves nothing. */

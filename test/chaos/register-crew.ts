@@ -69,6 +69,7 @@ export class RegisterCrew implements Hosts, AsyncDisposable {
       const own = { ...order, seed: order.seed * CLIENTS + n };
       return this.#ask<Operation<Request, Answer>[]>(`c${n}.run`, own, order.ms);
     });
+    for (const one of all) one.catch(() => undefined); // the first failure is the one to report
     return (await Promise.all(all)).flat();
   }
 
