@@ -84,10 +84,16 @@ function counts(report) {
 /** A line for each failed test of a file, or for the file itself where it could not be loaded. */
 function failuresOf({ name, status, message, assertionResults }) {
   const file = relative(root, name);
-  const line = (text) => text.split("\n", 1)[0];
-  const failed = assertionResults.filter((test) => test.status === "failed");
-  if (failed.length === 0) return status === "failed" ? [`${file}: ${line(message)}`] : [];
-  return failed.map((test) => `${file} > ${test.fullName}: ${line(test.failureMessages.join())}`);
+  const failed = assertionResults.filter((result) => result.status === "failed");
+  if (failed.length === 0) return status === "failed" ? [`${file}: ${firstLine(message)}`] : [];
+  return failed.map(
+    ({ fullName, failureMessages }) =>
+      `${file} > ${fullName}: ${firstLine(failureMessages.join())}`,
+  );
+}
+
+function firstLine(text) {
+  return text.split("\n", 1)[0];
 }
 
 function summary(passed, failed, skipped) {

@@ -49,6 +49,7 @@ const SWEEP_MS = 100;
 const MAX_IN_FLIGHT = 4_096;
 const MAX_BYTES_IN_FLIGHT = 32 * 1024 * 1024;
 const NO_MESSAGE = 10_037;
+const IN_PROCESS = 10_158; // in a cluster: sent twice, and the first is not stored yet
 const STREAM_NOT_FOUND = 10_059;
 const BATCH_ENDS = new Set([204, 404]); // that was all; there is nothing
 const MAX_BATCH_BYTES = 4 * 1024 * 1024; // of one answer to a batched read, which always has one message at least
@@ -383,6 +384,7 @@ function apiError(what: string, text: string): MeshError {
   const taken = code === STORE_FAILED && description.includes("per subject"); // the stream keeps the first one
   if (taken || CONFLICTS.has(code))
     return new MeshError("CONFLICT", `${what}: ${description}.`, options);
+  if (code === IN_PROCESS) return unknownFate(`${what}: a message of the same id is on its way`);
   if (FULL.has(code)) return new MeshError("OVERLOADED", `${what}: ${description}.`, options);
   // A broker that cannot now, as a cluster without a leader, can later.
   if (code === NO_MESSAGE || code === STREAM_NOT_FOUND || status >= 500) {

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import {
   jetstreamManager,
   JetStreamApiError,
@@ -9,14 +10,23 @@ import {
   type StreamInfo,
 } from "@nats-io/jetstream";
 import { MeshError } from "@plexus/core";
+import { nowMs } from "../clock.ts";
 import type { Link } from "./link.ts";
 
 const API_TIMEOUT_MS = 10_000; // a cluster places streams in a second or two, later when it has just lost a node
+/** A cluster that has lost a leader elects another within seconds; on a machine that is busy, too, it takes longer. */
+const PATIENCE_MS = 30_000;
+const PAUSE_MS = 250;
+/** The cluster has no place for another replica, or there is no cluster. */
+const TOO_FEW_NODES = new Set([10_005, 10_023, 10_074]);
 const STREAM_EXISTS = 10_058;
 const STREAM_NOT_FOUND = 10_059;
 const CONSUMER_EXISTS = new Set([10_013, 10_148]);
 
-/** Makes streams and consumers, as the durable parts of the mesh need them. */
+/**
+ * Makes streams and consumers, as the durable parts of the mesh need them. A broker that does not answer in time, or whose
+ * cluster has no leader just now, is asked again for half a minute.
+ */
 export class Streams {
   readonly #link: Link;
   readonly #timeoutMs: number;
@@ -43,21 +53,16 @@ export class Streams {
    * has three replicas, so that it survives any one node; a smaller cluster gets one.
    */
   async make(config: Partial<StreamConfig> & { name: string }): Promise<boolean> {
-    const manager = await this.#managing();
-    const clustered = this.#link.clustered;
-    for (const replicas of clustered ? [3, 1] : [1]) {
+    for (const num_replicas of this.#link.clustered ? [3, 1] : [1]) {
+      const whole = { storage: StorageType.File, allow_direct: true, ...config, num_replicas };
       try {
         // oxlint-disable-next-line no-await-in-loop -- the second only if the first is refused
-        await manager.streams.add({
-          storage: StorageType.File,
-          allow_direct: true,
-          ...config,
-          num_replicas: replicas,
-        });
+        await this.#ask((manager) => manager.streams.add(whole));
         return true;
       } catch (cause) {
         if (codeOf(cause) === STREAM_EXISTS) return false;
-        if (replicas === 1) throw this.refused(`stream ${config.name}`, cause);
+        if (num_replicas > 1 && TOO_FEW_NODES.has(codeOf(cause))) continue;
+        throw this.refused(`stream ${config.name}`, cause);
       }
     }
     return false;
@@ -65,9 +70,8 @@ export class Streams {
 
   /** Changes settings of a stream. */
   async update(name: string, config: Partial<StreamConfig>): Promise<void> {
-    const manager = await this.#managing();
     try {
-      await manager.streams.update(name, config);
+      await this.#ask((manager) => manager.streams.update(name, config));
     } catch (cause) {
       throw this.refused(`stream ${name}`, cause);
     }
@@ -75,12 +79,9 @@ export class Streams {
 
   /** What the broker tells of a stream; undefined: there is none. With `subjects`, how many messages lie on each. */
   async info(name: string, subjects?: string): Promise<StreamInfo | undefined> {
-    const manager = await this.#managing();
+    const options = subjects === undefined ? {} : { subjects_filter: subjects };
     try {
-      return await manager.streams.info(
-        name,
-        subjects === undefined ? {} : { subjects_filter: subjects },
-      );
+      return await this.#ask((manager) => manager.streams.info(name, options));
     } catch (cause) {
       if (codeOf(cause) === STREAM_NOT_FOUND) return undefined;
       throw this.refused(`stream ${name}`, cause);
@@ -89,25 +90,19 @@ export class Streams {
 
   /** The streams that have a subject in common with this one. */
   async list(subject: string): Promise<StreamInfo[]> {
-    const manager = await this.#managing();
-    const found: StreamInfo[] = [];
     try {
-      for await (const info of manager.streams.list(subject)) found.push(info);
+      return await this.#ask((manager) => Array.fromAsync(manager.streams.list(subject)));
     } catch (cause) {
       throw this.refused("list of streams", cause);
     }
-    return found;
   }
 
   async consumers(stream: string): Promise<ConsumerInfo[]> {
-    const manager = await this.#managing();
-    const found: ConsumerInfo[] = [];
     try {
-      for await (const info of manager.consumers.list(stream)) found.push(info);
+      return await this.#ask((manager) => Array.fromAsync(manager.consumers.list(stream)));
     } catch (cause) {
       throw this.refused(`list of consumers of ${stream}`, cause);
     }
-    return found;
   }
 
   /** Makes a consumer. Undefined: there is one of that name with other settings. */
@@ -115,9 +110,8 @@ export class Streams {
     stream: string,
     config: Partial<ConsumerConfig>,
   ): Promise<ConsumerInfo | undefined> {
-    const manager = await this.#managing();
     try {
-      return await manager.consumers.add(stream, config);
+      return await this.#ask((manager) => manager.consumers.add(stream, config));
     } catch (cause) {
       if (CONSUMER_EXISTS.has(codeOf(cause))) return undefined;
       throw this.refused(`consumer ${config.durable_name ?? config.name ?? ""}`, cause);
@@ -129,9 +123,8 @@ export class Streams {
     name: string,
     config: Partial<ConsumerConfig>,
   ): Promise<ConsumerInfo> {
-    const manager = await this.#managing();
     try {
-      return await manager.consumers.update(stream, name, config);
+      return await this.#ask((manager) => manager.consumers.update(stream, name, config));
     } catch (cause) {
       throw this.refused(`consumer ${name}`, cause);
     }
@@ -146,13 +139,33 @@ export class Streams {
   /** Why something could not be made, as an error of the mesh. */
   refused(what: string, cause: unknown): MeshError {
     const why = cause instanceof Error ? cause.message : String(cause);
-    const refused = cause instanceof JetStreamApiError && cause.status < 500;
+    if (isPassing(cause)) {
+      const text = `The ${what} cannot be reached, as the broker does not answer or has no leader: ${why}.`;
+      return new MeshError("NOT_CONNECTED", text, { cause, details: codeOf(cause) });
+    }
     const version = this.#link.connection.info?.version ?? "unknown";
     return new MeshError(
-      refused ? "INCOMPATIBLE_BROKER" : "NOT_CONNECTED",
+      "INCOMPATIBLE_BROKER",
       `The ${what} cannot be made on nats-server ${version}: ${why}. Plexus needs 2.14 or newer.`,
       { cause, details: codeOf(cause) },
     );
+  }
+
+  /** All that is asked here may be asked twice. */
+  async #ask<T>(ask: (manager: JetStreamManager) => Promise<T>): Promise<T> {
+    const manager = await this.#managing();
+    const giveUpMs = nowMs() + PATIENCE_MS;
+    for (;;) {
+      // oxlint-disable no-await-in-loop -- again only after a failure
+      try {
+        return await ask(manager);
+      } catch (cause) {
+        const hopeless = !this.#link.connected || nowMs() > giveUpMs;
+        if (hopeless || !isPassing(cause)) throw cause;
+        await sleep(PAUSE_MS);
+      }
+      // oxlint-enable no-await-in-loop
+    }
   }
 
   #managing(): Promise<JetStreamManager> {
@@ -161,6 +174,12 @@ export class Streams {
       checkAPI: false,
     }));
   }
+}
+
+/** True unless the broker has refused it. */
+function isPassing(cause: unknown): boolean {
+  if (!(cause instanceof JetStreamApiError)) return true;
+  return cause.status >= 500 && !TOO_FEW_NODES.has(codeOf(cause));
 }
 
 function codeOf(cause: unknown): number {
