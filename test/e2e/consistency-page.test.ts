@@ -64,7 +64,8 @@ test.each(programs)(
     await using program = spawnNode(join(folder, `${name}.ts`), { env });
     const printed: string[] = [];
     for await (const line of program.lines()) printed.push(`${line}\n`);
-    expect((await program.exited).code, program.stderr()).toBe(0);
+    const { code } = await program.exited;
+    expect({ code, stderr: program.stderr() }).toEqual({ code: 0, stderr: "" });
     expect(printed.join("")).toBe(output);
   },
 );

@@ -37,13 +37,12 @@ test(
     const order: number[] = [];
     const done: Promise<void>[] = [];
     await inTurn(others, async (mesh, n) => {
-      const lock = mesh.lock("file", { intent: `work ${n}`, wait: "50s" });
-      done.push(
-        lock.then(async (mine) => {
-          order.push(n);
-          await mine.release();
-        }),
-      );
+      const take = async (): Promise<void> => {
+        const mine = await mesh.lock("file", { intent: `work ${n}`, wait: "50s" });
+        order.push(n);
+        await mine.release();
+      };
+      done.push(take());
       await expect
         .poll(async () => (await holder.locks())[0]?.waiters.length, { timeout: 20_000 })
         .toBe(n + 1);

@@ -42,10 +42,11 @@ export class StateBarrier {
   #begin(): Promise<number> {
     const written = this.#surely();
     this.#underWay = written;
-    const done = (): void => {
-      if (this.#underWay === written) this.#underWay = undefined;
-    };
-    written.then(done, done);
+    void written
+      .catch(() => undefined)
+      .finally(() => {
+        if (this.#underWay === written) this.#underWay = undefined;
+      });
     return written;
   }
 

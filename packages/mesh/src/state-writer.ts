@@ -59,7 +59,7 @@ export class StateWriter {
     const turn = (this.#turns.get(key) ?? Promise.resolve()).then(work, work);
     const settled = turn.catch(() => undefined);
     this.#turns.set(key, settled);
-    void settled.then(() => {
+    void settled.finally(() => {
       if (this.#turns.get(key) === settled) this.#turns.delete(key);
     });
     return turn;

@@ -68,7 +68,9 @@ test(
     await cluster.ready(60_000);
     await cluster.isolate(other, "hold");
     const cutOff = await connect({ servers: cluster.brokers[other]!.url });
-    await expect(jetstream(cutOff).publish("s", "", { timeout: 2_000 })).rejects.toThrow();
+    await expect(jetstream(cutOff).publish("s", "", { timeout: 2_000 })).rejects.toThrow(
+      /timeout/i,
+    );
     await cluster.heal();
     await cluster.ready(60_000);
     await expect

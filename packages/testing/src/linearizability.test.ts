@@ -42,6 +42,8 @@ const lost = (from: number, value: number): Op =>
 const swap = (from: number, to: number, a: number, b: number, done: boolean): Op =>
   op(from, to, { do: "swap", from: a, to: b }, done);
 
+const on = (key: string, from: Op): Op => ({ ...from, input: { ...from.input, key } });
+
 const verdict = (history: Op[]): string => checkLinearizability(history, register).kind;
 
 test("reads that see each write once it is answered are linearizable", () => {
@@ -80,7 +82,6 @@ test("a write that was never answered has happened, or will, or never does", () 
 });
 
 test("what is done to different things is judged apart, and a violation tells where and what", () => {
-  const on = (key: string, from: Op): Op => ({ ...from, input: { ...from.input, key } });
   const good = [on("a", write(0, 1, 1)), on("b", read(2, 3, 0)), on("a", read(2, 3, 1))];
   expect(verdict(good)).toBe("linearizable");
   const stale = on("b", read(6, 7, 0));
