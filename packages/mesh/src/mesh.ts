@@ -8,32 +8,20 @@ import {
   type Topic,
 } from "@plexus/core";
 import type { Registry as MetricsRegistry } from "prom-client";
-import { z } from "zod";
+import type { z } from "zod";
+import { Access } from "./access.ts";
 import { ask } from "./ask.ts";
 import type { Balance } from "./balance.ts";
 import type { Bucket, BucketOptions } from "./bucket.ts";
-import {
-  createClient,
-  createRoute,
-  openStream,
-  type Client,
-  type ClientOptions,
-} from "./client.ts";
+import { openStream, type Client, type ClientOptions } from "./client.ts";
 import type { CommandHandler } from "./command-execution.ts";
 import type { DeadLetters } from "./dead-letters.ts";
 import type { InstanceInfo, MembershipChange } from "./directory.ts";
 import type { ElectOptions, Election } from "./election.ts";
 import type { EntityClient } from "./entity-client.ts";
 import type { EntityHandlers, EntityHostOptions } from "./entity-host.ts";
-import {
-  Publisher,
-  Subscriber,
-  type EventHandler,
-  type PublishOptions,
-  type SubscribeOptions,
-  type Subscription,
-} from "./events.ts";
-import type { CallOptions, Route } from "./exchange.ts";
+import type { EventHandler, PublishOptions, SubscribeOptions, Subscription } from "./events.ts";
+import type { CallOptions } from "./exchange.ts";
 import type { Handlers, HostOptions, InstanceReport } from "./host.ts";
 import type { Hosted } from "./hosting.ts";
 import type { Lease, LeaseOptions } from "./lease.ts";
@@ -45,12 +33,11 @@ import type { AnyHandler } from "./served-call.ts";
 import { Session, type ConnectOptions } from "./session.ts";
 import type { SharedState } from "./shared-state.ts";
 import type { ShardInfo } from "./shards.ts";
-import {
-  readsStore,
-  type NamedSubscribeOptions,
-  type ReplayOptions,
-  type StoredEventHandler,
-  type StoredEventValue,
+import type {
+  NamedSubscribeOptions,
+  ReplayOptions,
+  StoredEventHandler,
+  StoredEventValue,
 } from "./stored-event.ts";
 import type { MeshStream, StreamOptions } from "./stream-call.ts";
 import { tap, type TappedMessage } from "./tap.ts";
@@ -58,7 +45,6 @@ import type { TaskHandle } from "./task-handle.ts";
 import type { ListTasksOptions } from "./task-list.ts";
 import type { TaskStatus } from "./task-status.ts";
 import type { SubmitOptions } from "./task-submitter.ts";
-import type { DurablePublisher } from "./topic-publisher.ts";
 import { callOnce } from "./unary-call.ts";
 import { waitForAgent, type WaitForOptions } from "./wait-for.ts";
 
@@ -77,14 +63,13 @@ export class Mesh implements AsyncDisposable {
   readonly client: string;
   readonly log: Logger;
   readonly #session: Session;
-  readonly #publishers = new WeakMap<Topic, Publisher | DurablePublisher>();
-  readonly #clients = new WeakMap<Agent, Record<string, unknown>>();
-  readonly #routes = new Map<string, Route>();
+  readonly #access: Access;
   #meter: Meter | undefined;
 
   /** Use {@link connect}. */
   constructor(session: Session) {
     this.#session = session;
+    this.#access = new Access(session);
     this.mesh = session.mesh;
     this.name = session.name;
     this.client = session.client;
@@ -132,17 +117,10 @@ export class Mesh implements AsyncDisposable {
   get<A extends Agent>(contract: A, options?: ClientOptions): Client<A>;
   get<E extends Entity>(contract: E, key: string): EntityClient<E>;
   get(contract: Agent | Entity, option?: ClientOptions | string): unknown {
-    const runtime = this.#session.opened();
     if (contract?.kind === "entity") {
       return this.#session.entities.client(contract, option as string);
     }
-    const options = option as ClientOptions | undefined;
-    let client = options === undefined ? this.#clients.get(contract) : undefined;
-    if (client === undefined) {
-      client = createClient(runtime, contract, options ?? {});
-      if (options === undefined) this.#clients.set(contract, client);
-    }
-    return client;
+    return this.#access.client(contract, option as ClientOptions | undefined);
   }
 
   /** Who owns the partitions of an entity, or of all entities of the mesh. */
@@ -200,7 +178,7 @@ export class Mesh implements AsyncDisposable {
     input: unknown,
     options?: CallOptions,
   ): Promise<unknown> {
-    return callOnce(this.#route(agent, capability), input, options);
+    return callOnce(this.#access.route(agent, capability), input, options);
   }
 
   /** Calls a streaming capability by name, without its contract. */
@@ -210,7 +188,7 @@ export class Mesh implements AsyncDisposable {
     input: unknown,
     options?: StreamOptions,
   ): MeshStream<unknown, unknown> {
-    return openStream(this.#route(agent, capability), input, options);
+    return openStream(this.#access.route(agent, capability), input, options);
   }
 
   /**
@@ -223,16 +201,7 @@ export class Mesh implements AsyncDisposable {
     value: z.input<T["schema"]>,
     options?: PublishOptions,
   ): Promise<void> {
-    let publisher = this.#publishers.get(topic);
-    if (publisher === undefined) {
-      const runtime = this.#session.opened();
-      publisher =
-        topic.durable === undefined
-          ? new Publisher(runtime, topic)
-          : this.#session.topics.publisher(topic);
-      this.#publishers.set(topic, publisher);
-    }
-    return publisher.publish(value, options);
+    return this.#access.publisher(topic).publish(value, options);
   }
 
   /**
@@ -256,29 +225,7 @@ export class Mesh implements AsyncDisposable {
     handler: StoredEventHandler<Topic> | EventHandler<Topic>,
     options: NamedSubscribeOptions | ReplayOptions | SubscribeOptions = {},
   ): Promise<Subscription> {
-    const runtime = this.#session.staying();
-    if (readsStore(options)) {
-      const stored = await this.#session.topics.subscribe(topic, handler, options, (ended) =>
-        this.#session.subscriptions.delete(ended),
-      );
-      this.#session.subscriptions.add(stored);
-      return stored;
-    }
-    const subscriber = new Subscriber(
-      runtime,
-      topic,
-      handler as ConstructorParameters<typeof Subscriber>[2],
-      options,
-      () => this.#session.subscriptions.delete(subscriber),
-    );
-    this.#session.subscriptions.add(subscriber);
-    try {
-      await this.#session.confirm();
-    } catch (error) {
-      await subscriber.unsubscribe();
-      throw error;
-    }
-    return subscriber;
+    return this.#access.subscribe(topic, handler, options);
   }
 
   /**
@@ -407,17 +354,5 @@ export class Mesh implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
-  }
-
-  /** The route of a capability whose contract this process does not have. */
-  #route(agent: string, capability: string): Route {
-    const key = `${token("Agent", agent)}.${token("Capability", capability)}`;
-    let route = this.#routes.get(key);
-    if (route === undefined) {
-      const spec = { input: z.unknown(), output: z.unknown(), stream: z.unknown() };
-      route = createRoute(this.#session.opened(), agent, capability, spec, {});
-      this.#routes.set(key, route);
-    }
-    return route;
   }
 }
