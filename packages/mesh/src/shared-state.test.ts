@@ -1,4 +1,5 @@
 import { state } from "@plexus/core";
+import { jetstreamManager } from "@nats-io/jetstream";
 import { startBroker, startProxy } from "@plexus/testing";
 import { expect, test } from "vitest";
 import { z } from "zod";
@@ -210,6 +211,9 @@ test(
     await mesh.state(Flags).set("k", { on: true });
     await expect(mesh.state(Texts).get("k")).rejects.toMatchObject({ code: "INVALID_OUTPUT" });
     expect(() => state("s", { schema: z.string(), ttl: "5s" })).toThrow("must be in memory");
+    const Memory = state("flags", { schema: z.string(), storage: "memory" });
+    const other = await meshes.join();
+    await expect(other.state(Memory).get("k")).rejects.toMatchObject({ code: "INVALID_CONTRACT" });
     await expect(
       mesh.state(Flags).set("k", { on: false }, { signal: AbortSignal.abort() }),
     ).rejects.toMatchObject({
@@ -231,3 +235,24 @@ test("an update that throws has seen what is there now", { timeout: SLOW_MS }, a
   await expect(refusing).rejects.toThrow("not this one");
   expect(seen.at(-1)).toBe(5);
 });
+
+test(
+  "what the broker does not tell is read all the same: at once by a strong read, soon for an eventual one",
+  { timeout: SLOW_MS },
+  async () => {
+    const [one, two] = [await meshes.join(), await meshes.join()];
+    const [mine, theirs] = [one.state(Counter), two.state(Counter)];
+    await mine.set("n", 1);
+    expect((await theirs.get("n"))!.value).toBe(1);
+    const manager = await jetstreamManager(await meshes.nats());
+    const name = `${meshes.name}-state-counter`;
+    await manager.streams.update(name, { republish: null as never });
+    await mine.set("n", 2);
+    expect((await theirs.get("n"))!.value).toBe(2);
+    await mine.set("n", 3);
+    const eventual = async (): Promise<number> =>
+      (await theirs.get("n", { consistency: "eventual" }))!.value;
+    expect(await eventual()).toBe(2);
+    await expect.poll(eventual, { timeout: 20_000 }).toBe(3);
+  },
+);

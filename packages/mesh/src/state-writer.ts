@@ -130,7 +130,7 @@ export class StateWriter {
           continue; // who refused it was behind
         }
         if (!isPassing(error)) throw error;
-        doubtful ||= isMeshError(error, "TIMEOUT");
+        doubtful ||= !isUnsent(error);
         await untilConnected(this.#runtime, PAUSE_MS);
       }
       // oxlint-enable no-await-in-loop
@@ -169,6 +169,11 @@ export class StateWriter {
       // oxlint-enable no-await-in-loop
     }
   }
+}
+
+/** Nothing has left this process, or it came to nobody. */
+function isUnsent(error: MeshError): boolean {
+  return error.code === "NOT_CONNECTED" && error.details === undefined;
 }
 
 function landed(record: StateRecord, revision: number): Attempt {

@@ -173,7 +173,7 @@ export class StateStore {
     const { name, storage } = this.#contract;
     const own = subjects.state(name, ">");
     const inMemory = storage === "memory";
-    await this.#streams.make({
+    const made = await this.#streams.make({
       name: this.#stream,
       description: `Plexus: shared state ${name}`,
       subjects: [own],
@@ -187,5 +187,17 @@ export class StateStore {
       republish: { src: own, dest: subjects.stateStored(name, ">") },
       ...(inMemory ? { allow_msg_ttl: true } : { deny_delete: true, deny_purge: true }),
     });
+    if (!made) await this.#demandStorage();
+  }
+
+  /** It was made before, perhaps by somebody who had declared it otherwise. */
+  async #demandStorage(): Promise<void> {
+    const { name, storage } = this.#contract;
+    const found = (await this.#streams.info(this.#stream))?.config.storage;
+    if (found === undefined || (found === StorageType.Memory) === (storage === "memory")) return;
+    throw new MeshError(
+      "INVALID_CONTRACT",
+      `State ${name} is declared with storage ${storage}, but exists in this mesh with the other one.`,
+    );
   }
 }
