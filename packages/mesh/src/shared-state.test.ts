@@ -3,7 +3,7 @@ import { jetstreamManager } from "@nats-io/jetstream";
 import { startBroker, startProxy } from "@plexus/testing";
 import { expect, test } from "vitest";
 import { z } from "zod";
-import { inTurn, silent, upTo, useMeshes } from "../../../test/support/mesh.ts";
+import { inTurn, metric, silent, upTo, useMeshes } from "../../../test/support/mesh.ts";
 import { connect } from "./mesh.ts";
 import type { StateChange } from "./shared-state.ts";
 
@@ -77,6 +77,10 @@ test("updates of many processes at once all count, once each", { timeout: SLOW_M
     ),
   );
   expect((await all[0]!.state(Counter).get("n"))?.value).toBe(200);
+  const stored = all.map((mesh) =>
+    metric(mesh, "plexus_state_writes_total", { outcome: "stored" }),
+  );
+  expect(await Promise.all(stored)).toEqual([50, 50, 50, 50]);
 });
 
 test("an update whose answer is lost counts once", { timeout: SLOW_MS }, async () => {
@@ -256,3 +260,12 @@ test(
     await expect.poll(eventual, { timeout: 20_000 }).toBe(3);
   },
 );
+
+test("strong reads that come at once share two barriers", { timeout: SLOW_MS }, async () => {
+  const mesh = await meshes.join();
+  const counter = mesh.state(Counter);
+  await counter.get("n");
+  const before = await metric(mesh, "plexus_state_barriers_total");
+  await Promise.all(upTo(1_000).map(() => counter.get("n", { timeout: "50s" })));
+  expect(await metric(mesh, "plexus_state_barriers_total")).toBe(before + 2);
+});

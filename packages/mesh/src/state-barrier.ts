@@ -1,3 +1,4 @@
+import type { Cell } from "./histogram.ts";
 import type { StateStore } from "./nats/state-store.ts";
 import type { Runtime } from "./runtime.ts";
 import { isPassing, untilConnected } from "./surely.ts";
@@ -14,11 +15,14 @@ export class StateBarrier {
   readonly #store: StateStore;
   #underWay: Promise<number> | undefined;
   #next: Promise<number> | undefined;
+  readonly #written: Cell;
   #closed = false;
 
-  constructor(runtime: Runtime, store: StateStore) {
+  /** @param written counts them */
+  constructor(runtime: Runtime, store: StateStore, written: Cell) {
     this.#runtime = runtime;
     this.#store = store;
+    this.#written = written;
   }
 
   /** Resolves with the sequence of a barrier that is written after this call. Rejects if the broker refuses it. */
@@ -55,7 +59,9 @@ export class StateBarrier {
     for (let pause = PAUSE_MS; ; pause = Math.min(pause * 2, MAX_PAUSE_MS)) {
       try {
         // oxlint-disable-next-line no-await-in-loop -- again only after a failure
-        return await this.#store.barrier();
+        const sequence = await this.#store.barrier();
+        this.#written.value++;
+        return sequence;
       } catch (error) {
         if (!isPassing(error) || this.#closed || this.#runtime.link.closed) throw error;
         // oxlint-disable-next-line no-await-in-loop

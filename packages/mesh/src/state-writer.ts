@@ -21,6 +21,14 @@ export type Attempt =
   | { readonly kind: "stored"; readonly stored: StoredState }
   | { readonly kind: "conflict"; readonly found: StoredState | undefined };
 
+/** What a writer needs to know, and tells. */
+export interface WriterOptions {
+  /** Whether what stands under a key can vanish by itself. */
+  readonly mayExpire: boolean;
+  /** An attempt has ended. */
+  ended(attempt: Attempt): void;
+}
+
 const BETWEEN: Backoff = { firstMs: 5, maxMs: 500, factor: 2 };
 const UNDECIDED_MS = 2;
 const LAG_MS = 10; // before somebody who is behind is asked again
@@ -33,25 +41,14 @@ const PAUSE_MS = 50;
 export class StateWriter {
   readonly #runtime: Runtime;
   readonly #store: StateStore;
-  readonly #mayExpire: boolean;
-  readonly #note: (stored: StoredState) => void;
+  readonly #options: WriterOptions;
   readonly #turns = new Map<string, Promise<unknown>>();
   #ops = 0;
 
-  /**
-   * @param mayExpire whether what stands under a key can vanish by itself
-   * @param note takes note of what was stored
-   */
-  constructor(
-    runtime: Runtime,
-    store: StateStore,
-    mayExpire: boolean,
-    note: (stored: StoredState) => void,
-  ) {
+  constructor(runtime: Runtime, store: StateStore, options: WriterOptions) {
     this.#runtime = runtime;
     this.#store = store;
-    this.#mayExpire = mayExpire;
-    this.#note = note;
+    this.#options = options;
   }
 
   /** Runs the writes of a key one after the other: a writer has one write of unknown fate at most. */
@@ -91,7 +88,7 @@ export class StateWriter {
       past: carriedOver(base, client),
     };
     const attempt = await this.#land(record, base?.revision ?? 0, patience);
-    if (attempt.kind === "stored") this.#note(attempt.stored);
+    this.#options.ended(attempt);
     return attempt;
   }
 
@@ -161,7 +158,7 @@ export class StateWriter {
         return landed(record, fate);
       }
       // Nothing there where something was: it has expired, or who answers is behind.
-      if (found === undefined && this.#mayExpire) {
+      if (found === undefined && this.#options.mayExpire) {
         if (doubtful) throw patience.doubtful();
         return { kind: "conflict", found };
       }

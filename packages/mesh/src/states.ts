@@ -1,13 +1,13 @@
 import { MeshError, type State } from "@plexus/core";
 import type { z } from "zod";
+import { fastCounter, type CellFamily } from "./histogram.ts";
 import type { Logger } from "./log.ts";
 import { StateStore } from "./nats/state-store.ts";
 import type { Runtime } from "./runtime.ts";
 import { StateAccess, type SharedState } from "./shared-state.ts";
-import type { StoredState } from "./state-record.ts";
 import { StateBarrier } from "./state-barrier.ts";
 import { StateReplica } from "./state-replica.ts";
-import { StateWriter } from "./state-writer.ts";
+import { StateWriter, type Attempt } from "./state-writer.ts";
 
 /** What access to a shared state is made of. */
 export interface StateParts {
@@ -21,10 +21,17 @@ export interface StateParts {
 /** The shared states that one process uses. */
 export class States {
   readonly #runtime: Runtime;
+  readonly #writes: CellFamily;
+  readonly #barriers: CellFamily;
   readonly #open = new Map<string, { contract: State; parts: StateParts; access: StateAccess }>();
 
   constructor(runtime: Runtime) {
     this.#runtime = runtime;
+    const { registry } = runtime.metrics;
+    const writes = "Attempts to write to shared states, by what became of them";
+    this.#writes = fastCounter(registry, "plexus_state_writes_total", writes, ["state", "outcome"]);
+    const barriers = "Barriers written for strong reads";
+    this.#barriers = fastCounter(registry, "plexus_state_barriers_total", barriers, ["state"]);
   }
 
   open<S extends z.ZodType>(contract: State<S>): SharedState<S> {
@@ -62,15 +69,24 @@ export class States {
   #parts(contract: State): StateParts {
     const store = new StateStore(this.#runtime, contract);
     const replica = new StateReplica(this.#runtime, store);
-    const mayExpire = contract.storage === "memory";
-    const note = (stored: StoredState): void => {
-      if (replica.started) replica.note(stored);
+    const { name: state } = contract;
+    const stored = this.#writes.with({ state, outcome: "stored" });
+    const conflicts = this.#writes.with({ state, outcome: "conflict" });
+    const ended = (attempt: Attempt): void => {
+      if (attempt.kind === "conflict") conflicts.value++;
+      else {
+        stored.value++;
+        if (replica.started) replica.note(attempt.stored);
+      }
     };
     return {
       store,
       replica,
-      barrier: new StateBarrier(this.#runtime, store),
-      writer: new StateWriter(this.#runtime, store, mayExpire, note),
+      barrier: new StateBarrier(this.#runtime, store, this.#barriers.with({ state })),
+      writer: new StateWriter(this.#runtime, store, {
+        mayExpire: contract.storage === "memory",
+        ended,
+      }),
       log: this.#runtime.log,
     };
   }
