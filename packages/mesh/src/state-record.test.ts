@@ -43,12 +43,12 @@ test("a write that others came before is not there", () => {
 });
 
 test("when too many others have written, nobody can tell", () => {
-  const others = (count: number): string[] => Array.from({ length: count }, (_, n) => `o${n}`);
-  expect(fateOf(after("a", ...others(32)), "a", 1)).toBe(1);
-  expect(fateOf(after("a", ...others(33)), "a", 1)).toBe("unknown");
+  const others = Array.from({ length: 33 }, (_, n) => `o${n}`);
+  expect(fateOf(after("a", ...others.slice(1)), "a", 1)).toBe(1);
+  expect(fateOf(after("a", ...others), "a", 1)).toBe("unknown");
 });
 
 test("what is no record is refused", () => {
-  expect(() => decodeState(Buffer.from("nonsense"))).toThrow();
+  expect(() => decodeState(Buffer.from("nonsense"))).toThrow(/payload/i);
   expect(() => decodeState(Buffer.from([0x92, 0x07, 0x01]))).toThrow("no record of a shared state");
 });
