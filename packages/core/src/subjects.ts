@@ -48,6 +48,10 @@ export interface Subjects {
   taskControl(verb: string): string;
   /** Where the broker tells of writes to a bucket; `key` is one token, or nothing for the prefix of all. */
   bucket(bucket: string, key: string): string;
+  /** Where a shared state keeps something of itself. */
+  state(state: string, part: string): string;
+  /** Where the broker tells of what it has stored of a shared state. */
+  stateStored(state: string, part: string): string;
   /** Somebody looks on: asks every process to copy its messages, events excepted, to {@link copy}. */
   readonly onlookers: string;
   /** Where the copy of a message to `subject` goes while somebody looks on. */
@@ -92,6 +96,8 @@ export function createSubjects(name: string): Subjects {
     recorded: (client, host, task) => `${mesh}.ctl.recorded.${client}.${host}.${task}`,
     taskControl: (verb) => `${mesh}.ctl.task.${verb}`,
     bucket: (bucket, key) => `${mesh}.kv.${bucket}.${key}`,
+    state: (state, part) => `${mesh}.state.${state}.${part}`,
+    stateStored: (state, part) => `${mesh}.stored.state.${state}.${part}`,
     onlookers: `${mesh}.tap`,
     copy: (subject) => `${mesh}.tap.${subject}`,
   };

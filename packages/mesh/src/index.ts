@@ -41,8 +41,12 @@ export type {
 export type { From } from "./nats/topic-store.ts";
 export type { TopicInfo, TopicLag } from "./nats/topic-status.ts";
 export type { Bucket, BucketOptions, Entry, PutOptions } from "./bucket.ts";
+export type { SharedState, StateChange, StateEntry, WriteStateOptions } from "./shared-state.ts";
+export type { ReadStateOptions } from "./state-reads.ts";
 export type { Meter } from "./meter.ts";
 export type { Lease, LeaseOptions } from "./lease.ts";
+export type { Lock, LockInfo, LockOptions } from "./locks.ts";
+export type { LockWaiter } from "./lock-queue.ts";
 export type { Leader } from "./lease-record.ts";
 export type { ElectOptions, Election, Leadership } from "./election.ts";
 export type { EntityHandler, EntityHandlers, EntityHostOptions } from "./entity-host.ts";
