@@ -19,6 +19,7 @@ const COMMANDS: Record<string, () => Promise<Command>> = {
   llm: async () => (await import("./llm.ts")).llmCommand(),
   topic: async () => (await import("./topic.ts")).topicCommand(),
   journal: async () => (await import("./journal.ts")).journalCommand(),
+  workspace: async () => (await import("./workspace.ts")).workspaceCommand(),
   doctor: async () => (await import("./doctor.ts")).doctorCommand(),
 };
 

@@ -22,6 +22,8 @@ export interface Subjects {
   journal(journal: string, key: string): string;
   /** The folded state of a key up to some record. */
   snapshot(entity: string, partition: number, key: string): string;
+  /** A part of a content that workspaces name by its hash. */
+  blob(hash: string, part: number): string;
   /** Publish–subscribe; `topic` may hold several tokens or wildcards. */
   event(topic: string): string;
   /** Notes on the events of a durable topic that a named subscription has given up; `topic` is one token. */
@@ -82,6 +84,7 @@ export function createSubjects(name: string): Subjects {
     logOf: (entity) => `${mesh}.log.${entity}.*.*`,
     journal: (journal, key) => `${mesh}.journal.${journal}.${key}`,
     snapshot: (entity, partition, key) => `${mesh}.snap.${entity}.${partition}.${key}`,
+    blob: (hash, part) => `${mesh}.blob.${hash}.${part}`,
     event: (topic) => `${mesh}.evt.${topic}`,
     skipped: (topic, subscription) => `${mesh}.skip.${topic}.${subscription}`,
     control: (instance) => `${mesh}.ctl.${instance}`,

@@ -71,3 +71,23 @@ export { checkArchive } from "./journal-transfer.ts";
 export type { JournalCatalog, TransferOptions, TransferProgress } from "./journal-transfer.ts";
 export type { ArchiveSummary } from "./journal-archive.ts";
 export type { JournalInfo } from "./nats/journal-store.ts";
+export { Workspace } from "./workspace.ts";
+export type { TransactOptions } from "./workspace-attempts.ts";
+export type { WorkspaceOptions, WorkspaceSubscription, WriteOptions } from "./workspace.ts";
+export type { CommitOptions, CommitResult, WorkspaceConflict } from "./workspace-committer.ts";
+export type {
+  ExplainedClash,
+  MergeInput,
+  SemanticMerge,
+  StrategyOption,
+} from "./workspace-decision.ts";
+export type { WorkspaceContent, WorkspaceFile, WorkspaceTree } from "./workspace-files.ts";
+export { checkoutTree } from "./workspace-checkout.ts";
+export type { CheckoutReport } from "./workspace-checkout.ts";
+export { exportToGit } from "./workspace-git.ts";
+export type { GitReport } from "./workspace-git.ts";
+export { importTree } from "./workspace-import.ts";
+export type { ImportOptions, ImportReport } from "./workspace-import.ts";
+export type { BlameLine, FileDiff } from "./workspace-history.ts";
+export type { StoredCommit } from "./workspace-journal.ts";
+export type { WorkspaceTransaction, WorkspaceUpdate } from "./workspace-transaction.ts";

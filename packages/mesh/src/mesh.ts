@@ -1,4 +1,5 @@
 import {
+  Workspaces,
   token,
   toMs,
   type Agent,
@@ -51,6 +52,7 @@ import type { TaskStatus } from "./task-status.ts";
 import type { SubmitOptions } from "./task-submitter.ts";
 import { callOnce } from "./unary-call.ts";
 import { waitForAgent, type WaitForOptions } from "./wait-for.ts";
+import type { Workspace, WorkspaceOptions } from "./workspace.ts";
 
 /** Joins a mesh. Throws `NOT_CONNECTED`, `UNAUTHORIZED`, `INCOMPATIBLE_BROKER` or `INVALID_INPUT` when that is impossible. */
 export async function connect(options: ConnectOptions = {}): Promise<Mesh> {
@@ -318,6 +320,16 @@ export class Mesh implements AsyncDisposable {
   /** A shared state: small values by key that any process reads and changes, with compare-and-swap. */
   state<S extends z.ZodType>(contract: State<S>): SharedState<S> {
     return this.#session.states.open(contract);
+  }
+
+  /** Offers to own workspaces of this mesh: one of the processes that do owns each, and when it dies, another. */
+  hostWorkspaces(options?: EntityHostOptions): Promise<Hosted> {
+    return this.host(Workspaces, this.#session.workspaces.handlers, options);
+  }
+
+  /** A versioned tree of files that many agents edit at once, each in its own name. It needs somebody who hosts it. */
+  workspace(name: string, options: WorkspaceOptions = {}): Workspace {
+    return this.#session.workspaces.open(name, this.get(Workspaces, name), options);
   }
 
   /** The live instances, or those of one agent. */

@@ -27,6 +27,7 @@ import { Onlookers } from "./tap.ts";
 import { Tasks, type TaskOptions } from "./tasks.ts";
 import { Topics } from "./topics.ts";
 import { Watchdog } from "./watchdog.ts";
+import { Workspaces } from "./workspaces.ts";
 
 /** Options of `connect`; each falls back to the environment variable named. */
 export interface ConnectOptions {
@@ -81,6 +82,7 @@ export class Session implements HostingSite {
   #journals: Journals | undefined;
   #states: States | undefined;
   #locks: Locks | undefined;
+  #workspaces: Workspaces | undefined;
   #closing: Promise<void> | undefined;
   #closed = false;
 
@@ -235,6 +237,11 @@ export class Session implements HostingSite {
     return (this.#states ??= new States(runtime));
   }
 
+  get workspaces(): Workspaces {
+    const runtime = this.opened();
+    return (this.#workspaces ??= new Workspaces(runtime));
+  }
+
   /** Drains every hosted instance and subscription, releases every lease, flushes, disconnects. */
   close(): Promise<void> {
     return (this.#closing ??= this.#close());
@@ -258,7 +265,7 @@ export class Session implements HostingSite {
   }
 
   /** What has been needed so far. */
-  #parts(): (Tasks | Topics | Entities | Buckets | Journals | States)[] {
+  #parts(): (Tasks | Topics | Entities | Buckets | Journals | States | Workspaces)[] {
     const parts = [
       this.#tasks,
       this.#topics,
@@ -266,6 +273,7 @@ export class Session implements HostingSite {
       this.#buckets,
       this.#journals,
       this.#states,
+      this.#workspaces,
     ];
     return parts.filter((part) => part !== undefined);
   }
