@@ -8,9 +8,10 @@ import {
   type Committed,
   type ConflictDetected,
   type ConflictResolved,
+  type RecordedEvent,
   type Side,
 } from "@plexus/core";
-import { readCommand, type RecordedEvent } from "./entity-record.ts";
+import { readCommand } from "./entity-record.ts";
 import { isNoStream, type StoredMessage } from "./nats/jetstream.ts";
 import type { WorkspaceServices } from "./workspace-services.ts";
 
