@@ -50,11 +50,9 @@ export async function work({ place, board, plan, signal }: Seat, author: Author)
       const turn = new Turn({ one, snapshot, place, author, thinkMs: thinking, vote, signal });
       const about = { id: one.id, agent: place.agent, title, vote };
       const landing = await place.attempt(about, (draft) => turn.write(draft));
-      const isWhole =
-        landing.landed && !landing.clash?.files.some(({ winner }) => winner === "theirs");
-      await tellClash(one, title, { ...landing, landed: isWhole });
+      await tellClash(one, title, landing);
       wasVoted ||= landing.clash?.strategy === "vote";
-      if (isWhole) {
+      if (landing.landed) {
         const { paths, spots, by } = turn;
         if (paths.length === 0) return drop("nothing left to do");
         const { unseen } = landing;
