@@ -67,10 +67,10 @@ export class CrewView {
     }
   }
 
-  /** An agent was killed, by who shows what that does. */
-  killed(agent: string, pid: number, at: number): string {
+  /** Somebody was killed, by who shows what that does. */
+  killed(whom: string, at: number): string {
     const seconds = ((at - (this.#startedAt ?? at)) / 1_000).toFixed(1);
-    return paint("red", `${seconds.padStart(6)}  chaos         SIGKILL to ${agent} (pid ${pid})`);
+    return paint("red", `${seconds.padStart(6)}  chaos         SIGKILL to ${whom}`);
   }
 
   #joining({ agent, pid }: Extract<Action, { kind: "joined" }>): string[] {
