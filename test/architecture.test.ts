@@ -33,7 +33,7 @@ function sources(folder: string): string[] {
 
 function importsOf(packageName: string): Import[] {
   return sources(join(root, "packages", packageName, "src")).flatMap((file) =>
-    [...readFileSync(file, "utf8").matchAll(/(?:\bfrom\s+|\bimport\s*\(?\s*)"([^"]+)"/g)].map(
+    [...readFileSync(file, "utf8").matchAll(/(?:\bfrom\s+|(?<!["-])\bimport\s*\(?\s*)"([^"]+)"/g)].map(
       (match) => ({
         file: relative(root, file),
         specifier: match[1]!,

@@ -1,6 +1,7 @@
 import { parseArgs } from "node:util";
 import { entities } from "./entities.ts";
 import { events } from "./events.ts";
+import { journal } from "./journal.ts";
 import { llm } from "./llm.ts";
 import { fairness } from "./fairness.ts";
 import { pipeline } from "./pipeline.ts";
@@ -24,6 +25,7 @@ const benches: Record<string, Bench> = {
   llm,
   fairness,
   entities,
+  journal,
   workspace,
 };
 

@@ -1,5 +1,6 @@
 import { parseArgs } from "node:util";
 import type { Campaign } from "./campaign.ts";
+import { linearizabilityCampaign } from "./linearizability.ts";
 import { recoveryCampaign } from "./recovery.ts";
 import { shardCampaign } from "./shards.ts";
 import { taskCampaign } from "./tasks.ts";
@@ -10,6 +11,7 @@ const campaigns: Record<string, Campaign> = {
   "tasks-cluster": taskCampaign("cluster"),
   recovery: recoveryCampaign,
   shards: shardCampaign,
+  linearizability: linearizabilityCampaign,
   workspace: workspaceCampaign,
 };
 

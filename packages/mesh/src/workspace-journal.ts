@@ -10,7 +10,7 @@ import {
   type ConflictResolved,
   type Side,
 } from "@plexus/core";
-import { readCommand, type RecordedEvent } from "./entity-record.ts";
+import { readCommand } from "./entity-record.ts";
 import { isNoStream, type StoredMessage } from "./nats/jetstream.ts";
 import type { WorkspaceServices } from "./workspace-services.ts";
 
@@ -19,7 +19,7 @@ export interface WorkspaceRecord {
   readonly sequence: number;
   /** When it was stored, by the broker's clock: milliseconds since the epoch. */
   readonly storedAt: number;
-  readonly events: readonly RecordedEvent[];
+  readonly events: readonly (readonly [name: string, data: unknown])[];
 }
 
 /** A commit, and when it was stored. */
@@ -207,5 +207,8 @@ export function changeIn({ changes }: StoredCommit, path: string): Committed["ch
 }
 
 function readRecord({ sequence, storedAt, data }: StoredMessage): WorkspaceRecord {
-  return { sequence, storedAt, events: readCommand(data).events };
+  const events = readCommand(data).events.map((event) => {
+    return [event[0], Workspaces.types.read(event)] as const; // brought up to what the contract has now
+  });
+  return { sequence, storedAt, events };
 }
