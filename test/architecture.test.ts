@@ -17,7 +17,11 @@ const LAYERS: Record<string, { internal: string[]; external: RegExp }> = {
   },
   testing: { internal: ["core", "mesh"], external: /^@nats-io\/[\w-]+$/ },
   trading: { internal: ["core", "mesh", "llm"], external: /^(?!@nats-io\/).+$/ },
-  cli: { internal: ["core", "mesh", "llm", "testing", "trading"], external: /^(?!@nats-io\/).+$/ },
+  "refactor-crew": { internal: ["core", "mesh", "llm"], external: /^(?!@nats-io\/).+$/ },
+  cli: {
+    internal: ["core", "mesh", "llm", "testing", "trading", "refactor-crew"],
+    external: /^(?!@nats-io\/).+$/,
+  },
 };
 
 interface Import {
@@ -33,12 +37,12 @@ function sources(folder: string): string[] {
 
 function importsOf(packageName: string): Import[] {
   return sources(join(root, "packages", packageName, "src")).flatMap((file) =>
-    [...readFileSync(file, "utf8").matchAll(/(?:\bfrom\s+|(?<!["-])\bimport\s*\(?\s*)"([^"]+)"/g)].map(
-      (match) => ({
-        file: relative(root, file),
-        specifier: match[1]!,
-      }),
-    ),
+    [
+      ...readFileSync(file, "utf8").matchAll(/(?:\bfrom\s+|\bimport(?:\s*\(\s*|\s+))"([^"]+)"/g),
+    ].map((match) => ({
+      file: relative(root, file),
+      specifier: match[1]!,
+    })),
   );
 }
 

@@ -79,10 +79,10 @@ export class Session implements HostingSite {
   #topics: Topics | undefined;
   #entities: Entities | undefined;
   #buckets: Buckets | undefined;
-  #workspaces: Workspaces | undefined;
   #journals: Journals | undefined;
   #states: States | undefined;
   #locks: Locks | undefined;
+  #workspaces: Workspaces | undefined;
   #closing: Promise<void> | undefined;
   #closed = false;
 
@@ -271,9 +271,9 @@ export class Session implements HostingSite {
       this.#topics,
       this.#entities,
       this.#buckets,
-      this.#workspaces,
       this.#journals,
       this.#states,
+      this.#workspaces,
     ];
     return parts.filter((part) => part !== undefined);
   }

@@ -8,6 +8,7 @@ import {
   type Committed,
   type ConflictDetected,
   type ConflictResolved,
+  type RecordedEvent,
   type Side,
 } from "@plexus/core";
 import { readCommand } from "./entity-record.ts";
