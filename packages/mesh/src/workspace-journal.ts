@@ -8,7 +8,6 @@ import {
   type Committed,
   type ConflictDetected,
   type ConflictResolved,
-  type RecordedEvent,
   type Side,
 } from "@plexus/core";
 import { readCommand } from "./entity-record.ts";
