@@ -1,6 +1,6 @@
 import { deliver } from "../deliver.ts";
 import { inFolder } from "../folder.ts";
-import { agentsOf, backlog } from "../plan.ts";
+import { backlog, workersOf } from "../plan.ts";
 import { ruleOf } from "../rules/rules.ts";
 import { runTests, type TestResult } from "../run-tests.ts";
 import type { Tree } from "../tree.ts";
@@ -19,9 +19,7 @@ const EVERY = 6;
  */
 export async function integrate(seat: Seat): Promise<void> {
   const { place, board, plan, signal } = seat;
-  const workers = agentsOf(plan).filter((agent) =>
-    backlog(plan).some((one) => one.agent === agent),
-  );
+  const workers = workersOf(plan);
   let good = 0;
   let tested = -1;
   let searches = 0;

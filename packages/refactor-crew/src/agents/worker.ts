@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Assignment, backlog, thinkMs } from "../plan.ts";
+import { type Assignment, backlog, thinkMs, workersOf } from "../plan.ts";
 import { ruleOf } from "../rules/rules.ts";
 import type { Landing } from "../workplace.ts";
 import type { Author } from "./author.ts";
@@ -45,6 +45,8 @@ export async function work({ place, board, plan, signal }: Seat, author: Author)
       }
       const { version } = snapshot;
       await place.tell({ kind: "took", job: one.id, title, version, attempt });
+      // A fair start: nobody is through with something before the others have begun.
+      await board.until(() => workersOf(plan).every((agent) => board.begun.has(agent)), signal);
       const thinking = thinkMs(plan, one, attempt);
       const vote = one.contested === true && attempt <= MAX_VOTES;
       const turn = new Turn({ one, snapshot, place, author, thinkMs: thinking, vote, signal });
