@@ -1,6 +1,7 @@
 import { parseArgs } from "node:util";
 import { entities } from "./entities.ts";
 import { events } from "./events.ts";
+import { journal } from "./journal.ts";
 import { llm } from "./llm.ts";
 import { fairness } from "./fairness.ts";
 import { pipeline } from "./pipeline.ts";
@@ -11,6 +12,7 @@ import { type Bench, runRounds } from "./rounds.ts";
 import { rpc } from "./rpc.ts";
 import { scale } from "./scale.ts";
 import { tasks } from "./tasks.ts";
+import { workspace } from "./workspace.ts";
 
 const benches: Record<string, Bench> = {
   rpc,
@@ -23,6 +25,8 @@ const benches: Record<string, Bench> = {
   llm,
   fairness,
   entities,
+  journal,
+  workspace,
 };
 
 const usage = `Usage: npm run bench -- ${Object.keys(benches).join("|")} [--json] [--quick]

@@ -4,6 +4,7 @@ import { linearizabilityCampaign } from "./linearizability.ts";
 import { recoveryCampaign } from "./recovery.ts";
 import { shardCampaign } from "./shards.ts";
 import { taskCampaign } from "./tasks.ts";
+import { workspaceCampaign } from "./workspaces.ts";
 
 const campaigns: Record<string, Campaign> = {
   tasks: taskCampaign("single"),
@@ -11,6 +12,7 @@ const campaigns: Record<string, Campaign> = {
   recovery: recoveryCampaign,
   shards: shardCampaign,
   linearizability: linearizabilityCampaign,
+  workspace: workspaceCampaign,
 };
 
 const width = Math.max(...Object.keys(campaigns).map((name) => name.length));

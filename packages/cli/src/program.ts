@@ -18,6 +18,8 @@ const COMMANDS: Record<string, () => Promise<Command>> = {
   dlq: async () => (await import("./dlq.ts")).dlqCommand(),
   llm: async () => (await import("./llm.ts")).llmCommand(),
   topic: async () => (await import("./topic.ts")).topicCommand(),
+  journal: async () => (await import("./journal.ts")).journalCommand(),
+  workspace: async () => (await import("./workspace.ts")).workspaceCommand(),
   doctor: async () => (await import("./doctor.ts")).doctorCommand(),
 };
 

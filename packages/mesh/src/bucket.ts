@@ -54,7 +54,7 @@ export interface Bucket {
   watch(listener: (entry: Entry) => void, key?: string): Promise<() => void>;
 }
 
-const OWN = new Set(["leases", "registry", "locks"]);
+const OWN = new Set(["leases", "registry", "journals", "locks"]);
 
 /** The buckets that one process uses. */
 export class Buckets {

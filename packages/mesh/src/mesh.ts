@@ -1,9 +1,11 @@
 import {
+  Workspaces,
   token,
   toMs,
   type Agent,
   type Duration,
   type Entity,
+  type Journal,
   type State,
   type Topic,
 } from "@plexus/core";
@@ -24,12 +26,15 @@ import type { EventHandler, PublishOptions, SubscribeOptions, Subscription } fro
 import type { CallOptions } from "./exchange.ts";
 import type { Handlers, HostOptions, InstanceReport } from "./host.ts";
 import type { Hosted } from "./hosting.ts";
+import type { JournalClient } from "./journal-client.ts";
+import type { JournalCatalog } from "./journal-transfer.ts";
 import type { Lease, LeaseOptions } from "./lease.ts";
 import type { Lock, LockInfo, LockOptions } from "./locks.ts";
 import type { Logger } from "./log.ts";
 import { createMeter, type Meter } from "./meter.ts";
 import type { TopicInfo, TopicLag } from "./nats/topic-status.ts";
 import type { AnyHandler } from "./served-call.ts";
+import type { Projection, ProjectionSpec } from "./projection.ts";
 import { Session, type ConnectOptions } from "./session.ts";
 import type { SharedState } from "./shared-state.ts";
 import type { ShardInfo } from "./shards.ts";
@@ -47,6 +52,7 @@ import type { TaskStatus } from "./task-status.ts";
 import type { SubmitOptions } from "./task-submitter.ts";
 import { callOnce } from "./unary-call.ts";
 import { waitForAgent, type WaitForOptions } from "./wait-for.ts";
+import type { Workspace, WorkspaceOptions } from "./workspace.ts";
 
 /** Joins a mesh. Throws `NOT_CONNECTED`, `UNAUTHORIZED`, `INCOMPATIBLE_BROKER` or `INVALID_INPUT` when that is impossible. */
 export async function connect(options: ConnectOptions = {}): Promise<Mesh> {
@@ -257,6 +263,26 @@ export class Mesh implements AsyncDisposable {
     return this.#session.topics.lag(typeof topic === "string" ? topic : topic.name);
   }
 
+  /** A journal: typed events by key, appended with optimistic concurrency, read and followed from any position. */
+  journal<J extends Journal>(contract: J): JournalClient<J> {
+    return this.#session.journals.client(contract) as unknown as JournalClient<J>;
+  }
+
+  /** The journals of the mesh, without their contracts: listing, exporting, importing, checking. */
+  get journals(): JournalCatalog {
+    return this.#session.journals.catalog;
+  }
+
+  /** A state that follows the events of a journal or of an entity: in memory, or kept by the broker together with how far it is. */
+  async project<S extends Journal | Entity, Folded>(
+    source: S,
+    spec: ProjectionSpec<S, Folded>,
+  ): Promise<Projection<Folded>> {
+    this.#session.staying();
+    const projection = await this.#session.journals.project(source, spec as never);
+    return projection as Projection<Folded>;
+  }
+
   /**
    * Acquires the lease of a name: one process of the mesh has it at a time. Rejects with `CONFLICT` (`wait: 0`) or `TIMEOUT` when
    * somebody else has it, `CANCELED`, `NOT_CONNECTED`. Not reentrant: who has it waits for itself.
@@ -294,6 +320,16 @@ export class Mesh implements AsyncDisposable {
   /** A shared state: small values by key that any process reads and changes, with compare-and-swap. */
   state<S extends z.ZodType>(contract: State<S>): SharedState<S> {
     return this.#session.states.open(contract);
+  }
+
+  /** Offers to own workspaces of this mesh: one of the processes that do owns each, and when it dies, another. */
+  hostWorkspaces(options?: EntityHostOptions): Promise<Hosted> {
+    return this.host(Workspaces, this.#session.workspaces.handlers, options);
+  }
+
+  /** A versioned tree of files that many agents edit at once, each in its own name. It needs somebody who hosts it. */
+  workspace(name: string, options: WorkspaceOptions = {}): Workspace {
+    return this.#session.workspaces.open(name, this.get(Workspaces, name), options);
   }
 
   /** The live instances, or those of one agent. */

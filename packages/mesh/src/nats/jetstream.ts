@@ -56,7 +56,9 @@ const MAX_BATCH_BYTES = 4 * 1024 * 1024; // of one answer to a batched read, whi
 const UNDECIDED = 10_164; // refused as another conditional write of the subject is under way, or was a moment ago
 const CONFLICTS = new Set([10_071, UNDECIDED]); // wrong last sequence, of the stream or of a subject
 const STORE_FAILED = 10_077;
-const FULL = new Set([10_002, 10_023, 10_028, 10_047, 10_077]); // no resources left; the stream's limits are reached
+const FULL = new Set([10_002, 10_023, 10_028, 10_047, 10_077, 10_210, 10_211]); // no resources left; the stream's limits are reached; too many batches under way
+const INCOMPLETE = 10_176; // a batch whose beginning the broker does not have (any more): nothing of it is stored
+const REPEATED = 10_201; // a message of a batch is stored already, by its id
 
 /**
  * The hot path to JetStream: publishes that are confirmed, and requests to its API. Every answer comes to one wildcard
@@ -145,21 +147,29 @@ export class JetStream {
    * Rejects like {@link publish}, and with `INCOMPATIBLE_BROKER` when the broker refuses the batch as such: because one of
    * the messages is stored already, for example.
    * @param id of this attempt: of 64 characters at most, and never used again
+   * @returns the sequence of the last one
    */
-  async publishBatch(id: string, messages: readonly Outgoing[]): Promise<void> {
+  async publishBatch(id: string, messages: readonly Outgoing[]): Promise<number> {
     await this.#roomFor();
     const last = messages.length - 1;
     let bytes = 0;
+    let sequence = 0;
     for (const [i, { subject, data, headers }] of messages.entries()) {
       bytes += data.length;
       const numbered = { ...headers, "Nats-Batch-Id": id, "Nats-Batch-Sequence": String(i + 1) };
       if (i === last) {
         // oxlint-disable-next-line no-await-in-loop -- it is the last one
-        await this.#confirmed(subject, data, { ...numbered, "Nats-Batch-Commit": "1" }, bytes);
+        sequence = await this.#confirmed(
+          subject,
+          data,
+          { ...numbered, "Nats-Batch-Commit": "1" },
+          bytes,
+        );
       } else if (!this.#link.publish(subject, data, undefined, numbered)) {
         throw new MeshError("NOT_CONNECTED", `${subject}: not sent, there is no broker.`);
       }
     }
+    return sequence;
   }
 
   /** Asks the JetStream API, `name` being what follows `$JS.API.`. */
@@ -186,6 +196,11 @@ export class JetStream {
   /** The first message on a subject, wildcards allowed, from a sequence on. */
   async next(stream: string, subject: string, from: number): Promise<StoredMessage | undefined> {
     return this.#get(stream, { seq: from, next_by_subj: subject });
+  }
+
+  /** The first message on a subject, wildcards allowed, that was stored at a time or later. */
+  async since(stream: string, subject: string, time: Date): Promise<StoredMessage | undefined> {
+    return this.#get(stream, { start_time: time.toISOString(), next_by_subj: subject });
   }
 
   /**
@@ -357,6 +372,11 @@ export function isUndecided(error: unknown): boolean {
   return error instanceof MeshError && error.details === UNDECIDED;
 }
 
+/** True if a batch was refused as one of its messages is stored already. */
+export function isRepeated(error: unknown): boolean {
+  return error instanceof MeshError && error.details === REPEATED;
+}
+
 /** True if a request failed because there is no such stream, so nothing was ever stored in it. */
 export function isNoStream(error: unknown): boolean {
   return error instanceof MeshError && error.details === STREAM_NOT_FOUND;
@@ -387,7 +407,7 @@ function apiError(what: string, text: string): MeshError {
   if (code === IN_PROCESS) return unknownFate(`${what}: a message of the same id is on its way`);
   if (FULL.has(code)) return new MeshError("OVERLOADED", `${what}: ${description}.`, options);
   // A broker that cannot now, as a cluster without a leader, can later.
-  if (code === NO_MESSAGE || code === STREAM_NOT_FOUND || status >= 500) {
+  if (code === NO_MESSAGE || code === STREAM_NOT_FOUND || code === INCOMPLETE || status >= 500) {
     return new MeshError("NOT_CONNECTED", `${what}: ${description}.`, options);
   }
   return new MeshError("INCOMPATIBLE_BROKER", `${what}: ${description} (${code}).`, options);
