@@ -17,7 +17,11 @@ const LAYERS: Record<string, { internal: string[]; external: RegExp }> = {
   },
   testing: { internal: ["core", "mesh"], external: /^@nats-io\/[\w-]+$/ },
   trading: { internal: ["core", "mesh", "llm"], external: /^(?!@nats-io\/).+$/ },
-  cli: { internal: ["core", "mesh", "llm", "testing", "trading"], external: /^(?!@nats-io\/).+$/ },
+  "refactor-crew": { internal: ["core", "mesh", "llm"], external: /^(?!@nats-io\/).+$/ },
+  cli: {
+    internal: ["core", "mesh", "llm", "testing", "trading", "refactor-crew"],
+    external: /^(?!@nats-io\/).+$/,
+  },
 };
 
 interface Import {
