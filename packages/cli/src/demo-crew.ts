@@ -1,4 +1,4 @@
-import { mkdtemp, readdir } from "node:fs/promises";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -78,11 +78,12 @@ async function runCrew(options: CrewOptions, stop: AbortSignal): Promise<ExitCod
     say("Stopping: the agents leave. Press Ctrl-C again to leave at once."),
   );
   const script = fileURLToPath(import.meta.resolve("@plexus/refactor-crew/run"));
+  const own = { ...env, ...(await scratchFolder(stack)) };
   const specs = agentsOf(plan).map((name) => ({
     name,
     script,
     args: [name, JSON.stringify(plan)],
-    env,
+    env: own,
   }));
   const processes = stack.use(startProcesses(specs, (text) => new Error(text)));
   const onKill = (whom: string, at: number): void => {
@@ -138,6 +139,14 @@ async function found(
     killBroker: broker.kill,
     where: `in a workspace on nats-server ${broker.version} at ${broker.address}, mesh ${broker.mesh}`,
   };
+}
+
+/** Where agents run tests: what those that are killed leave there goes with the run. Compiled code stays where it is for all. */
+async function scratchFolder(stack: AsyncDisposableStack): Promise<Record<string, string>> {
+  const folder = await mkdtemp(join(tmpdir(), "plexus-crew-scratch-"));
+  stack.defer(() => rm(folder, { recursive: true, force: true }));
+  const cache = process.env["NODE_COMPILE_CACHE"] ?? join(tmpdir(), "node-compile-cache");
+  return { TMPDIR: folder, NODE_COMPILE_CACHE: cache };
 }
 
 /** The folder for the project: the one named, if nothing is in it, or a new one among the temporary ones. */
