@@ -17,6 +17,7 @@ const WINDOW = 8_192; // messages asked for or in hand
 const MAX_HELD_BYTES = 16 * 1024 * 1024;
 const REQUEST_BYTES = 8 * 1024 * 1024;
 const EXPIRES_MS = 10_000;
+const ENDED = /max ?bytes|batch completed/i; // descriptions of requests that have had their bytes, or messages
 const ALARM_MS = EXPIRES_MS + 2_000; // an answer that is so late does not come any more
 
 /** Reads a consumer that needs no acknowledgements as fast as the broker sends: many records for one request. */
@@ -94,9 +95,11 @@ export class RecordPull {
   /** An answer without a record: the request has ended, or the consumer is gone. */
   #status(headers: Headers | undefined): void {
     const { code = 0, description = "" } = headers ?? {};
-    const ended = code === 408 || code === 404 || (code === 409 && /max ?bytes/i.test(description));
-    if (!ended) return this.#fail(`${code} ${description}`);
-    this.#asked -= Number(headers?.get("Nats-Pending-Messages") || this.#asked);
+    const full = code === 409 && ENDED.test(description);
+    if (code !== 408 && code !== 404 && !full) return this.#fail(`${code} ${description}`);
+    // What is left of the request does not come. One that has all it asked for names no number, or none.
+    const left = headers?.get("Nats-Pending-Messages");
+    this.#asked -= left ? Number(left) : full ? 0 : this.#asked;
     this.#asked = Math.max(0, this.#asked);
     this.#ask();
   }
