@@ -12,6 +12,7 @@ import { type Bench, runRounds } from "./rounds.ts";
 import { rpc } from "./rpc.ts";
 import { scale } from "./scale.ts";
 import { tasks } from "./tasks.ts";
+import { workspace } from "./workspace.ts";
 
 const benches: Record<string, Bench> = {
   rpc,
@@ -25,6 +26,7 @@ const benches: Record<string, Bench> = {
   fairness,
   entities,
   journal,
+  workspace,
 };
 
 const usage = `Usage: npm run bench -- ${Object.keys(benches).join("|")} [--json] [--quick]

@@ -30,7 +30,7 @@ async function shared(mesh: Mesh, ...instances: string[]): Promise<void> {
     const owners = shards.filter(({ state }) => state === "held").map(({ owner }) => owner);
     expect(owners).toHaveLength(Account.partitions);
     expect(new Set(owners)).toEqual(new Set(instances));
-  }, 15_000);
+  }, 90_000);
 }
 
 /** The process that owns a key. */
@@ -67,7 +67,7 @@ test("an owner that is killed is replaced within its lease and two seconds; ever
   const answered = await load.end();
   expect(load.longestMs).toBeLessThan(Account.leaseMs + 2_000);
   await expectExactly(mesh, answered);
-}, 40_000);
+}, 90_000);
 
 test("an owner that stands still for longer than its lease is replaced, and records nothing when it goes on", async () => {
   const mesh = await meshes.join();
@@ -98,7 +98,7 @@ test("an owner that stands still for longer than its lease is replaced, and reco
       [durable, ["slow 300 durable"]],
     ]),
   );
-}, 40_000);
+}, 90_000);
 
 test("owners that join and leave as planned fail no command, keep the order, and let no lease run out", async () => {
   const mesh = await meshes.join();
@@ -158,32 +158,33 @@ test("durable commands whose sender dies at once are all executed, in the order 
     expect(await account.deposit(deposit("99"), { id: "99" })).toBe(100);
   });
   expect(teller.stderr()).toBe("");
-}, 40_000);
+}, 90_000);
 
 test("a durable command that kills every owner is given up after ten at most, with the reason, and those behind it go on", async () => {
   const mesh = await meshes.join();
   const account = mesh.get(Account, "a");
   const poison = await account.deposit.send(deposit("poison"));
   const behind = await account.deposit.send(deposit("behind"));
-  const failed = new AbortController();
   const failure = poison.result({ timeout: "170s" }).catch((error: unknown) => error);
-  void failure.then(() => failed.abort());
+  const answered = failure.then(() => behind.result({ timeout: "60s" }));
+  let over = false;
+  const end = (): boolean => (over = true);
+  answered.then(end, end);
   const live = async (): Promise<number> => {
     for (let deaths = 0; ; deaths++) {
       // oxlint-disable no-await-in-loop -- one after the other
       await using teller = startAgent(meshes, "teller");
-      await Promise.race([teller.exited, failure]);
-      if (!failed.signal.aborted) continue;
-      expect(await behind.result({ timeout: "60s" })).toBe(1);
-      return deaths;
+      await Promise.race([teller.exited, answered]);
+      if (over) return deaths;
       // oxlint-enable no-await-in-loop
     }
   };
-  const [error, one, other] = await Promise.all([failure, live(), live()]);
-  expect(error).toMatchObject({ code: "AGENT_LOST" });
+  const [error, balance, one, other] = await Promise.all([failure, answered, live(), live()]);
+  expect(error).toMatchObject({ code: "AGENT_LOST", message: expect.stringMatching(/^10 owners/) });
+  expect(balance).toBe(1);
   // An owner that loses the partition in the moment before it begins cannot take back that it was about to.
   expect(one + other).toBeLessThanOrEqual(10);
-  expect(one + other).toBeGreaterThan(1);
+  expect(one + other).toBeGreaterThan(5);
 }, 240_000);
 
 test("commands under way outlive the leader of the journal in a cluster", async () => {

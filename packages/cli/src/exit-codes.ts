@@ -20,6 +20,7 @@ const EXIT_OF: Record<ErrorCode, ExitCode> = {
   NO_TASK: EXIT.notFound,
   NO_TOPIC: EXIT.notFound,
   NO_JOURNAL: EXIT.notFound,
+  NO_FILE: EXIT.notFound,
   NOT_CONNECTED: EXIT.unavailable,
   UNAUTHORIZED: EXIT.unavailable,
   INCOMPATIBLE_BROKER: EXIT.unavailable,

@@ -12,6 +12,10 @@ export const ERROR_CODES = {
   NO_TASK: { retryable: false, meaning: "No such task: never submitted, or no longer kept." },
   NO_TOPIC: { retryable: false, meaning: "No such durable topic: nothing was ever stored there." },
   NO_JOURNAL: { retryable: false, meaning: "No such journal: nothing was ever recorded there." },
+  NO_FILE: {
+    retryable: false,
+    meaning: "No such file, or version of it, in this workspace.",
+  },
   NO_CAPABILITY: { retryable: false, meaning: "The agent is there but does not offer it." },
   INVALID_INPUT: { retryable: false, meaning: "The input does not match the contract's schema." },
   INVALID_OUTPUT: { retryable: false, meaning: "The answer does not match the contract's schema." },

@@ -54,7 +54,7 @@ export interface Bucket {
   watch(listener: (entry: Entry) => void, key?: string): Promise<() => void>;
 }
 
-const OWN = new Set(["leases", "registry", "journals"]);
+const OWN = new Set(["leases", "registry", "journals", "locks"]);
 
 /** The buckets that one process uses. */
 export class Buckets {
@@ -73,7 +73,7 @@ export class Buckets {
     return this.own(name, options);
   }
 
-  /** A bucket of the mesh itself, or of whoever uses it. */
+  /** {@link open} for one that users cannot open. */
   own(name: string, options: BucketOptions): Bucket {
     let bucket = this.#buckets.get(name);
     if (bucket === undefined) {

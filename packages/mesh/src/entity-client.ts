@@ -110,8 +110,7 @@ export class EntityCaller {
     const route = this.#routes.get(name)!;
     const command = { id: demandCommandId(id), after, ...(input === undefined ? {} : { input }) };
     const timeoutMs = timeout === undefined ? route.timeoutMs : toMs(timeout);
-    const payload = commandPayload(command);
-    const call = new EntityCall(route, this.#partition(key), key, payload, timeoutMs, signal);
+    const call = new EntityCall(route, this.#partition(key), key, command, timeoutMs, signal);
     return call.run(signal);
   }
 

@@ -11,6 +11,7 @@ import { Hosting, type HostingSite } from "./hosting.ts";
 import { Inbox } from "./inbox.ts";
 import { Journals } from "./journals.ts";
 import { Leases } from "./leases.ts";
+import { Locks } from "./locks.ts";
 import { createLogger, type Logger } from "./log.ts";
 import { Metrics } from "./metrics.ts";
 import { LeaseStore } from "./nats/lease-store.ts";
@@ -21,10 +22,12 @@ import { Outbox } from "./outbox.ts";
 import { Registry } from "./registry.ts";
 import { noteBadMessage, type Runtime } from "./runtime.ts";
 import { DEFAULT_SERVER, parseServers } from "./servers.ts";
+import { States } from "./states.ts";
 import { Onlookers } from "./tap.ts";
 import { Tasks, type TaskOptions } from "./tasks.ts";
 import { Topics } from "./topics.ts";
 import { Watchdog } from "./watchdog.ts";
+import { Workspaces } from "./workspaces.ts";
 
 /** Options of `connect`; each falls back to the environment variable named. */
 export interface ConnectOptions {
@@ -77,6 +80,9 @@ export class Session implements HostingSite {
   #entities: Entities | undefined;
   #buckets: Buckets | undefined;
   #journals: Journals | undefined;
+  #states: States | undefined;
+  #locks: Locks | undefined;
+  #workspaces: Workspaces | undefined;
   #closing: Promise<void> | undefined;
   #closed = false;
 
@@ -220,6 +226,22 @@ export class Session implements HostingSite {
     ));
   }
 
+  get locks(): Locks {
+    const runtime = this.opened();
+    const queue = this.buckets.own("locks", { storage: "memory" });
+    return (this.#locks ??= new Locks(runtime, this.leases, queue));
+  }
+
+  get states(): States {
+    const runtime = this.opened();
+    return (this.#states ??= new States(runtime));
+  }
+
+  get workspaces(): Workspaces {
+    const runtime = this.opened();
+    return (this.#workspaces ??= new Workspaces(runtime));
+  }
+
   /** Drains every hosted instance and subscription, releases every lease, flushes, disconnects. */
   close(): Promise<void> {
     return (this.#closing ??= this.#close());
@@ -243,8 +265,16 @@ export class Session implements HostingSite {
   }
 
   /** What has been needed so far. */
-  #parts(): (Tasks | Topics | Entities | Buckets | Journals)[] {
-    const parts = [this.#tasks, this.#topics, this.#entities, this.#buckets, this.#journals];
+  #parts(): (Tasks | Topics | Entities | Buckets | Journals | States | Workspaces)[] {
+    const parts = [
+      this.#tasks,
+      this.#topics,
+      this.#entities,
+      this.#buckets,
+      this.#journals,
+      this.#states,
+      this.#workspaces,
+    ];
     return parts.filter((part) => part !== undefined);
   }
 

@@ -67,6 +67,7 @@ const REPEATED = 10_201; // a message of a batch is stored already, by its id
 export class JetStream {
   readonly #link: Link;
   readonly #prefix: string;
+  readonly #timeoutMs: number;
   readonly #waiting = new Map<string, Waiting>();
   readonly #subscriptions: readonly LinkSubscription[];
   #next = 0;
@@ -79,10 +80,12 @@ export class JetStream {
   /**
    * @param prefix of the reply subjects, within the client's inbox
    * @param witnessed a pattern for those reply subjects on which others listen, too
+   * @param timeoutMs how long the broker may take for one answer
    */
-  constructor(link: Link, prefix: string, witnessed?: string) {
+  constructor(link: Link, prefix: string, witnessed?: string, timeoutMs = TIMEOUT_MS) {
     this.#link = link;
     this.#prefix = prefix;
+    this.#timeoutMs = timeoutMs;
     const own = [
       link.subscribe(`${prefix}.*`, (data, subject, _reply, headers) => {
         const id = subject.slice(prefix.length + 1);
@@ -173,7 +176,7 @@ export class JetStream {
   api(name: string, body: object): Promise<Record<string, unknown>> {
     return new Promise((resolve, reject) => {
       this.#send(`$JS.API.${name}`, Buffer.from(JSON.stringify(body)), undefined, {
-        deadlineMs: nowMs() + TIMEOUT_MS,
+        deadlineMs: nowMs() + this.#timeoutMs,
         bytes: 0,
         answer: (answer) => {
           const text = Buffer.from(answer.buffer, answer.byteOffset, answer.length).toString();
@@ -219,7 +222,7 @@ export class JetStream {
     const name = `DIRECT.GET.${stream}`;
     return new Promise((resolve, reject) => {
       this.#send(`$JS.API.${name}`, Buffer.from(JSON.stringify(query)), undefined, {
-        deadlineMs: nowMs() + TIMEOUT_MS,
+        deadlineMs: nowMs() + this.#timeoutMs,
         bytes: 0,
         part: (data, headers) => {
           if (headers === undefined || headers.code !== 0) return false;
@@ -271,7 +274,7 @@ export class JetStream {
   ): Promise<number> {
     return new Promise((resolve, reject) => {
       const waiting: Waiting = {
-        deadlineMs: nowMs() + TIMEOUT_MS,
+        deadlineMs: nowMs() + this.#timeoutMs,
         bytes,
         answer: (answer) => {
           const text = latin1(answer);
@@ -325,7 +328,7 @@ export class JetStream {
     for (const [id, waiting] of this.#waiting) {
       if (waiting.deadlineMs > now) break; // all wait equally long, so the oldest come first
       this.#take(id);
-      waiting.fail(unknownFate(`the broker has not confirmed within ${TIMEOUT_MS} ms`));
+      waiting.fail(unknownFate(`the broker has not confirmed within ${this.#timeoutMs} ms`));
     }
     if (this.#waiting.size > 0) return;
     clearInterval(this.#timer);
