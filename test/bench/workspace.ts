@@ -45,20 +45,15 @@ function longest(value: Value, name: (commits: number) => string): number {
 async function sample(_contender: "plexus", { quick, ...place }: Site): Promise<Measurement[]> {
   const measurements: Measurement[] = [];
   await using shelf = Remote.start<Shelf>("shelf");
-  await shelf.ask("host", place);
-  await shelf.ask("stop");
-  const histories = quick ? HISTORIES.quick : HISTORIES.full;
-  for (const commits of histories) {
-    // oxlint-disable no-await-in-loop -- one history after the other
+  await shelf.ask("host", place); // it makes the journal
+  await using committer = Remote.start<Committer>("committer");
+  for (const commits of quick ? HISTORIES.quick : HISTORIES.full) {
+    // oxlint-disable no-await-in-loop -- one after the other, each at the end of the journal when it is measured
+    await shelf.ask("stop");
     await shelf.ask("begin", place, `history-${commits}`, commits);
     while (!(await shelf.ask("grow", PART)));
     await shelf.ask("end");
-    // oxlint-enable no-await-in-loop
-  }
-  await shelf.ask("host", place);
-  await using committer = Remote.start<Committer>("committer");
-  for (const commits of histories) {
-    // oxlint-disable no-await-in-loop -- one after the other
+    await shelf.ask("host", place);
     const head = await committer.ask("open", place, `history-${commits}`);
     if (head !== commits) throw new Error(`The workspace is at ${head}, not at ${commits}.`);
     await committer.ask("calm", 300); // warm-up
