@@ -1,0 +1,464 @@
+import { MeshError, toMeshError, type WireError } from "@plexus/core";
+import type { Effect, RunEvent } from "./event.ts";
+import { outstanding, ownTask } from "./look.ts";
+import { mergeStep } from "./merge.ts";
+import type { Plan } from "./plan.ts";
+import {
+  emptyRun,
+  type Offer,
+  type RunState,
+  type Target,
+  type Task,
+  type TaskResult,
+  type Wait,
+} from "./run.ts";
+import { initialValues, nextTargets } from "./schedule.ts";
+import { Slots } from "./slots.ts";
+import { childOf, isOver, newTask, resetFailed, resultOf, takeUndo, undoingTask } from "./task.ts";
+
+const MAX_MAIL = 1_000;
+
+type On<T extends RunEvent["type"]> = Extract<RunEvent, { type: T }>;
+
+/**
+ * The engine: how a run goes on when something happens to it. Deterministic and without I/O, clock or chance: the same events on
+ * the same state give the same state and effects, in any process. The state is changed in place, and is plain data between events.
+ */
+export class Machine {
+  readonly plan: Plan;
+  readonly run: RunState;
+  readonly #prefix: string;
+  readonly #root: Machine;
+  readonly #children = new Map<Task, Machine>();
+  #slots: Slots;
+  #effects: Effect[] = [];
+  #open = 0;
+  /** Tasks that a process is at work on, or should be. */
+  #busy = 0;
+
+  constructor(plan: Plan, run: RunState, around?: { root: Machine; task: Task; prefix: string }) {
+    this.plan = plan;
+    this.run = run;
+    this.#prefix = around ? `${around.prefix}${around.task.id}/` : "";
+    this.#root = around?.root ?? this;
+    this.#slots = new Slots(plan);
+    this.#index();
+  }
+
+  /**
+   * Takes an event in. Returns what is to be done about it; undefined if it comes too late to mean anything: then nothing has
+   * changed, and it need not be recorded. Throws only for an `update` that a reducer does not take, and changes nothing then.
+   */
+  handle(event: RunEvent): readonly Effect[] | undefined {
+    this.#effects = [];
+    if (!this.#take(event)) return undefined;
+    this.#settle();
+    return this.#effects;
+  }
+
+  #take(event: RunEvent): boolean {
+    switch (event.type) {
+      case "start":
+        return this.#start(event);
+      case "signal":
+        return this.#signal(event);
+      case "cancel":
+        return this.#cancel(event);
+      case "retry":
+        return this.#retry();
+      case "update":
+        mergeStep(this.plan, this.run, [{ from: "an update", writes: event.writes }]);
+        return true;
+      default:
+        return this.#takeOfTask(event);
+    }
+  }
+
+  #takeOfTask(event: Extract<RunEvent, { task: string }>): boolean {
+    if (isOver(this.run)) return false;
+    const slash = event.task.indexOf("/");
+    if (slash >= 0) {
+      const task = ownTask(this.run, event.task.slice(0, slash));
+      if (task?.state.is !== "inside") return false;
+      return this.#inChild(task, { ...event, task: event.task.slice(slash + 1) });
+    }
+    const task = ownTask(this.run, event.task);
+    if (task === undefined) return false;
+    switch (event.type) {
+      case "done":
+        return this.#done(task, event.result);
+      case "failed":
+        return this.#failed(task, event);
+      case "waits":
+        return this.#waits(task, event);
+      case "effect":
+        if (task.state.is !== "running") return false;
+        task.effects[event.name] = event.value;
+        return true;
+      case "enters":
+        return this.#enters(task, event);
+      case "answer":
+        if (task.state.is !== "waiting" || task.state.wait.kind !== "interrupt") return false;
+        this.#wake(task, { value: event.value });
+        return true;
+      case "due":
+        return this.#due(task, event.until);
+    }
+  }
+
+  #start({ run: id, writes, goto }: On<"start">): boolean {
+    const { run } = this;
+    if (!isOver(run)) return false;
+    delete run.error;
+    delete run.canceled;
+    const fresh = { step: 0, tasks: [], joins: {}, deferred: [], visits: {}, tolerated: {} };
+    Object.assign(run, fresh, { run: id, status: "running", undo: [], uncompensated: [] });
+    this.#guard(() => {
+      mergeStep(this.plan, run, [{ from: "the input", writes }]);
+      this.#begin([...this.plan.start.next, ...goto]);
+    });
+    return true;
+  }
+
+  /** The next step: what the last one has led to, or what was deferred, or the end. */
+  #begin(targets: readonly Target[]): void {
+    const { run, plan } = this;
+    const due: Target[] = [];
+    for (const target of targets) {
+      if (typeof target !== "string") due.push(target);
+      else if (!plan.nodes.get(target)!.deferred) {
+        if (!due.includes(target)) due.push(target);
+      } else if (!run.deferred.includes(target)) run.deferred.push(target);
+    }
+    if (due.length === 0) due.push(...run.deferred.splice(0));
+    run.tasks = [];
+    if (due.length === 0) {
+      run.status = "completed";
+      return;
+    }
+    if (run.step >= plan.maxSteps) {
+      throw new MeshError(
+        "STEP_LIMIT",
+        `Graph ${plan.name} has not ended after ${plan.maxSteps} steps: raise maxSteps, or end its loop.`,
+      );
+    }
+    run.step++;
+    run.tolerated = {};
+    for (const target of due) this.#count(typeof target === "string" ? target : target.node);
+    run.tasks = due.map((target, index) => newTask(`${run.step}:${index}`, target));
+    this.#index();
+    this.#startReady();
+  }
+
+  #count(node: string): void {
+    const { run, plan } = this;
+    const visits = (run.visits[node] ?? 0) + 1;
+    run.visits[node] = visits;
+    if (visits > plan.nodes.get(node)!.maxVisits) {
+      throw new MeshError(
+        "STEP_LIMIT",
+        `Node ${node} of graph ${plan.name} may be executed ${visits - 1} times in a run (maxVisits), and is due once more.`,
+      );
+    }
+  }
+
+  #done(task: Task, result: TaskResult): boolean {
+    const { is } = task.state;
+    if (is !== "running" && is !== "leaving") return false;
+    const { run } = this;
+    if (task.undoes === undefined) {
+      if (result.undo !== undefined) run.undo.push({ path: [task.node], update: result.undo });
+      const child = childOf(task);
+      for (const { path, update } of child ? takeUndo(child) : []) {
+        run.undo.push({ path: [task.node, ...path], update });
+      }
+    }
+    this.#children.delete(task);
+    task.state = { is: "done", result };
+    this.#slots.leave(task);
+    this.#busy--;
+    this.#open--;
+    this.#goOn();
+    return true;
+  }
+
+  /** When a task has come to its end. */
+  #goOn(): void {
+    if (this.#open > 0) this.#startReady();
+    else if (this.run.status === "compensating") this.#compensate();
+    else this.#commit();
+  }
+
+  #commit(): void {
+    const { run, plan } = this;
+    this.#guard(() => {
+      mergeStep(
+        plan,
+        run,
+        run.tasks.map((task) => ({ from: task.node, writes: resultOf(task).writes })),
+      );
+      const targets = nextTargets(plan, run);
+      if (this.#root === this) this.#effects.push({ type: "step", step: run.step });
+      this.#begin(targets);
+    });
+  }
+
+  #failed(task: Task, { error, retryAt, instead }: On<"failed">): boolean {
+    if (task.state.is !== "running" && task.state.is !== "leaving") return false;
+    const { run } = this;
+    if (retryAt !== undefined) {
+      task.attempt++;
+      this.#rest(task, { is: "backoff", until: retryAt });
+      this.#effects.push({ type: "timer", task: this.#prefix + task.id, until: retryAt });
+      return true;
+    }
+    if (task.undoes !== undefined) {
+      run.uncompensated.push(task.undoes.path.join("/"));
+      return this.#done(task, { writes: {}, goto: [] });
+    }
+    const tolerated = (run.tolerated[task.node] ?? 0) + 1;
+    const tolerance = this.plan.nodes.get(task.node)!.tolerance;
+    if (instead !== undefined && tolerance !== undefined && tolerated <= tolerance.atMost) {
+      run.tolerated[task.node] = tolerated;
+      return this.#done(task, instead);
+    }
+    const child = childOf(task);
+    task.state = { is: "failed", error, ...(child ? { child } : {}) };
+    this.#slots.leave(task);
+    this.#busy--;
+    this.#fail(error);
+    return true;
+  }
+
+  /** Ends the run: by undoing what has been done, or at once. A subgraph leaves the undoing to the graph around it. */
+  #fail(error: WireError): void {
+    const { run } = this;
+    run.error = error;
+    for (const task of run.tasks) this.#abort(task);
+    if (this.#root !== this) {
+      run.status = "failed";
+      return;
+    }
+    run.undo = takeUndo(run);
+    this.#compensate();
+  }
+
+  #compensate(): void {
+    const { run } = this;
+    const undoes = run.undo.pop();
+    if (undoes === undefined) {
+      run.status = run.canceled ? "canceled" : "failed";
+      return;
+    }
+    run.status = "compensating";
+    run.step++;
+    run.tasks = [undoingTask(`${run.step}:0`, undoes)];
+    this.#index();
+    this.#startReady();
+  }
+
+  #abort(task: Task): void {
+    if (task.state.is === "inside") {
+      const child = this.#child(task);
+      child.#effects = this.#effects;
+      for (const inner of child.run.tasks) child.#abort(inner);
+    } else if (task.state.is === "running" || task.state.is === "leaving") {
+      this.#effects.push({ type: "abort", task: this.#prefix + task.id });
+    }
+  }
+
+  #cancel({ reason }: On<"cancel">): boolean {
+    const { run } = this;
+    if (isOver(run) || run.status === "compensating") return false;
+    run.canceled = true;
+    this.#fail(new MeshError("CANCELED", reason).toJSON());
+    return true;
+  }
+
+  /** Not after anything was undone: then the step that failed is not there any more. */
+  #retry(): boolean {
+    const { run } = this;
+    if (run.status !== "failed" || !run.tasks.some(({ state }) => state.is === "failed")) {
+      return false;
+    }
+    resetFailed(run);
+    this.#index();
+    this.#startAll();
+    this.#effects = outstanding(run); // nothing was at work, so all that is under way now has to begin
+    return true;
+  }
+
+  #startAll(): void {
+    this.#startReady();
+    for (const child of this.#children.values()) child.#startAll();
+  }
+
+  #waits(task: Task, { wait, answered }: On<"waits">): boolean {
+    if (task.state.is !== "running") return false;
+    task.answers.push(...answered);
+    delete task.offer;
+    this.#rest(task, { is: "waiting", wait });
+    const { mailbox } = this.#root.run;
+    const mail = wait.kind === "event" ? mailbox[wait.name] : undefined;
+    if (wait.kind === "event" && mail !== undefined) {
+      const value: unknown = mail.shift();
+      if (mail.length === 0) delete mailbox[wait.name];
+      this.#wake(task, offerOf(wait, value));
+    } else if ("until" in wait && wait.until !== undefined) {
+      this.#effects.push({ type: "timer", task: this.#prefix + task.id, until: wait.until });
+    }
+    return true;
+  }
+
+  #due(task: Task, until: number): boolean {
+    const { state } = task;
+    if (state.is === "backoff" && state.until === until) {
+      this.#enqueue(task);
+    } else if (state.is === "waiting" && "until" in state.wait && state.wait.until === until) {
+      this.#wake(task, { timedOut: true });
+    } else return false;
+    return true;
+  }
+
+  #signal({ name, value }: On<"signal">): boolean {
+    if (!isOver(this.run) && this.#deliver(name, value)) return true;
+    const mail = (this.run.mailbox[name] ??= []);
+    if (mail.length >= MAX_MAIL) return false;
+    mail.push(value);
+    return true;
+  }
+
+  /** To everybody who waits for it. */
+  #deliver(name: string, value: unknown): boolean {
+    let delivered = false;
+    for (const task of this.run.tasks) {
+      const { state } = task;
+      if (state.is === "inside") {
+        const child = this.#child(task);
+        child.#effects = this.#effects;
+        delivered = child.#deliver(name, value) || delivered;
+      } else if (
+        state.is === "waiting" &&
+        state.wait.kind === "event" &&
+        state.wait.name === name
+      ) {
+        this.#wake(task, offerOf(state.wait, value));
+        delivered = true;
+      }
+    }
+    return delivered;
+  }
+
+  #enters(task: Task, { writes, goto }: On<"enters">): boolean {
+    const nested = this.plan.nodes.get(task.node)?.nested;
+    if (task.state.is !== "running" || nested === undefined) return false;
+    task.state = { is: "inside", child: emptyRun(initialValues(nested.plan)) };
+    this.#busy--;
+    return this.#inChild(task, { type: "start", run: this.run.run, writes, goto });
+  }
+
+  #inChild(task: Task, event: RunEvent): boolean {
+    const child = this.#child(task);
+    child.#effects = this.#effects;
+    if (!child.#take(event)) return false;
+    child.#settle();
+    const { status } = child.run;
+    if (status === "completed") {
+      task.state = { is: "leaving", child: child.run };
+      this.#busy++;
+      this.#effects.push({ type: "execute", task: this.#prefix + task.id });
+    } else if (status === "failed") {
+      const error = child.run.error!;
+      const tolerance = this.plan.nodes.get(task.node)!.tolerance;
+      task.state = { is: "leaving", child: child.run };
+      this.#busy++;
+      if (tolerance === undefined)
+        this.#failed(task, { type: "failed", task: task.id, node: task.node, error });
+      else this.#effects.push({ type: "execute", task: this.#prefix + task.id });
+    }
+    return true;
+  }
+
+  #child(task: Task): Machine {
+    const known = this.#children.get(task);
+    if (known) return known;
+    const { plan } = this.plan.nodes.get(task.node)!.nested!;
+    const run = (task.state as { child: RunState }).child;
+    const child = new Machine(plan, run, { root: this.#root, task, prefix: this.#prefix });
+    this.#children.set(task, child);
+    return child;
+  }
+
+  /** The task gives its slot up, as nothing executes it. */
+  #rest(task: Task, state: Task["state"]): void {
+    task.state = state;
+    this.#slots.leave(task);
+    this.#busy--;
+    this.#startReady();
+  }
+
+  #wake(task: Task, offer: NonNullable<Task["offer"]>): void {
+    task.offer = offer;
+    this.#enqueue(task);
+  }
+
+  #enqueue(task: Task): void {
+    task.state = { is: "ready" };
+    this.#slots.queue(task);
+    this.#startReady();
+  }
+
+  #startReady(): void {
+    for (let task = this.#slots.next(); task !== undefined; task = this.#slots.next()) {
+      task.state = { is: "running" };
+      this.#busy++;
+      this.#effects.push({ type: "execute", task: this.#prefix + task.id });
+    }
+  }
+
+  /** Runs what may throw by the fault of a graph (reducers, limits): then the run fails. */
+  #guard(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.#fail(toMeshError(error).toJSON());
+    }
+  }
+
+  /** Whether nothing executes: all that is open waits. */
+  get #asleep(): boolean {
+    if (this.#busy > 0) return false;
+    for (const child of this.#children.values()) if (!child.#asleep) return false;
+    return true;
+  }
+
+  #settle(): void {
+    const { run } = this;
+    if (run.status === "running" || run.status === "waiting") {
+      run.status = this.#asleep ? "waiting" : "running";
+    }
+    const rests = isOver(run) || run.status === "waiting";
+    if (rests && this.#root === this) this.#effects.push({ type: "rest" });
+  }
+
+  /** What is derived from the state, anew. */
+  #index(): void {
+    this.#slots = new Slots(this.plan);
+    this.#children.clear();
+    this.#open = 0;
+    this.#busy = 0;
+    for (const task of this.run.tasks) {
+      const { is } = task.state;
+      if (is === "done") continue;
+      this.#open++;
+      if (is === "ready") this.#slots.queue(task);
+      else if (is === "running" || is === "leaving" || is === "inside") this.#slots.enter(task);
+      if (is === "running" || is === "leaving") this.#busy++;
+      if (is === "inside") this.#child(task);
+    }
+  }
+}
+
+function offerOf(wait: Wait, value: unknown): Offer {
+  return "until" in wait && wait.until !== undefined ? { value, until: wait.until } : { value };
+}

@@ -1,0 +1,28 @@
+import { END } from "./command.ts";
+import type { Exits, Plan } from "./plan.ts";
+import type { RunState, Target } from "./run.ts";
+
+/** Where a complete step leads, in the order of its tasks. Counts those who have arrived at a join. */
+export function nextTargets(plan: Plan, run: RunState): Target[] {
+  const targets: Target[] = [];
+  for (const { node, state } of run.tasks) {
+    const exits: Exits = plan.nodes.get(node)!;
+    for (const target of exits.next) if (target !== END) targets.push(target);
+    for (const { key, from, to } of exits.joins) {
+      const arrived = (run.joins[key] ??= []);
+      if (!arrived.includes(node)) arrived.push(node);
+      if (arrived.length < from.length) continue;
+      delete run.joins[key];
+      if (to !== END) targets.push(to);
+    }
+    if (state.is === "done") targets.push(...state.result.goto);
+  }
+  return targets;
+}
+
+/** The values of a graph's channels before anything was written. */
+export function initialValues(plan: Plan): Record<string, unknown> {
+  const values: Record<string, unknown> = {};
+  for (const [key, channel] of plan.channels) values[key] = channel.initial();
+  return values;
+}
