@@ -9,6 +9,7 @@ import { encodeSnapshot } from "./record.ts";
 import type { RunLog } from "./run-log.ts";
 import type { RunState } from "./run.ts";
 import { skeletonOf } from "./skeleton.ts";
+import { isOver } from "./task.ts";
 
 /** Who is told what happens in a run. */
 export interface Listener {
@@ -31,6 +32,7 @@ export class Driver {
   readonly #thread: string;
   readonly #host: Host;
   readonly #log: RunLog | undefined;
+  readonly #left: readonly Effect[];
   readonly #listeners = new Set<Listener>();
   readonly #executing = new Map<string, Execution>();
   readonly #timers = new Map<string, NodeJS.Timeout>();
@@ -46,6 +48,7 @@ export class Driver {
     options: { thread: string; host: Host; log: RunLog | undefined },
   ) {
     this.#machine = new Machine(plan, run);
+    this.#left = outstanding(run);
     this.#thread = options.thread;
     this.#host = options.host;
     this.#log = options.log;
@@ -64,9 +67,10 @@ export class Driver {
     this.#listeners.add(listener);
   }
 
-  /** Does what was under way when the state was recorded. */
+  /** Does what was under way when the state was recorded, unless what has come since is otherwise. */
   resume(): void {
-    this.#perform(outstanding(this.run));
+    this.#perform(this.#left);
+    if (outstanding(this.run).length === 0) this.#atRest();
   }
 
   /** False when {@link rest} has settled: then nothing is executed any more. */
@@ -81,11 +85,6 @@ export class Driver {
     if (effects === undefined) return false;
     this.#follow(event, effects, records);
     return true;
-  }
-
-  /** Settles {@link rest} if there is nothing to do. */
-  settle(): void {
-    if (outstanding(this.run).length === 0) this.#atRest();
   }
 
   /** Resolves when the run is over or waits for something other than time, and what is recorded of it is stored. */
@@ -197,6 +196,7 @@ export class Driver {
     const located = locate(this.plan, this.run, id);
     const is = located?.task.state.is;
     if (located === undefined || (is !== "running" && is !== "leaving")) return;
+    if (isOver(this.run) || isOver(located.run)) return;
     const execution = new Execution(id, located, this.#host, this.#surroundings(id, located));
     const outcome = execution.run();
     if (!(outcome instanceof Promise)) {

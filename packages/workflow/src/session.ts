@@ -101,11 +101,10 @@ export class Sessions {
     signal?.addEventListener("abort", cancel, { once: true });
     kept?.owned.signal.addEventListener("abort", lost, { once: true });
     try {
-      driver.resume();
       const begun = begin(driver, true);
       if (begun !== undefined) await begun;
       if (signal?.aborted === true) cancel();
-      driver.settle();
+      driver.resume();
       await driver.rest();
       return driver.run;
     } catch (error) {
