@@ -11,6 +11,7 @@ import { type Bench, runRounds } from "./rounds.ts";
 import { rpc } from "./rpc.ts";
 import { scale } from "./scale.ts";
 import { tasks } from "./tasks.ts";
+import { workflow } from "./workflow.ts";
 
 const benches: Record<string, Bench> = {
   rpc,
@@ -23,6 +24,7 @@ const benches: Record<string, Bench> = {
   llm,
   fairness,
   entities,
+  workflow,
 };
 
 const usage = `Usage: npm run bench -- ${Object.keys(benches).join("|")} [--json] [--quick]

@@ -5,13 +5,14 @@ export interface Cache {
   set(key: string, value: unknown, ttlMs: number): Promise<void>;
 }
 
-/** A cache in this process that forgets the oldest beyond `limit` entries. */
+/** A cache in this process that forgets the oldest beyond `limit` entries (default 10,000). */
 export class MemoryCache implements Cache {
   readonly #limit: number;
   readonly #now: () => number;
   readonly #entries = new Map<string, { value: unknown; until: number }>();
 
-  constructor(limit = 10_000, now: () => number = Date.now) {
+  constructor(options: { readonly limit?: number; readonly now?: () => number } = {}) {
+    const { limit = 10_000, now = Date.now } = options;
     this.#limit = limit;
     this.#now = now;
   }

@@ -67,7 +67,7 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
   constructor(plan: Plan, options: CompileOptions) {
     this.plan = plan;
     this.#options = options;
-    const { cache = new MemoryCache(), now = Date.now, random = Math.random } = options;
+    const { now = Date.now, random = Math.random, cache = new MemoryCache({ now }) } = options;
     this.#host = { cache, now, random };
     this.#sessions = new Sessions(plan, this.#host, options);
     this.#history = new History(plan, options.checkpointer, now);

@@ -198,17 +198,16 @@ export class Driver {
     if (located === undefined || (is !== "running" && is !== "leaving")) return;
     if (isOver(this.run) || isOver(located.run)) return;
     const execution = new Execution(id, located, this.#host, this.#surroundings(id, located));
-    const outcome = execution.run();
-    if (!(outcome instanceof Promise)) {
-      this.#send(outcome);
-      return;
-    }
     this.#executing.set(id, execution);
-    void outcome.then((event) => {
-      if (this.#executing.get(id) !== execution) return; // nobody wants to know any more
-      this.#executing.delete(id);
-      this.#send(event);
-    });
+    const outcome = execution.run();
+    if (outcome instanceof Promise) void outcome.then((event) => this.#ended(id, execution, event));
+    else this.#ended(id, execution, outcome);
+  }
+
+  #ended(id: string, execution: Execution, event: RunEvent): void {
+    if (this.#executing.get(id) !== execution) return; // nobody wants to know any more
+    this.#executing.delete(id);
+    this.#send(event);
   }
 
   #surroundings(id: string, { run, task }: Located): Surroundings {

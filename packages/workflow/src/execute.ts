@@ -145,7 +145,8 @@ export class Execution {
   /** With the attempt's timeout. */
   #bounded(node: Pick<NodePlan, "name" | "timeoutMs">, work: () => unknown): unknown {
     const { timeoutMs } = node;
-    const returned = work();
+    const given = work();
+    const returned = isThenable(given) ? Promise.resolve(given) : given;
     if (timeoutMs === Infinity || !(returned instanceof Promise)) return returned;
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
@@ -308,6 +309,10 @@ export function outputOf(plan: Plan, values: Record<string, unknown>): unknown {
   );
 }
 
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof (value as { then?: unknown } | null | undefined)?.then === "function";
+}
+
 function nodeAt(plan: Plan, path: readonly string[]): NodePlan | undefined {
   const [first = "", ...rest] = path;
   const node = plan.nodes.get(first);
@@ -318,7 +323,8 @@ function nodeAt(plan: Plan, path: readonly string[]): NodePlan | undefined {
 function describe(node: string, error: unknown): MeshError {
   const { code, message, retryable, details } = toMeshError(error);
   const cause = isMeshError(error) ? (error.cause ?? error) : error;
-  return new MeshError(code, `Node ${node}: ${message}`, { cause, retryable, details });
+  const told = message.startsWith(`Node ${node}`) ? message : `Node ${node}: ${message}`;
+  return new MeshError(code, told, { cause, retryable, details });
 }
 
 function toError({ message, details }: WireError): MeshError {

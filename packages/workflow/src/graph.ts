@@ -84,7 +84,10 @@ export class StateGraph<
     Private extends Channels = Record<never, never>,
   >(
     name: Name,
-    run: NodeFunction<C & Private, z.output<In> & StateOf<Private>>,
+    run: NodeFunction<
+      UpdateOf<C> & UpdateOf<NoInfer<Private>>,
+      z.output<NoInfer<In>> & StateOf<NoInfer<Private>>
+    >,
     options: NodeOptions<C, In, Private> = {},
   ): StateGraph<C, Input, Output, N | Name> {
     for (const [key, channel] of Object.entries(options.private ?? {})) {

@@ -13,13 +13,13 @@ import type { NodeContext } from "./context.ts";
 import type { CachePlan, NodePlan, Tolerance } from "./plan.ts";
 
 /** What a node returns: updates of channels, a {@link Command}, or nothing. */
-export type NodeReturn<C extends Channels> = UpdateOf<C> | Command<UpdateOf<C>> | void | undefined;
+export type NodeReturn<Update> = Update | Command<Update> | void | undefined;
 
 /** A node: an input and a context in, updates out. Without an `input` schema the input is the graph's state. */
-export type NodeFunction<C extends Channels, Input> = (
+export type NodeFunction<Update, Input> = (
   input: Input,
   context: NodeContext,
-) => NodeReturn<C> | Promise<NodeReturn<C>>;
+) => NodeReturn<Update> | Promise<NodeReturn<Update>>;
 
 /** What any node may have, whatever it executes. */
 export interface CommonOptions<C extends Channels> {
