@@ -11,7 +11,10 @@ export const ERROR_CODES = {
   NO_AGENT: { retryable: true, meaning: "No live instance of the agent is in the mesh." },
   NO_TASK: { retryable: false, meaning: "No such task: never submitted, or no longer kept." },
   NO_TOPIC: { retryable: false, meaning: "No such durable topic: nothing was ever stored there." },
-  NO_RUN: { retryable: false, meaning: "No such run: never begun, or nothing of it is left to do." },
+  NO_RUN: {
+    retryable: false,
+    meaning: "No such run: never begun, or nothing of it is left to do.",
+  },
   NO_CAPABILITY: { retryable: false, meaning: "The agent is there but does not offer it." },
   INVALID_INPUT: { retryable: false, meaning: "The input does not match the contract's schema." },
   INVALID_OUTPUT: { retryable: false, meaning: "The answer does not match the contract's schema." },

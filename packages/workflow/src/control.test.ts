@@ -132,7 +132,11 @@ describe("loops", () => {
 
 describe("send", () => {
   const fan = (options: object, work: (item: number) => Promise<object>) =>
-    new StateGraph({ items: z.array(z.number()), done: append(z.number()), failed: append(z.string()) })
+    new StateGraph({
+      items: z.array(z.number()),
+      done: append(z.number()),
+      failed: append(z.string()),
+    })
       .addNode("each", async ({ item }) => work(item), {
         input: z.object({ item: z.number() }),
         ...options,
@@ -255,9 +259,11 @@ describe("policies", () => {
         .addEdge(START, "a")
         .addEdge("a", END)
         .compile();
-    await expect(build(new MeshError("BUDGET_EXCEEDED", "broke")).invoke({})).rejects.toMatchObject({
-      code: "BUDGET_EXCEEDED",
-    });
+    await expect(build(new MeshError("BUDGET_EXCEEDED", "broke")).invoke({})).rejects.toMatchObject(
+      {
+        code: "BUDGET_EXCEEDED",
+      },
+    );
     await expect(build(new Error("x"), () => false).invoke({})).rejects.toThrow("x");
     expect(attempts).toBe(2);
     await expect(build(new Error("x")).invoke({})).rejects.toThrow("x");

@@ -97,7 +97,10 @@ test("nodes of different steps may write the same overwrite channel", async () =
 
 test.each([
   ["a name that is none", () => new StateGraph(text).addNode("a b", nothing)],
-  ["a second node of a name", () => new StateGraph(text).addNode("a", nothing).addNode("a", nothing)],
+  [
+    "a second node of a name",
+    () => new StateGraph(text).addNode("a", nothing).addNode("a", nothing),
+  ],
   ["a channel that is none", () => new StateGraph({ text: 5 as never }).compile()],
   ["a reducer that is none", () => reduced(z.string(), { initial: () => "", reducer: 5 as never })],
   ["a join of one", () => new StateGraph(text).addNode("a", nothing).addEdge(["a"], END)],
@@ -121,8 +124,9 @@ test.each([
 });
 
 test("the hash changes with channels, nodes, edges and limits, and not with functions or order", () => {
-  const hash = (build: (graph: StateGraph<typeof text>) => { compile(): { plan: { hash: string } } }) =>
-    build(new StateGraph(text)).compile().plan.hash;
+  const hash = (
+    build: (graph: StateGraph<typeof text>) => { compile(): { plan: { hash: string } } },
+  ) => build(new StateGraph(text)).compile().plan.hash;
   const base = hash((graph) =>
     graph
       .addNode("a", nothing)

@@ -208,11 +208,10 @@ function build(blocks: Block[], fails: boolean, world: World, name = "top"): Bui
         break;
       }
       case "handoff": {
-        node(
-          id,
-          () => new Command({ goto: `${id}to`, update: { log: [id], total: 2 } }),
-          { ends: [`${id}to`], ...(block.undo ? undo(id) : {}) },
-        );
+        node(id, () => new Command({ goto: `${id}to`, update: { log: [id], total: 2 } }), {
+          ends: [`${id}to`],
+          ...(block.undo ? undo(id) : {}),
+        });
         link(id);
         node(`${id}to`, () => ({}));
         last = `${id}to`;

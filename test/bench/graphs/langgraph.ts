@@ -45,11 +45,9 @@ export function open(): Graphs {
     .addNode("plan", async () => ({}))
     .addNode("work", async ({ item }) => ({ seen: [item] }))
     .addEdge(START, "plan")
-    .addConditionalEdges(
-      "plan",
-      ({ items }) => items.map((item) => new Send("work", { item })),
-      ["work"],
-    )
+    .addConditionalEdges("plan", ({ items }) => items.map((item) => new Send("work", { item })), [
+      "work",
+    ])
     .addEdge("work", END)
     .compile();
 

@@ -23,11 +23,9 @@ export function open(): Graphs {
       input: z.object({ item: z.number() }),
     })
     .addEdge(START, "plan")
-    .addConditionalEdges(
-      "plan",
-      ({ items }) => items.map((item) => new Send("work", { item })),
-      ["work"],
-    )
+    .addConditionalEdges("plan", ({ items }) => items.map((item) => new Send("work", { item })), [
+      "work",
+    ])
     .addEdge("work", END)
     .compile();
 
