@@ -96,11 +96,11 @@ export type NewMessage = z.input<typeof NewMessage>;
 export function messages(): Channel<readonly Message[], readonly NewMessage[]> {
   return {
     kind: "messages",
-    schema: z.array(NewMessage) as unknown as z.ZodType<readonly NewMessage[]>,
+    schema: z.array(NewMessage),
     initial: () => [],
     merge: (current, updates) => {
       const byId = new Map(current.map((message) => [message.id, message]));
-      for (const message of updates.flat() as unknown as Message[]) {
+      for (const message of updates.flat() as Message[]) {
         if (message.role === REMOVE) byId.delete(message.id);
         else byId.set(message.id, message);
       }

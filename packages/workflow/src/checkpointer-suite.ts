@@ -3,22 +3,23 @@ import type { Checkpointer, OwnedThread } from "./checkpointer.ts";
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 
+const stored = async (checkpointer: Checkpointer, range = {}) => {
+  const { snapshot, records } = await checkpointer.read("t", range);
+  return {
+    snapshot: snapshot?.position,
+    records: records.map(
+      ({ position, bytes: one }) => `${position} ${Buffer.from(one).toString()}`,
+    ),
+  };
+};
+
 /** What every {@link Checkpointer} must do. `expire` ends a thread's ownership from outside, as the death of its owner does. */
 export function describeCheckpointer(
   name: string,
   open: () => Checkpointer,
   expire: (checkpointer: Checkpointer, thread: string) => void | Promise<void>,
 ): void {
-  const stored = async (checkpointer: Checkpointer, range = {}) => {
-    const { snapshot, records } = await checkpointer.read("t", range);
-    return {
-      snapshot: snapshot?.position,
-      records: records.map(
-        ({ position, bytes: one }) => `${position} ${Buffer.from(one).toString()}`,
-      ),
-    };
-  };
-
+  // oxlint-disable-next-line vitest/valid-title -- the implementation that is tested
   describe(name, () => {
     test("knows nothing of a thread that nobody has owned", async () => {
       expect(await stored(open())).toEqual({ snapshot: undefined, records: [] });
@@ -113,7 +114,7 @@ export function describeCheckpointer(
     test("owns nothing for a caller that has given up", async () => {
       const checkpointer = open();
       const signal = AbortSignal.abort();
-      await expect(checkpointer.own("t", { signal })).rejects.toThrow();
+      await expect(checkpointer.own("t", { signal })).rejects.toThrow("aborted");
       await using owned = await checkpointer.own("t");
       expect(owned.position).toBe(0);
     });

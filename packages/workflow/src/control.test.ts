@@ -10,6 +10,69 @@ import { MemoryCheckpointer } from "./memory-checkpointer.ts";
 const channels = { log: append(z.string()) };
 const log = (...entries: string[]) => ({ log: entries });
 
+const loop = (options: { maxSteps?: number; maxVisits?: number }) => {
+  const { maxVisits, ...graph } = options;
+  return new StateGraph(channels, graph)
+    .addNode("again", () => ({}), maxVisits === undefined ? {} : { maxVisits })
+    .addEdge(START, "again")
+    .addConditionalEdges("again", () => "again", ["again", END])
+    .compile();
+};
+
+const fan = (options: object, work: (item: number) => Promise<object>) =>
+  new StateGraph({
+    items: z.array(z.number()),
+    done: append(z.number()),
+    failed: append(z.string()),
+  })
+    .addNode("each", async ({ item }) => work(item), {
+      input: z.object({ item: z.number() }),
+      ...options,
+    })
+    .addConditionalEdges(START, ({ items }) => items.map((item) => new Send("each", { item })), [
+      "each",
+    ])
+    .addEdge("each", END)
+    .compile();
+
+const trip = (undone: string[], bookHotel: () => object) =>
+  new StateGraph({ log: append(z.string()), flight: z.string(), nights: sum() })
+    .addNode("flight", () => ({ flight: "LH1", log: ["flight"] }), {
+      compensate: ({ flight }) => void undone.push(`flight ${flight}`),
+    })
+    .addNode("car", () => ({ log: ["car"] }), { compensate: () => void undone.push("car") })
+    .addNode("hotel", bookHotel)
+    .addEdge(START, "flight")
+    .addEdge("flight", "car")
+    .addEdge("car", "hotel")
+    .addEdge("hotel", END)
+    .compile({ checkpointer: new MemoryCheckpointer() });
+
+const full = (): never => {
+  throw new Error("fully booked");
+};
+
+const routed = (decide: () => string) =>
+  new StateGraph(channels)
+    .addNode("a", () => ({}))
+    .addNode("b", () => ({}))
+    .addEdge(START, "a")
+    .addConditionalEdges("a", decide, ["b", END])
+    .addEdge("b", END)
+    .compile();
+
+const undecided = (): never => {
+  throw new Error("undecided");
+};
+
+const even = async (item: number) => {
+  if (item % 2 === 1) throw new Error(`${item} is odd`);
+  return { done: [item] };
+};
+const noteOdd = (error: MeshError, input: unknown) => ({
+  failed: [`${(input as { item: number }).item}: ${(error.cause as Error).message}`],
+});
+
 describe("edges", () => {
   test("a conditional edge goes by the state with its node's own updates, and may be labeled", async () => {
     const graph = new StateGraph({ score: z.number() })
@@ -41,21 +104,10 @@ describe("edges", () => {
   });
 
   test("a router that leads where it may not, or throws, fails its node", async () => {
-    const build = (decide: () => string) =>
-      new StateGraph(channels)
-        .addNode("a", () => ({}))
-        .addNode("b", () => ({}))
-        .addEdge(START, "a")
-        .addConditionalEdges("a", decide, ["b", END])
-        .addEdge("b", END)
-        .compile();
-    await expect(build(() => "c").invoke({})).rejects.toThrow(
+    await expect(routed(() => "c").invoke({})).rejects.toThrow(
       "A conditional edge of a leads to c, which is not among its targets",
     );
-    const throws = (): never => {
-      throw new Error("undecided");
-    };
-    await expect(build(throws).invoke({})).rejects.toThrow("Node a: Error: undecided");
+    await expect(routed(undecided).invoke({})).rejects.toThrow("Node a: Error: undecided");
   });
 
   test("a join waits for all of its sources, of whatever steps; a plain edge for none", async () => {
@@ -96,15 +148,6 @@ describe("edges", () => {
 });
 
 describe("loops", () => {
-  const loop = (options: { maxSteps?: number; maxVisits?: number }) => {
-    const { maxVisits, ...graph } = options;
-    return new StateGraph(channels, graph)
-      .addNode("again", () => ({}), maxVisits === undefined ? {} : { maxVisits })
-      .addEdge(START, "again")
-      .addConditionalEdges("again", () => "again", ["again", END])
-      .compile();
-  };
-
   test("that do not end fail at the graph's limit of steps, and say so", async () => {
     await expect(loop({ maxSteps: 5 }).invoke({})).rejects.toMatchObject({
       code: "STEP_LIMIT",
@@ -131,27 +174,12 @@ describe("loops", () => {
 });
 
 describe("send", () => {
-  const fan = (options: object, work: (item: number) => Promise<object>) =>
-    new StateGraph({
-      items: z.array(z.number()),
-      done: append(z.number()),
-      failed: append(z.string()),
-    })
-      .addNode("each", async ({ item }) => work(item), {
-        input: z.object({ item: z.number() }),
-        ...options,
-      })
-      .addConditionalEdges(START, ({ items }) => items.map((item) => new Send("each", { item })), [
-        "each",
-      ])
-      .addEdge("each", END)
-      .compile();
-
   test("executes as many at a time as the node allows, and keeps the order of the sends", async () => {
     let now = 0;
     let most = 0;
     const graph = fan({ concurrency: 3 }, async (item) => {
       most = Math.max(most, ++now);
+      // oxlint-disable-next-line no-await-in-loop -- turns follow each other
       for (let turns = 0; turns < 10 - item; turns++) await turn();
       now--;
       return { done: [item] };
@@ -187,14 +215,7 @@ describe("send", () => {
   });
 
   test("survives as many failures as the node tolerates, with what they count as", async () => {
-    const work = async (item: number) => {
-      if (item % 2 === 1) throw new Error(`${item} is odd`);
-      return { done: [item] };
-    };
-    const instead = (error: MeshError, input: unknown) => ({
-      failed: [`${(input as { item: number }).item}: ${(error.cause as Error).message}`],
-    });
-    const tolerant = fan({ failures: { atMost: 2, instead } }, work);
+    const tolerant = fan({ failures: { atMost: 2, instead: noteOdd } }, even);
     const { output } = await tolerant.invoke({ items: [0, 1, 2, 3] });
     expect(output).toMatchObject({ done: [0, 2], failed: ["1: 1 is odd", "3: 3 is odd"] });
     await expect(tolerant.invoke({ items: [1, 3, 5] })).rejects.toThrow("5 is odd");
@@ -309,23 +330,6 @@ describe("policies", () => {
 });
 
 describe("compensation", () => {
-  const trip = (undone: string[], bookHotel: () => object) =>
-    new StateGraph({ log: append(z.string()), flight: z.string(), nights: sum() })
-      .addNode("flight", () => ({ flight: "LH1", log: ["flight"] }), {
-        compensate: ({ flight }) => void undone.push(`flight ${flight}`),
-      })
-      .addNode("car", () => ({ log: ["car"] }), { compensate: () => void undone.push("car") })
-      .addNode("hotel", bookHotel)
-      .addEdge(START, "flight")
-      .addEdge("flight", "car")
-      .addEdge("car", "hotel")
-      .addEdge("hotel", END)
-      .compile({ checkpointer: new MemoryCheckpointer() });
-
-  const full = (): never => {
-    throw new Error("fully booked");
-  };
-
   test("undoes what has been done, backwards, when the run fails", async () => {
     const undone: string[] = [];
     const graph = trip(undone, full);
@@ -442,7 +446,7 @@ describe("cancellation", () => {
       .addEdge(START, "a")
       .addEdge("a", END)
       .compile();
-    await expect(graph.invoke({}, { signal: AbortSignal.abort() })).rejects.toThrow();
+    await expect(graph.invoke({}, { signal: AbortSignal.abort() })).rejects.toThrow("aborted");
     expect(executed).toBe(false);
   });
 });

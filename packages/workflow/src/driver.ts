@@ -256,14 +256,18 @@ export class Driver {
       this.#timers.delete(task);
     }
     if (left.length > 0) return; // time will pass by itself
-    const stored = this.#log?.stored() ?? Promise.resolve();
-    stored.then(
-      () => {
-        if (!this.active || outstanding(this.run).length > 0) return; // something has come meanwhile
-        this.#rested = true;
-        this.#rest.resolve();
-      },
-      (error: unknown) => this.stop(error),
-    );
+    void this.#settle();
+  }
+
+  /** Once all is stored; unless something has come meanwhile. */
+  async #settle(): Promise<void> {
+    try {
+      await this.#log?.stored();
+    } catch (error) {
+      this.stop(error);
+    }
+    if (!this.active || outstanding(this.run).length > 0) return;
+    this.#rested = true;
+    this.#rest.resolve();
   }
 }

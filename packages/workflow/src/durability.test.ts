@@ -6,6 +6,7 @@ import { Command, END, START, Send } from "./command.ts";
 import { StateGraph } from "./graph.ts";
 import { MemoryCheckpointer } from "./memory-checkpointer.ts";
 import { decodeEvents } from "./record.ts";
+import type { DurabilityMode } from "./run-log.ts";
 
 const thread = "t";
 const channels = { log: append(z.string()) };
@@ -14,6 +15,34 @@ async function eventsOf(store: MemoryCheckpointer) {
   const { records } = await store.read(thread, { whole: true });
   return [...decodeEvents(records)].map(({ event }) => event);
 }
+
+const appends = async (mode: DurabilityMode): Promise<string[]> => {
+  const store = new MemoryCheckpointer();
+  const order: string[] = [];
+  const checkpointer = {
+    read: store.read.bind(store),
+    list: store.list.bind(store),
+    async own(name: string) {
+      const owned = await store.own(name);
+      const write = owned.append.bind(owned);
+      owned.append = async (records) => {
+        await new Promise(setImmediate);
+        await write(records);
+        order.push("stored");
+      };
+      return owned;
+    },
+  };
+  const graph = new StateGraph(channels)
+    .addNode("a", () => void order.push("a"))
+    .addNode("b", () => void order.push("b"))
+    .addEdge(START, "a")
+    .addEdge("a", "b")
+    .addEdge("b", END)
+    .compile({ checkpointer });
+  await graph.invoke({}, { thread, durability: mode });
+  return order;
+};
 
 describe("ownership", () => {
   test("a process that has lost its thread stops, and what it does afterwards counts for nothing", async () => {
@@ -43,33 +72,6 @@ describe("ownership", () => {
 });
 
 describe("what is recorded", () => {
-  const appends = (mode: "sync" | "async" | "exit") => {
-    const store = new MemoryCheckpointer();
-    const order: string[] = [];
-    const checkpointer = {
-      read: store.read.bind(store),
-      list: store.list.bind(store),
-      async own(name: string) {
-        const owned = await store.own(name);
-        const write = owned.append.bind(owned);
-        owned.append = async (records) => {
-          await new Promise(setImmediate);
-          await write(records);
-          order.push("stored");
-        };
-        return owned;
-      },
-    };
-    const graph = new StateGraph(channels)
-      .addNode("a", () => void order.push("a"))
-      .addNode("b", () => void order.push("b"))
-      .addEdge(START, "a")
-      .addEdge("a", "b")
-      .addEdge("b", END)
-      .compile({ checkpointer });
-    return graph.invoke({}, { thread, durability: mode }).then(() => order);
-  };
-
   test("sync: is stored before anything follows from it", async () => {
     expect(await appends("sync")).toEqual(["stored", "a", "stored", "b", "stored"]);
   });

@@ -1,15 +1,15 @@
 import { MeshError, backoffMs, isMeshError, toMeshError, type WireError } from "@plexus/core";
 import { z } from "zod";
+import { checkInput, outputOf, route, startView } from "./boundary.ts";
 import type { Cache } from "./cache.ts";
-import type { RouteContext } from "./context.ts";
 import type { RunEvent } from "./event.ts";
 import { ExecutionContext, type Surroundings } from "./execution-context.ts";
 import type { Located } from "./look.ts";
 import type { Exits, NodePlan, Plan } from "./plan.ts";
-import type { Target, TaskResult, Undo, Writes } from "./run.ts";
+import type { Target, TaskResult, Undo } from "./run.ts";
 import { initialValues } from "./schedule.ts";
 import { childOf } from "./task.ts";
-import { checkWrites, publicValues, readReturn, targetsOf, viewAfter, viewOf } from "./view.ts";
+import { checkWrites, publicValues, readReturn, viewAfter, viewOf } from "./view.ts";
 
 /** What all executions of a process share. */
 export interface Host {
@@ -125,16 +125,16 @@ export class Execution {
   }
 
   async #cached(node: NodePlan, input: unknown): Promise<Outcome> {
-    const { ttlMs, key } = node.cache!;
+    const cache = node.cache!;
     try {
-      const address = `${this.#located.plan.hash}/${node.name}/${key(input)}`;
+      const address = `${this.#located.plan.hash}/${node.name}/${cache.key(input)}`;
       const hit = await this.#host.cache.get(address);
       if (hit !== undefined) return await this.#finish(node, hit.value);
       const returned = await this.#bounded(node, () => node.run!(input, this.#context));
       const outcome = await this.#finish(node, returned);
       // A command holds Sends, which do not travel; and nothing is kept of a node that waits.
       if (outcome.type === "done" && readReturn(node, returned).goto.length === 0) {
-        await this.#host.cache.set(address, readReturn(node, returned).update ?? {}, ttlMs);
+        await this.#host.cache.set(address, readReturn(node, returned).update ?? {}, cache.ttlMs);
       }
       return outcome;
     } catch (error) {
@@ -169,9 +169,10 @@ export class Execution {
   }
 
   async #enter(node: NodePlan): Promise<Outcome> {
-    const { plan, input } = node.nested!;
+    const nested = node.nested!;
+    const { plan } = nested;
     try {
-      const given = await input(this.#input(node));
+      const given = nested.input(this.#input(node));
       const writes = checkInput(plan, given);
       const values = initialValues(plan);
       const goto = await this.#route(plan.start, plan.name, () => startView(plan, values, writes));
@@ -182,15 +183,15 @@ export class Execution {
   }
 
   async #leave(node: NodePlan): Promise<Outcome> {
-    const { plan, output } = node.nested!;
+    const nested = node.nested!;
     const child = childOf(this.#located.task)!;
     try {
       if (child.status === "failed") {
         throw originalError(child.error!) ?? toError(child.error!);
       }
-      const result = outputOf(plan, child.values);
+      const result = outputOf(nested.plan, child.values);
       const around = publicValues(this.#located.plan, this.#located.run.values);
-      return await this.#finish(node, output(result, around));
+      return await this.#finish(node, nested.output(result, around));
     } catch (error) {
       return this.#ended(node, error);
     }
@@ -251,62 +252,6 @@ export class Execution {
         : {}),
     };
   }
-}
-
-/** Where routers lead. Synchronous if they are. */
-export function route(
-  { routes }: Exits,
-  from: string,
-  view: () => unknown,
-  context: RouteContext,
-): Target[] | Promise<Target[]> {
-  if (routes.length === 0) return [];
-  const decided = routes.map(({ decide }) => decide(view(), context));
-  const read = (gotos: readonly unknown[]): Target[] =>
-    routes.flatMap(({ targets, labels }, i) =>
-      targetsOf(
-        `A conditional edge of ${from}`,
-        gotos[i] as string,
-        targets,
-        "its targets",
-        labels,
-      ),
-    );
-  return decided.some((one) => one instanceof Promise)
-    ? Promise.all(decided).then(read)
-    : read(decided);
-}
-
-/** Checks a graph's input. Throws `INVALID_INPUT`. */
-export function checkInput(plan: Plan, input: unknown): Writes {
-  const who = `The input of graph ${plan.name}`;
-  if (plan.input === undefined) return checkWrites(plan, who, input, undefined, "INVALID_INPUT");
-  const parsed = plan.input.safeParse(input);
-  if (!parsed.success) {
-    throw new MeshError("INVALID_INPUT", `${who}: ${z.prettifyError(parsed.error)}`);
-  }
-  return checkWrites(plan, who, parsed.data, undefined, "INVALID_INPUT");
-}
-
-/** What routers behind START see. */
-export function startView(plan: Plan, values: Record<string, unknown>, writes: Writes): unknown {
-  const after = { ...values };
-  for (const key of Object.keys(writes)) {
-    after[key] = plan.channels.get(key)!.merge(after[key], [writes[key]]);
-  }
-  return publicValues(plan, after);
-}
-
-/** What a run results in. Throws `INVALID_OUTPUT`. */
-export function outputOf(plan: Plan, values: Record<string, unknown>): unknown {
-  const all = publicValues(plan, values);
-  if (plan.output === undefined) return all;
-  const parsed = plan.output.safeParse(all);
-  if (parsed.success) return parsed.data;
-  throw new MeshError(
-    "INVALID_OUTPUT",
-    `The output of graph ${plan.name}: ${z.prettifyError(parsed.error)}`,
-  );
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

@@ -4,7 +4,7 @@ import type { NodeContext } from "./context.ts";
 import type { Task, Wait } from "./run.ts";
 
 /** Thrown through a node that has to wait. Whoever catches it by accident changes nothing: the wait is noted already. */
-export class Suspension extends Error {
+class Suspension extends Error {
   override readonly name = "Suspension";
 }
 

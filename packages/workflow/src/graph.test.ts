@@ -123,10 +123,11 @@ test.each([
   expect(refusal(build)).toMatch(/./);
 });
 
+const hash = (
+  build: (graph: StateGraph<typeof text>) => { compile(): { plan: { hash: string } } },
+): string => build(new StateGraph(text)).compile().plan.hash;
+
 test("the hash changes with channels, nodes, edges and limits, and not with functions or order", () => {
-  const hash = (
-    build: (graph: StateGraph<typeof text>) => { compile(): { plan: { hash: string } } },
-  ) => build(new StateGraph(text)).compile().plan.hash;
   const base = hash((graph) =>
     graph
       .addNode("a", nothing)
@@ -177,5 +178,5 @@ test("nodes are given typed states, and may return updates of known channels onl
     .addEdge("a", "c")
     .addEdge("b", END)
     .addNode("x", nothing);
-  expectTypeOf(compiled.compile).returns.toHaveProperty("invoke");
+  expectTypeOf(compiled.compile()).toHaveProperty("invoke");
 });

@@ -81,7 +81,8 @@ export class StateGraph<
   addNode<
     const Name extends string,
     In extends z.ZodType = z.ZodType<StateOf<C>>,
-    Private extends Channels = Record<never, never>,
+    // oxlint-disable-next-line typescript/no-generated-empty-object-type -- no channels
+    Private extends Channels = Readonly<Record<never, z.ZodType>>,
   >(
     name: Name,
     run: NodeFunction<
@@ -97,7 +98,7 @@ export class StateGraph<
       }
       this.#private.set(`${name}.${key}`, asChannel(channel, `${name}.${key}`));
     }
-    const settings = resolveOptions(name, options as NodeOptions<Channels>);
+    const settings = resolveOptions(name, options);
     return this.#add(name, { settings, run: run as NodePlan["run"], nested: undefined });
   }
 
@@ -108,7 +109,7 @@ export class StateGraph<
     options: SubgraphOptions<C, NoInfer<SubInput>, NoInfer<SubOutput>>,
   ): StateGraph<C, Input, Output, N | Name> {
     const { map, merge, ...common } = options;
-    const settings = resolveOptions(name, common as NodeOptions<Channels>);
+    const settings = resolveOptions(name, common);
     const nested = { plan: graph.plan, input: map, output: merge } as unknown as Nested;
     return this.#add(name, { settings, run: undefined, nested });
   }
@@ -141,7 +142,7 @@ export class StateGraph<
       route: {
         targets: [...new Set(names)],
         labels: new Map(labels),
-        decide: decide as Route["decide"],
+        decide,
       },
     });
     return this;
@@ -159,7 +160,7 @@ export class StateGraph<
     token("Node name", name);
     if (this.#drafts.has(name)) throw invalid(`There are two nodes called ${name}`);
     this.#drafts.set(name, draft);
-    return this as unknown as StateGraph<C, Input, Output, N | Name>;
+    return this;
   }
 
   #plan(): Plan {

@@ -103,6 +103,7 @@ test("a replay tells what the run has told, and executes nothing", async () => {
   const modes = ["values", "updates", "debug"] as const;
   const live: unknown[] = [];
   for (const input of [{}, new Command({ resume: "no" }), new Command({ resume: "yes" })]) {
+    // oxlint-disable-next-line no-await-in-loop -- one run after the other
     for await (const item of graph.stream(input, { thread, mode: modes })) live.push(item);
   }
   executed.length = 0;

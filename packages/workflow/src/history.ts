@@ -75,7 +75,7 @@ export class History {
         found.push(snapshotOf(thread, reader));
       }
     }
-    return found.reverse();
+    return found.toReversed();
   }
 
   async fork(thread: string, upTo: number | undefined, to: string): Promise<string> {

@@ -1,20 +1,21 @@
 import { MeshError, toMeshError, type WireError } from "@plexus/core";
+import { Board } from "./board.ts";
 import type { Effect, RunEvent } from "./event.ts";
 import { outstanding, ownTask } from "./look.ts";
 import { mergeStep } from "./merge.ts";
 import type { Plan } from "./plan.ts";
+import { emptyRun, type RunState, type Target, type Task, type TaskResult } from "./run.ts";
+import { initialValues, nextTargets, splitDeferred } from "./schedule.ts";
 import {
-  emptyRun,
-  type Offer,
-  type RunState,
-  type Target,
-  type Task,
-  type TaskResult,
-  type Wait,
-} from "./run.ts";
-import { initialValues, nextTargets } from "./schedule.ts";
-import { Slots } from "./slots.ts";
-import { childOf, isOver, newTask, resetFailed, resultOf, takeUndo, undoingTask } from "./task.ts";
+  childOf,
+  isOver,
+  newTask,
+  offerOf,
+  resetFailed,
+  resultOf,
+  takeUndo,
+  undoingTask,
+} from "./task.ts";
 
 const MAX_MAIL = 1_000;
 
@@ -30,19 +31,15 @@ export class Machine {
   readonly #prefix: string;
   readonly #root: Machine;
   readonly #children = new Map<Task, Machine>();
-  #slots: Slots;
-  #effects: Effect[] = [];
-  #open = 0;
-  /** Tasks that a process is at work on, or should be. */
-  #busy = 0;
+  readonly #board: Board;
 
-  constructor(plan: Plan, run: RunState, around?: { root: Machine; task: Task; prefix: string }) {
+  constructor(plan: Plan, run: RunState, around?: { root: Machine; prefix: string }) {
     this.plan = plan;
     this.run = run;
-    this.#prefix = around ? `${around.prefix}${around.task.id}/` : "";
+    this.#prefix = around?.prefix ?? "";
     this.#root = around?.root ?? this;
-    this.#slots = new Slots(plan);
-    this.#index();
+    this.#board = new Board(plan, run, this.#prefix);
+    this.#readChildren();
   }
 
   /**
@@ -50,10 +47,10 @@ export class Machine {
    * changed, and it need not be recorded. Throws only for an `update` that a reducer does not take, and changes nothing then.
    */
   handle(event: RunEvent): readonly Effect[] | undefined {
-    this.#effects = [];
+    this.#board.effects = [];
     if (!this.#take(event)) return undefined;
     this.#settle();
-    return this.#effects;
+    return this.#board.effects;
   }
 
   #take(event: RunEvent): boolean {
@@ -78,9 +75,9 @@ export class Machine {
     if (isOver(this.run)) return false;
     const slash = event.task.indexOf("/");
     if (slash >= 0) {
-      const task = ownTask(this.run, event.task.slice(0, slash));
-      if (task?.state.is !== "inside") return false;
-      return this.#inChild(task, { ...event, task: event.task.slice(slash + 1) });
+      const around = ownTask(this.run, event.task.slice(0, slash));
+      if (around?.state.is !== "inside") return false;
+      return this.#inChild(around, { ...event, task: event.task.slice(slash + 1) });
     }
     const task = ownTask(this.run, event.task);
     if (task === undefined) return false;
@@ -91,18 +88,20 @@ export class Machine {
         return this.#failed(task, event);
       case "waits":
         return this.#waits(task, event);
+      case "enters":
+        return this.#enters(task, event);
+      case "due":
+        return this.#due(task, event.until);
+      case "answer":
+        if (task.state.is !== "waiting" || task.state.wait.kind !== "interrupt") return false;
+        this.#board.wake(task, { value: event.value });
+        return true;
       case "effect":
         if (task.state.is !== "running") return false;
         task.effects[event.name] = event.value;
         return true;
-      case "enters":
-        return this.#enters(task, event);
-      case "answer":
-        if (task.state.is !== "waiting" || task.state.wait.kind !== "interrupt") return false;
-        this.#wake(task, { value: event.value });
-        return true;
-      case "due":
-        return this.#due(task, event.until);
+      default:
+        return event satisfies never;
     }
   }
 
@@ -123,14 +122,7 @@ export class Machine {
   /** The next step: what the last one has led to, or what was deferred, or the end. */
   #begin(targets: readonly Target[]): void {
     const { run, plan } = this;
-    const due: Target[] = [];
-    for (const target of targets) {
-      if (typeof target !== "string") due.push(target);
-      else if (!plan.nodes.get(target)!.deferred) {
-        if (!due.includes(target)) due.push(target);
-      } else if (!run.deferred.includes(target)) run.deferred.push(target);
-    }
-    if (due.length === 0) due.push(...run.deferred.splice(0));
+    const due = splitDeferred(plan, run, targets);
     run.tasks = [];
     if (due.length === 0) {
       run.status = "completed";
@@ -146,8 +138,8 @@ export class Machine {
     run.tolerated = {};
     for (const target of due) this.#count(typeof target === "string" ? target : target.node);
     run.tasks = due.map((target, index) => newTask(`${run.step}:${index}`, target));
-    this.#index();
-    this.#startReady();
+    this.#read();
+    this.#board.start();
   }
 
   #count(node: string): void {
@@ -174,31 +166,23 @@ export class Machine {
       }
     }
     this.#children.delete(task);
-    task.state = { is: "done", result };
-    this.#slots.leave(task);
-    this.#busy--;
-    this.#open--;
-    this.#goOn();
-    return true;
-  }
-
-  /** When a task has come to its end. */
-  #goOn(): void {
-    if (this.#open > 0) this.#startReady();
-    else if (this.run.status === "compensating") this.#compensate();
+    this.#board.end(task, { is: "done", result });
+    if (this.#board.open > 0) this.#board.start();
+    else if (run.status === "compensating") this.#compensate();
     else this.#commit();
+    return true;
   }
 
   #commit(): void {
     const { run, plan } = this;
     this.#guard(() => {
-      mergeStep(
-        plan,
-        run,
-        run.tasks.map((task) => ({ from: task.node, writes: resultOf(task).writes })),
-      );
+      const contributions = run.tasks.map((task) => ({
+        from: task.node,
+        writes: resultOf(task).writes,
+      }));
+      mergeStep(plan, run, contributions);
       const targets = nextTargets(plan, run);
-      if (this.#root === this) this.#effects.push({ type: "step", step: run.step });
+      if (this.#root === this) this.#board.effects.push({ type: "step", step: run.step });
       this.#begin(targets);
     });
   }
@@ -208,8 +192,7 @@ export class Machine {
     const { run } = this;
     if (retryAt !== undefined) {
       task.attempt++;
-      this.#rest(task, { is: "backoff", until: retryAt });
-      this.#effects.push({ type: "timer", task: this.#prefix + task.id, until: retryAt });
+      this.#board.sleep(task, { is: "backoff", until: retryAt }, retryAt);
       return true;
     }
     if (task.undoes !== undefined) {
@@ -217,15 +200,13 @@ export class Machine {
       return this.#done(task, { writes: {}, goto: [] });
     }
     const tolerated = (run.tolerated[task.node] ?? 0) + 1;
-    const tolerance = this.plan.nodes.get(task.node)!.tolerance;
-    if (instead !== undefined && tolerance !== undefined && tolerated <= tolerance.atMost) {
+    const atMost = this.plan.nodes.get(task.node)!.tolerance?.atMost ?? 0;
+    if (instead !== undefined && tolerated <= atMost) {
       run.tolerated[task.node] = tolerated;
       return this.#done(task, instead);
     }
     const child = childOf(task);
-    task.state = { is: "failed", error, ...(child ? { child } : {}) };
-    this.#slots.leave(task);
-    this.#busy--;
+    this.#board.end(task, { is: "failed", error, ...(child ? { child } : {}) });
     this.#fail(error);
     return true;
   }
@@ -234,13 +215,20 @@ export class Machine {
   #fail(error: WireError): void {
     const { run } = this;
     run.error = error;
-    for (const task of run.tasks) this.#abort(task);
+    this.#abortAll();
     if (this.#root !== this) {
       run.status = "failed";
       return;
     }
     run.undo = takeUndo(run);
     this.#compensate();
+  }
+
+  #abortAll(): void {
+    for (const task of this.run.tasks) {
+      if (task.state.is === "inside") this.#child(task).#abortAll();
+      else this.#board.abort(task);
+    }
   }
 
   #compensate(): void {
@@ -253,18 +241,8 @@ export class Machine {
     run.status = "compensating";
     run.step++;
     run.tasks = [undoingTask(`${run.step}:0`, undoes)];
-    this.#index();
-    this.#startReady();
-  }
-
-  #abort(task: Task): void {
-    if (task.state.is === "inside") {
-      const child = this.#child(task);
-      child.#effects = this.#effects;
-      for (const inner of child.run.tasks) child.#abort(inner);
-    } else if (task.state.is === "running" || task.state.is === "leaving") {
-      this.#effects.push({ type: "abort", task: this.#prefix + task.id });
-    }
+    this.#read();
+    this.#board.start();
   }
 
   #cancel({ reason }: On<"cancel">): boolean {
@@ -282,14 +260,14 @@ export class Machine {
       return false;
     }
     resetFailed(run);
-    this.#index();
+    this.#read();
     this.#startAll();
-    this.#effects = outstanding(run); // nothing was at work, so all that is under way now has to begin
+    this.#board.effects = outstanding(run); // nothing was at work, so all that is under way now has to begin
     return true;
   }
 
   #startAll(): void {
-    this.#startReady();
+    this.#board.start();
     for (const child of this.#children.values()) child.#startAll();
   }
 
@@ -297,15 +275,14 @@ export class Machine {
     if (task.state.is !== "running") return false;
     task.answers.push(...answered);
     delete task.offer;
-    this.#rest(task, { is: "waiting", wait });
     const { mailbox } = this.#root.run;
     const mail = wait.kind === "event" ? mailbox[wait.name] : undefined;
+    const until = "until" in wait && mail === undefined ? wait.until : undefined;
+    this.#board.sleep(task, { is: "waiting", wait }, until);
     if (wait.kind === "event" && mail !== undefined) {
       const value: unknown = mail.shift();
       if (mail.length === 0) delete mailbox[wait.name];
-      this.#wake(task, offerOf(wait, value));
-    } else if ("until" in wait && wait.until !== undefined) {
-      this.#effects.push({ type: "timer", task: this.#prefix + task.id, until: wait.until });
+      this.#board.wake(task, offerOf(wait, value));
     }
     return true;
   }
@@ -313,9 +290,9 @@ export class Machine {
   #due(task: Task, until: number): boolean {
     const { state } = task;
     if (state.is === "backoff" && state.until === until) {
-      this.#enqueue(task);
+      this.#board.ready(task);
     } else if (state.is === "waiting" && "until" in state.wait && state.wait.until === until) {
-      this.#wake(task, { timedOut: true });
+      this.#board.wake(task, { timedOut: true });
     } else return false;
     return true;
   }
@@ -334,15 +311,13 @@ export class Machine {
     for (const task of this.run.tasks) {
       const { state } = task;
       if (state.is === "inside") {
-        const child = this.#child(task);
-        child.#effects = this.#effects;
-        delivered = child.#deliver(name, value) || delivered;
+        delivered = this.#child(task).#deliver(name, value) || delivered;
       } else if (
         state.is === "waiting" &&
         state.wait.kind === "event" &&
         state.wait.name === name
       ) {
-        this.#wake(task, offerOf(state.wait, value));
+        this.#board.wake(task, offerOf(state.wait, value));
         delivered = true;
       }
     }
@@ -353,67 +328,49 @@ export class Machine {
     const nested = this.plan.nodes.get(task.node)?.nested;
     if (task.state.is !== "running" || nested === undefined) return false;
     task.state = { is: "inside", child: emptyRun(initialValues(nested.plan)) };
-    this.#busy--;
+    this.#board.busy--;
     return this.#inChild(task, { type: "start", run: this.run.run, writes, goto });
   }
 
   #inChild(task: Task, event: RunEvent): boolean {
     const child = this.#child(task);
-    child.#effects = this.#effects;
     if (!child.#take(event)) return false;
     child.#settle();
-    const { status } = child.run;
-    if (status === "completed") {
-      task.state = { is: "leaving", child: child.run };
-      this.#busy++;
-      this.#effects.push({ type: "execute", task: this.#prefix + task.id });
-    } else if (status === "failed") {
-      const error = child.run.error!;
-      const tolerance = this.plan.nodes.get(task.node)!.tolerance;
-      task.state = { is: "leaving", child: child.run };
-      this.#busy++;
-      if (tolerance === undefined)
-        this.#failed(task, { type: "failed", task: task.id, node: task.node, error });
-      else this.#effects.push({ type: "execute", task: this.#prefix + task.id });
+    const { status, error } = child.run;
+    if (status !== "completed" && status !== "failed") return true;
+    task.state = { is: "leaving", child: child.run };
+    const { tolerance } = this.plan.nodes.get(task.node)!;
+    if (error === undefined || tolerance !== undefined) {
+      this.#board.execute(task);
+    } else {
+      this.#board.busy++;
+      this.#failed(task, { type: "failed", task: task.id, node: task.node, error });
     }
     return true;
   }
 
+  /** The machine of the subgraph that the task is in; what it asks for is asked together with what this one does. */
   #child(task: Task): Machine {
-    const known = this.#children.get(task);
-    if (known) return known;
-    const { plan } = this.plan.nodes.get(task.node)!.nested!;
-    const run = (task.state as { child: RunState }).child;
-    const child = new Machine(plan, run, { root: this.#root, task, prefix: this.#prefix });
-    this.#children.set(task, child);
+    let child = this.#children.get(task);
+    if (child === undefined) {
+      const { plan } = this.plan.nodes.get(task.node)!.nested!;
+      const prefix = `${this.#prefix}${task.id}/`;
+      child = new Machine(plan, childOf(task)!, { root: this.#root, prefix });
+      this.#children.set(task, child);
+    }
+    child.#board.effects = this.#board.effects;
     return child;
   }
 
-  /** The task gives its slot up, as nothing executes it. */
-  #rest(task: Task, state: Task["state"]): void {
-    task.state = state;
-    this.#slots.leave(task);
-    this.#busy--;
-    this.#startReady();
+  /** What is derived from the state, anew. */
+  #read(): void {
+    this.#board.read();
+    this.#children.clear();
+    this.#readChildren();
   }
 
-  #wake(task: Task, offer: NonNullable<Task["offer"]>): void {
-    task.offer = offer;
-    this.#enqueue(task);
-  }
-
-  #enqueue(task: Task): void {
-    task.state = { is: "ready" };
-    this.#slots.queue(task);
-    this.#startReady();
-  }
-
-  #startReady(): void {
-    for (let task = this.#slots.next(); task !== undefined; task = this.#slots.next()) {
-      task.state = { is: "running" };
-      this.#busy++;
-      this.#effects.push({ type: "execute", task: this.#prefix + task.id });
-    }
+  #readChildren(): void {
+    for (const task of this.run.tasks) if (task.state.is === "inside") this.#child(task);
   }
 
   /** Runs what may throw by the fault of a graph (reducers, limits): then the run fails. */
@@ -427,7 +384,7 @@ export class Machine {
 
   /** Whether nothing executes: all that is open waits. */
   get #asleep(): boolean {
-    if (this.#busy > 0) return false;
+    if (this.#board.busy > 0) return false;
     for (const child of this.#children.values()) if (!child.#asleep) return false;
     return true;
   }
@@ -438,27 +395,6 @@ export class Machine {
       run.status = this.#asleep ? "waiting" : "running";
     }
     const rests = isOver(run) || run.status === "waiting";
-    if (rests && this.#root === this) this.#effects.push({ type: "rest" });
+    if (rests && this.#root === this) this.#board.effects.push({ type: "rest" });
   }
-
-  /** What is derived from the state, anew. */
-  #index(): void {
-    this.#slots = new Slots(this.plan);
-    this.#children.clear();
-    this.#open = 0;
-    this.#busy = 0;
-    for (const task of this.run.tasks) {
-      const { is } = task.state;
-      if (is === "done") continue;
-      this.#open++;
-      if (is === "ready") this.#slots.queue(task);
-      else if (is === "running" || is === "leaving" || is === "inside") this.#slots.enter(task);
-      if (is === "running" || is === "leaving") this.#busy++;
-      if (is === "inside") this.#child(task);
-    }
-  }
-}
-
-function offerOf(wait: Wait, value: unknown): Offer {
-  return "until" in wait && wait.until !== undefined ? { value, until: wait.until } : { value };
 }

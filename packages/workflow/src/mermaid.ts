@@ -14,7 +14,7 @@ function lines(plan: Plan, prefix: string): string[] {
   const nodes = [...plan.nodes.values()].flatMap(({ name, nested, deferred }) => {
     if (nested === undefined) return [`${id(name)}${deferred ? `[/"${name}"/]` : `["${name}"]`}`];
     const inner = lines(nested.plan, `${id(name)}_`);
-    return [`subgraph ${id(name)} ["${name}"]`, ...inner.map((line) => `  ${line}`), "end"];
+    return [`subgraph ${id(name)} ["${name}"]`, ...inner.map((line) => `  ${line}`)].concat("end");
   });
   const edges = [[START, plan.start] as const, ...plan.nodes].flatMap(([from, exits]) =>
     edgesOf(from, exits).map(({ to, text }) => `${id(from)} ${text} ${id(to)}`),

@@ -10,7 +10,7 @@ import type { z } from "zod";
 import type { Channels, StateOf, UpdateOf } from "./channel.ts";
 import type { Command } from "./command.ts";
 import type { NodeContext } from "./context.ts";
-import type { CachePlan, NodePlan, Tolerance } from "./plan.ts";
+import type { CachePlan, NodePlan } from "./plan.ts";
 
 /** What a node returns: updates of channels, a {@link Command}, or nothing. */
 export type NodeReturn<Update> = Update | Command<Update> | void | undefined;
@@ -97,7 +97,7 @@ export function resolveOptions(name: string, options: NodeOptions<Channels>): Se
     maxVisits,
     retry: retry && { ...resolveRetry(retry), when: retry.when ?? mayRetry },
     timeoutMs: options.timeout === undefined ? Infinity : toMs(options.timeout),
-    tolerance: failures && ({ atMost: Infinity, ...failures } as Tolerance),
+    tolerance: failures && { atMost: Infinity, ...failures },
     cache: cache && cachePlan(cache),
     compensate: options.compensate as NodePlan["compensate"],
   };

@@ -55,7 +55,7 @@ const { blocks: someBlocks } = fc.letrec<{ block: Block; blocks: Block[] }>((tie
 }));
 
 const channels = { log: append(z.string()), total: sum() };
-type Graph = CompiledGraph<unknown, unknown>;
+type Graph = CompiledGraph;
 type Builder = StateGraph<typeof channels, z.ZodType, z.ZodType, string>;
 type Handler = (input: unknown, context: NodeContext) => object | Promise<object>;
 
@@ -88,7 +88,7 @@ function build(blocks: Block[], fails: boolean, world: World, name = "top"): Bui
       world.count(context.execution);
       return handler(input, context);
     };
-    graph = graph.addNode(id, counted as never, options) as Builder;
+    graph = graph.addNode(id, counted, options);
   };
   const undo = (id: string): object => ({
     compensate: (update: { total: number }, context: NodeContext) => {
@@ -222,7 +222,7 @@ function build(blocks: Block[], fails: boolean, world: World, name = "top"): Bui
         graph = graph.addSubgraph(id, inner, {
           map: (state) => ({ log: [`in ${id}`], total: (state as { total: number }).total }),
           merge: (output) => ({ log: (output as { log: string[] }).log }),
-        }) as Builder;
+        });
         link(id);
         break;
       }
@@ -234,7 +234,7 @@ function build(blocks: Block[], fails: boolean, world: World, name = "top"): Bui
     });
     link("fails");
   }
-  return graph.addEdge(last, END) as Builder;
+  return graph.addEdge(last, END);
 }
 
 const THREAD = "t";
@@ -310,6 +310,7 @@ test("whoever goes on behind any record comes to the result of the undisturbed r
 
       const { records } = await store.read(THREAD, { whole: true });
       for (let length = 0; length < records.length; length++) {
+        // oxlint-disable no-await-in-loop -- one after the other, as they share a world
         world.forget();
         const cut = new MemoryCheckpointer();
         const owned = await cut.own(THREAD);
@@ -318,6 +319,7 @@ test("whoever goes on behind any record comes to the result of the undisturbed r
         const before = [...decodeEvents(records.slice(0, length))];
         const graph = builder.compile({ checkpointer: cut });
         const after = await told(cut, graph, await toTheEnd(graph, "sync"));
+        // oxlint-enable no-await-in-loop
         expect(after, `cut behind record ${length}`).toEqual(calm);
         expect(world.undone).toEqual(undone.slice(undone.length - world.undone.length));
 
@@ -349,11 +351,11 @@ class Dying implements Checkpointer {
 
   async own(thread: string): Promise<OwnedThread> {
     const owned = await this.#store.own(thread);
-    const append = owned.append.bind(owned);
+    const write = owned.append.bind(owned);
     owned.append = async (records) => {
       const dies = this.#left-- <= 0;
       if (dies && !this.#stored) this.#store.revoke(thread);
-      await append(records);
+      await write(records);
       if (dies && this.#stored) this.#store.revoke(thread);
       await new Promise(setImmediate); // a write takes its time
     };

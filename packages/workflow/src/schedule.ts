@@ -26,3 +26,15 @@ export function initialValues(plan: Plan): Record<string, unknown> {
   for (const [key, channel] of plan.channels) values[key] = channel.initial();
   return values;
 }
+
+/** What of the targets is due now, each node once; deferred ones wait in the run until nothing else is. */
+export function splitDeferred(plan: Plan, run: RunState, targets: readonly Target[]): Target[] {
+  const due: Target[] = [];
+  for (const target of targets) {
+    if (typeof target !== "string") due.push(target);
+    else if (plan.nodes.get(target)!.deferred) {
+      if (!run.deferred.includes(target)) run.deferred.push(target);
+    } else if (!due.includes(target)) due.push(target);
+  }
+  return due.length > 0 ? due : run.deferred.splice(0);
+}

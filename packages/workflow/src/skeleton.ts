@@ -97,9 +97,9 @@ function targetsOf({ routes, ends }: Exits): string[] {
 const UNUSED = z.unknown();
 const BUILT_IN: Record<Exclude<ChannelKind, "reduced">, Channel> = {
   overwrite: overwrite(UNUSED),
-  append: append(UNUSED) as Channel,
-  sum: sum() as Channel,
-  messages: messages() as Channel,
+  append: append(UNUSED),
+  sum: sum(),
+  messages: messages(),
 };
 
 /**
@@ -130,7 +130,6 @@ export function planOf(skeleton: Skeleton, current: Plan | undefined): Plan {
 
 function nodePlan(bones: NodeBones, current: Plan | undefined): NodePlan {
   const { name, next, joins, deferred, concurrency, maxVisits, atMost, nested } = bones;
-  const asItIs = (value: unknown): unknown => value;
   const inner = current?.nodes.get(name)?.nested?.plan;
   return {
     name,
@@ -153,6 +152,8 @@ function nodePlan(bones: NodeBones, current: Plan | undefined): NodePlan {
     compensate: undefined,
   };
 }
+
+const asItIs = (value: unknown): unknown => value;
 
 function goneChannel(graph: string, key: string): Channel {
   return reduced(UNUSED, {

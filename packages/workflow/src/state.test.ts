@@ -231,7 +231,7 @@ describe("a subgraph", () => {
   test("may be sent to, as often as one likes", async () => {
     const graph = new StateGraph({ text: append(z.string()) })
       .addSubgraph("research", research, {
-        map: (topic) => ({ topic: String(topic) }),
+        map: (topic: unknown) => ({ topic: topic as string }),
         merge: ({ found }) => ({ text: [...found] }),
         concurrency: 2,
       })

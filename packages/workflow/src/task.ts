@@ -1,4 +1,4 @@
-import type { RunState, Target, Task, TaskResult, Undo } from "./run.ts";
+import type { Offer, RunState, Target, Task, TaskResult, Undo, Wait } from "./run.ts";
 
 /** A task that is about to begin. */
 export function newTask(id: string, target: Target): Task {
@@ -63,4 +63,9 @@ export function resetFailed(run: RunState): void {
       task.attempt = 1;
     }
   }
+}
+
+/** What a task that waits is woken with when something has come. */
+export function offerOf(wait: Wait, value: unknown): Offer {
+  return "until" in wait && wait.until !== undefined ? { value, until: wait.until } : { value };
 }

@@ -1,6 +1,6 @@
 import { MeshError } from "@plexus/core";
 import type { StoredThread } from "./checkpointer.ts";
-import type { Effect, RunEvent, ThreadEvent } from "./event.ts";
+import type { Effect, ThreadEvent } from "./event.ts";
 import { Machine } from "./machine.ts";
 import type { Plan } from "./plan.ts";
 import { decodeEvents, decodeSnapshot, type Recorded } from "./record.ts";
@@ -59,7 +59,7 @@ export class ThreadReader {
   }
 
   #apply(event: ThreadEvent): readonly Effect[] | undefined {
-    if (event.type !== "graph") return this.#machine.handle(event as RunEvent);
+    if (event.type !== "graph") return this.#machine.handle(event);
     const fresh = this.#graph === undefined && event.state === undefined;
     this.#graph = event.graph;
     const plan = this.#planOf(event.graph);
