@@ -1,6 +1,6 @@
 /**
  * Where runs are kept. Each thread is a log of small records with one owner at a time, and snapshots from which reading may begin.
- * The engine decides what is in them; a checkpointer keeps order, bounds and ownership. `checkpointer-suite.ts` says what it must do.
+ * The engine decides what is in them; a checkpointer keeps order, bounds and ownership. `test/support/checkpointer-suite.ts` says what it must do.
  */
 export interface Checkpointer {
   /**

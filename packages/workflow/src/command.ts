@@ -32,7 +32,7 @@ export type Goto = string | Send | readonly (string | Send)[];
 export class Command<Update = unknown> {
   readonly update: Update | undefined;
   readonly goto: Goto;
-  /** The answer, in `invoke`. */
+  /** The answer, in `invoke`; undefined in a command that is none. */
   readonly resume: unknown;
   /** Which interrupt is answered; needed when the run waits for several answers. */
   readonly interrupt: string | undefined;
@@ -44,7 +44,7 @@ export class Command<Update = unknown> {
   ) {
     this.update = "update" in options ? options.update : undefined;
     this.goto = "goto" in options ? (options.goto ?? []) : [];
-    this.resume = "resume" in options ? options.resume : undefined;
+    this.resume = "resume" in options ? (options.resume ?? null) : undefined;
     this.interrupt = "interrupt" in options ? options.interrupt : undefined;
   }
 }

@@ -242,6 +242,9 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
   }
 
   #answer(driver: Driver, { resume, interrupt }: Command, thread: string): void {
+    if (resume === undefined) {
+      throw new MeshError("INVALID_INPUT", "A command without resume is for nodes to return.");
+    }
     const open = [...waitingTasks(driver.run)].filter(
       ({ task }) => task.state.is === "waiting" && task.state.wait.kind === "interrupt",
     );
@@ -257,7 +260,7 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
         { details: { interrupts: ids } },
       );
     }
-    driver.take({ type: "answer", task: which, value: resume ?? null });
+    driver.take({ type: "answer", task: which, value: resume });
   }
 
   #result(thread: string, run: RunState): RunResult<Output> {

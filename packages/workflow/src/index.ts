@@ -33,3 +33,5 @@ export type {
 } from "./checkpointer.ts";
 export type { DurabilityMode } from "./run-log.ts";
 export type { RunStatus } from "./run.ts";
+export { agentNode, commandNode, taskNode } from "./remote-nodes.ts";
+export type { Caller, Commander, Submitter } from "./remote-nodes.ts";

@@ -1,4 +1,4 @@
-import { describeCheckpointer } from "./checkpointer-suite.ts";
+import { describeCheckpointer } from "../../../test/support/checkpointer-suite.ts";
 import { MemoryCheckpointer } from "./memory-checkpointer.ts";
 
 describeCheckpointer(

@@ -82,6 +82,10 @@ export function resolveOptions(name: string, options: NodeOptions<Channels>): Se
   const { concurrency = Infinity, maxVisits = Infinity, retry, failures, cache } = options;
   demand(isCount(concurrency), "concurrency must be 1 or more");
   demand(isCount(maxVisits), "maxVisits must be 1 or more");
+  demand(
+    cache === undefined || options.compensate === undefined,
+    "what comes from a cache cannot be undone: cache and compensate exclude each other",
+  );
   if (failures !== undefined) {
     const { atMost = Infinity, instead } = failures;
     demand(isCount(atMost), "failures.atMost must be 1 or more");

@@ -48,7 +48,7 @@ export class Sessions {
   ): Promise<RunState> {
     options.signal?.throwIfAborted();
     for (let open = this.#open.get(thread); open !== undefined; open = this.#open.get(thread)) {
-      if (open.driver.active) return joinRun(open.driver, listeners, begin);
+      if (open.driver.active) return joinRun(open.driver, options.signal, listeners, begin);
       // oxlint-disable-next-line no-await-in-loop -- it is giving the thread back
       await open.ended;
     }
@@ -94,9 +94,7 @@ export class Sessions {
     for (const listener of listeners) driver.listen(listener);
     const ended = Promise.withResolvers<void>();
     this.#open.set(thread, { driver, ended: ended.promise });
-    const cancel = (): void => {
-      driver.take({ type: "cancel", reason: "The caller gave up." });
-    };
+    const cancel = (): void => cancelRun(driver);
     const lost = (): void => driver.stop(kept?.owned.signal.reason);
     signal?.addEventListener("abort", cancel, { once: true });
     kept?.owned.signal.addEventListener("abort", lost, { once: true });
@@ -123,13 +121,24 @@ export class Sessions {
 /** The thread is being executed here: what has come is taken in there. */
 async function joinRun(
   driver: Driver,
+  signal: AbortSignal | undefined,
   listeners: readonly Listener[],
   begin: Begin,
 ): Promise<RunState> {
-  for (const listener of listeners) driver.listen(listener);
   await begin(driver, false);
-  await driver.rest();
-  return driver.run;
+  for (const listener of listeners) driver.listen(listener);
+  const cancel = (): void => cancelRun(driver);
+  signal?.addEventListener("abort", cancel, { once: true });
+  try {
+    await driver.rest();
+    return driver.run;
+  } finally {
+    signal?.removeEventListener("abort", cancel);
+  }
+}
+
+function cancelRun(driver: Driver): void {
+  driver.take({ type: "cancel", reason: "The caller gave up." });
 }
 
 /** A call on a thread that is being executed and takes no second one. */

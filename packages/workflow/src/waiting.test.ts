@@ -119,6 +119,15 @@ describe("an interrupt", () => {
     expect((await open().invoke({}, { thread })).status).toBe("waiting");
   });
 
+  test("is not answered by a command that carries no answer", async () => {
+    const open = processes((ctx) => ctx.interrupt("?"));
+    await open().invoke({}, { thread });
+    await expect(open().invoke(new Command({ goto: END }), { thread })).rejects.toMatchObject({
+      code: "INVALID_INPUT",
+    });
+    expect((await open().getState(thread)).status).toBe("waiting");
+  });
+
   test("needs a checkpointer, and says so", async () => {
     const graph = new StateGraph(channels)
       .addNode("ask", (_, ctx) => ({ log: [ctx.interrupt<string>("?")] }))

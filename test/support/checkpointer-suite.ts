@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { Checkpointer, OwnedThread } from "./checkpointer.ts";
+import type { Checkpointer, OwnedThread } from "@plexus/workflow";
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 
