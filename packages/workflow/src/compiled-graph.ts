@@ -1,14 +1,16 @@
 import { MeshError, fromWireError } from "@plexus/core";
+import { onBusy, type BusyPolicy } from "./busy.ts";
 import { MemoryCache, type Cache } from "./cache.ts";
 import type { Checkpointer } from "./checkpointer.ts";
 import { Command } from "./command.ts";
 import { drawGraph } from "./drawing.ts";
-import type { Driver } from "./driver.ts";
+import type { Driver, Listener } from "./driver.ts";
 import type { RunEvent } from "./event.ts";
 import { checkInput, outputOf, route, startView } from "./boundary.ts";
 import { originalError, type Host } from "./execute.ts";
 import { History, type StateSnapshot } from "./history.ts";
 import { newId } from "./id.ts";
+import { Line } from "./line.ts";
 import { waitingTasks } from "./look.ts";
 import { mermaid } from "./mermaid.ts";
 import type { Migration } from "./migration.ts";
@@ -43,6 +45,8 @@ export interface InvokeOptions {
   readonly signal?: AbortSignal;
   /** Default `async`. Means nothing without a checkpointer. */
   readonly durability?: DurabilityMode;
+  /** What becomes of an input while another run is under way on the thread. Default `reject`. */
+  readonly busy?: BusyPolicy;
 }
 
 /** What a run has come to. */
@@ -64,6 +68,8 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
   readonly #host: Host;
   readonly #sessions: Sessions;
   readonly #history: History;
+  /** Enqueued inputs. */
+  readonly #line = new Line();
 
   constructor(plan: Plan, options: CompileOptions) {
     this.plan = plan;
@@ -86,11 +92,7 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
     options: InvokeOptions = {},
   ): Promise<RunResult<Output>> {
     const { thread = newId() } = options;
-    return this.#sessions
-      .run(thread, options, [], (driver, fresh) =>
-        this.#begin(driver, fresh, input, thread, options.signal),
-      )
-      .then((run) => this.#result(thread, run));
+    return this.#result(thread, await this.#run(thread, input, options, []));
   }
 
   /** Like `invoke`, and tells what happens meanwhile. `result` is what `invoke` would have returned. */
@@ -100,11 +102,9 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
   ): AsyncIterable<StreamItem<M>> & { readonly result: Promise<RunResult<Output>> } {
     const { thread = newId(), mode } = options;
     const stream = new RunStream<StreamItem<M>>(typeof mode === "string" ? [mode] : mode);
-    const result = this.#sessions
-      .run(thread, options, [stream], (driver, fresh) =>
-        this.#begin(driver, fresh, input, thread, options.signal),
-      )
-      .then((run) => this.#result(thread, run));
+    const result = this.#run(thread, input, options, [stream]).then((run) =>
+      this.#result(thread, run),
+    );
     result.then(
       () => stream.end(),
       (error: unknown) => stream.end({ error }),
@@ -135,8 +135,9 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
   /** Cancels a run that waits, or that this process executes, and compensates it. Resolves when that is done; false if nothing was under way. */
   async cancel(thread: string, reason = "The run was canceled."): Promise<boolean> {
     let canceled = false;
-    await this.#sessions.run(thread, {}, [], (driver) => {
+    await this.#sessions.run(thread, {}, (driver) => {
       canceled = driver.take({ type: "cancel", reason });
+      return undefined;
     });
     return canceled;
   }
@@ -154,9 +155,10 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
   /** Changes the state of a thread at rest from outside, as a node's update would. Rejects with `INVALID_INPUT`, `CONFLICT`. */
   async updateState(thread: string, update: Partial<Input>): Promise<void> {
     const writes = checkWrites(this.plan, "The update", update, undefined, "INVALID_INPUT");
-    await this.#sessions.run(thread, {}, [], (driver, fresh) => {
+    await this.#sessions.run(thread, {}, (driver, fresh) => {
       if (!fresh) throw busy(thread);
       driver.take({ type: "update", writes });
+      return undefined;
     });
   }
 
@@ -196,27 +198,73 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
     event: RunEvent,
     refused: () => never,
   ): Promise<RunResult<Output>> {
-    const run = await this.#sessions.run(thread, options, [], (driver) => {
+    const run = await this.#sessions.run(thread, options, (driver) => {
       if (!driver.take(event)) refused();
+      driver.cancelOn(options.signal);
+      return undefined;
     });
     return this.#result(thread, run);
   }
 
-  #begin(
-    driver: Driver,
-    fresh: boolean,
-    input: Input | Command | null,
+  async #run(
     thread: string,
-    signal: AbortSignal | undefined,
-  ): void | Promise<void> {
-    if (input instanceof Command) return this.#answer(driver, input, thread);
-    if (input === null) {
-      if (!isOver(driver.run)) return;
-      if (driver.take({ type: "retry" })) return;
-      throw new MeshError("NO_RUN", `On thread ${thread} there is no run to go on with.`);
+    input: Input | Command | null,
+    options: InvokeOptions,
+    listeners: readonly Listener[],
+  ): Promise<RunState> {
+    const watch = (driver: Driver): void => {
+      for (const listener of listeners) driver.listen(listener);
+      driver.cancelOn(options.signal);
+    };
+    if (input === null || input instanceof Command) {
+      return this.#sessions.run(thread, options, (driver) => {
+        watch(driver);
+        if (input instanceof Command) answer(driver, input, thread);
+        else goOn(driver, thread);
+        return undefined;
+      });
     }
-    if (!fresh || !isOver(driver.run)) throw busy(thread);
-    return this.#start(driver, input, thread, signal);
+    const leave =
+      options.busy === "enqueue" ? await this.#line.enter(thread, options.signal) : undefined;
+    try {
+      return await this.#whenFree(thread, input, options, (driver) => {
+        watch(driver);
+        leave?.();
+      });
+    } finally {
+      leave?.();
+    }
+  }
+
+  /** Begins a run when the thread's last one is over, or has been ended by the policy. */
+  async #whenFree(
+    thread: string,
+    input: Input,
+    options: InvokeOptions,
+    begins: (driver: Driver) => void,
+  ): Promise<RunState> {
+    const { busy: policy = "reject", signal } = options;
+    for (let undone: string | undefined; ;) {
+      let done = false;
+      // oxlint-disable no-await-in-loop -- until it is this input's turn
+      const run = await this.#sessions.run(thread, { ...options, undone }, (driver) => {
+        const decision = onBusy(policy, driver.run.status);
+        if (decision === "refuse") throw busy(thread);
+        if (decision === "begin") {
+          done = true;
+          begins(driver);
+          return this.#start(driver, input, thread, signal);
+        }
+        const reason = "A newer input has taken the run's place.";
+        if (decision === "end") driver.take({ type: "cancel", reason, keep: true });
+        if (decision === "undo") driver.take({ type: "cancel", reason });
+        if (decision === "undo") undone = driver.run.run;
+        return decision === "wait" ? "leave" : undefined;
+      });
+      if (done) return run;
+      if (!isOver(run)) await this.#sessions.ended(thread, signal);
+      // oxlint-enable no-await-in-loop
+    }
   }
 
   #start(
@@ -224,12 +272,13 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
     input: Input,
     thread: string,
     signal = new AbortController().signal,
-  ): void | Promise<void> {
+  ): undefined | Promise<undefined> {
     const { plan } = this;
     const writes = checkInput(plan, input);
     const run = newId();
     const context = { thread, run, step: 0, visits: 0, signal };
-    const begin = (goto: Awaited<ReturnType<typeof route>>): void => {
+    const begin = (goto: Awaited<ReturnType<typeof route>>): undefined => {
+      signal.throwIfAborted();
       driver.take({ type: "start", run, writes, goto });
     };
     const goto = route(
@@ -239,28 +288,6 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
       context,
     );
     return goto instanceof Promise ? goto.then(begin) : begin(goto);
-  }
-
-  #answer(driver: Driver, { resume, interrupt }: Command, thread: string): void {
-    if (resume === undefined) {
-      throw new MeshError("INVALID_INPUT", "A command without resume is for nodes to return.");
-    }
-    const open = [...waitingTasks(driver.run)].filter(
-      ({ task }) => task.state.is === "waiting" && task.state.wait.kind === "interrupt",
-    );
-    const ids = open.map(({ id }) => id);
-    const which = interrupt ?? (ids.length === 1 ? ids[0] : undefined);
-    if (ids.length === 0) {
-      throw new MeshError("NO_RUN", `On thread ${thread} no run waits for an answer.`);
-    }
-    if (which === undefined || !ids.includes(which)) {
-      throw new MeshError(
-        "INVALID_INPUT",
-        `The run on thread ${thread} waits for ${ids.length} answers: say which one, by interrupt: ${ids.join(", ")}.`,
-        { details: { interrupts: ids } },
-      );
-    }
-    driver.take({ type: "answer", task: which, value: resume });
   }
 
   #result(thread: string, run: RunState): RunResult<Output> {
@@ -303,4 +330,33 @@ function failure(thread: string, { error, run, step, uncompensated }: RunState):
 
 function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null;
+}
+
+/** Goes on where a run was left, or has failed. */
+function goOn(driver: Driver, thread: string): void {
+  if (!isOver(driver.run) || driver.take({ type: "retry" })) return;
+  throw new MeshError("NO_RUN", `On thread ${thread} there is no run to go on with.`);
+}
+
+/** Answers the interrupt that the command names, or the only one. */
+function answer(driver: Driver, { resume, interrupt }: Command, thread: string): void {
+  if (resume === undefined) {
+    throw new MeshError("INVALID_INPUT", "A command without resume is for nodes to return.");
+  }
+  const open = [...waitingTasks(driver.run)].filter(
+    ({ task }) => task.state.is === "waiting" && task.state.wait.kind === "interrupt",
+  );
+  const ids = open.map(({ id }) => id);
+  const which = interrupt ?? (ids.length === 1 ? ids[0] : undefined);
+  if (ids.length === 0) {
+    throw new MeshError("NO_RUN", `On thread ${thread} no run waits for an answer.`);
+  }
+  if (which === undefined || !ids.includes(which)) {
+    throw new MeshError(
+      "INVALID_INPUT",
+      `The run on thread ${thread} waits for ${ids.length} answers: say which one, by interrupt: ${ids.join(", ")}.`,
+      { details: { interrupts: ids } },
+    );
+  }
+  driver.take({ type: "answer", task: which, value: resume });
 }

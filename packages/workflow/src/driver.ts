@@ -67,6 +67,18 @@ export class Driver {
     this.#listeners.add(listener);
   }
 
+  /** Cancels the run when the signal fires, as long as it is executed here. */
+  cancelOn(signal: AbortSignal | undefined): void {
+    if (signal === undefined) return;
+    const cancel = (): void => {
+      if (this.active) this.take({ type: "cancel", reason: "The caller gave up." });
+    };
+    signal.addEventListener("abort", cancel, { once: true });
+    const forget = (): void => signal.removeEventListener("abort", cancel);
+    this.#rest.promise.then(forget, forget);
+    if (signal.aborted) cancel();
+  }
+
   /** Does what was under way when the state was recorded, unless what has come since is otherwise. */
   resume(): void {
     this.#perform(this.#left);

@@ -56,7 +56,8 @@ export type RunEvent =
   | { readonly type: "signal"; readonly name: string; readonly value: unknown }
   /** The time has come that a task waits for. */
   | { readonly type: "due"; readonly task: string; readonly until: number }
-  | { readonly type: "cancel"; readonly reason: string }
+  /** With `keep`, nothing that the run has done is undone. */
+  | { readonly type: "cancel"; readonly reason: string; readonly keep?: true }
   /** A failed run that has undone nothing goes on where it failed. */
   | { readonly type: "retry" }
   /** The state is changed from outside. */

@@ -245,10 +245,11 @@ export class Machine {
     this.#board.start();
   }
 
-  #cancel({ reason }: On<"cancel">): boolean {
+  #cancel({ reason, keep }: On<"cancel">): boolean {
     const { run } = this;
     if (isOver(run) || run.status === "compensating") return false;
     run.canceled = true;
+    if (keep) takeUndo(run);
     this.#fail(new MeshError("CANCELED", reason).toJSON());
     return true;
   }

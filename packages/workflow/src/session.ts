@@ -1,22 +1,31 @@
 import { MeshError } from "@plexus/core";
-import type { OwnedThread, StoredThread } from "./checkpointer.ts";
+import type { OwnedThread } from "./checkpointer.ts";
 import type { CompileOptions, InvokeOptions } from "./compiled-graph.ts";
-import { Driver, type Listener } from "./driver.ts";
+import { Driver } from "./driver.ts";
 import type { Host } from "./execute.ts";
+import { untilAborted } from "./line.ts";
 import { adapt } from "./migration.ts";
 import type { Plan } from "./plan.ts";
 import { emptyRun, type RunState } from "./run.ts";
 import { RunLog, type DurabilityMode } from "./run-log.ts";
 import { initialValues } from "./schedule.ts";
-import { graphEvent, readThread } from "./thread.ts";
+import { isOver } from "./task.ts";
+import { graphEvent, readBefore, readThread, type ThreadReader } from "./thread.ts";
 
 interface Session {
   readonly driver: Driver;
   readonly ended: Promise<void>;
 }
 
-/** How a call begins: by the events it gives the driver. `fresh`: the thread was not being executed here already. */
-type Begin = (driver: Driver, fresh: boolean) => void | Promise<void>;
+/**
+ * How a call begins: by what it gives the driver. `fresh`: the thread was not being executed here already. It returns "leave" if it does
+ * not care how a run goes on that is executed here already.
+ */
+type Begin = (driver: Driver, fresh: boolean) => "leave" | undefined | Promise<undefined>;
+
+interface SessionOptions extends InvokeOptions {
+  readonly undone?: string | undefined;
+}
 
 /** What a run is executed with. */
 interface Ground {
@@ -32,6 +41,9 @@ export class Sessions {
   readonly #host: Host;
   readonly #options: CompileOptions;
   readonly #open = new Map<string, Session>();
+  /** Threads that are being taken. */
+  readonly #taking = new Map<string, Promise<void>>();
+  readonly #watching = new Map<string, PromiseWithResolvers<void>>();
 
   constructor(plan: Plan, host: Host, options: CompileOptions) {
     this.#plan = plan;
@@ -39,69 +51,93 @@ export class Sessions {
     this.#options = options;
   }
 
-  /** Takes the thread, lets `begin` say what happens, and executes what follows until the run is at rest. Returns its state. */
-  async run(
-    thread: string,
-    options: InvokeOptions,
-    listeners: readonly Listener[],
-    begin: Begin,
-  ): Promise<RunState> {
-    options.signal?.throwIfAborted();
-    for (let open = this.#open.get(thread); open !== undefined; open = this.#open.get(thread)) {
-      if (open.driver.active) return joinRun(open.driver, options.signal, listeners, begin);
-      // oxlint-disable-next-line no-await-in-loop -- it is giving the thread back
-      await open.ended;
+  /**
+   * Takes the thread, lets `begin` say what happens, and executes what follows until the run is at rest. Returns its state. If the
+   * last run is the one that is called `undone`, the state is first what it was before that.
+   */
+  async run(thread: string, options: SessionOptions, begin: Begin): Promise<RunState> {
+    const { signal } = options;
+    for (;;) {
+      signal?.throwIfAborted();
+      const open = this.#open.get(thread);
+      if (open?.driver.active === true) return joinRun(open.driver, begin);
+      const passing = open?.ended ?? this.#taking.get(thread);
+      if (passing === undefined) break;
+      // oxlint-disable-next-line no-await-in-loop -- it is being taken, or given back
+      await passing;
     }
-    const ground = await this.#take(thread, options);
-    return this.#drive(ground, options.signal, listeners, begin);
+    const taken = Promise.withResolvers<void>();
+    this.#taking.set(thread, taken.promise);
+    try {
+      const ground = await this.#take(thread, options);
+      const driven = this.#drive(ground, begin);
+      this.#taking.delete(thread);
+      taken.resolve();
+      const state = await driven;
+      if (isOver(state)) this.#tell(thread);
+      return state;
+    } catch (error) {
+      this.#tell(thread); // whoever waits meets the same error, or its cure
+      throw error;
+    } finally {
+      this.#taking.delete(thread);
+      taken.resolve();
+    }
   }
 
-  async #take(thread: string, { signal, durability = "async" }: InvokeOptions): Promise<Ground> {
+  #tell(thread: string): void {
+    this.#watching.get(thread)?.resolve();
+    this.#watching.delete(thread);
+  }
+
+  /** Resolves when the run on the thread has ended in this process. */
+  async ended(thread: string, signal: AbortSignal | undefined): Promise<void> {
+    const change = this.#watching.get(thread) ?? Promise.withResolvers<void>();
+    this.#watching.set(thread, change);
+    await untilAborted(change.promise, signal);
+  }
+
+  async #take(thread: string, options: SessionOptions): Promise<Ground> {
+    const { signal, durability = "async", undone } = options;
     const { checkpointer } = this.#options;
     if (checkpointer === undefined) return { thread, run: emptyRun(initialValues(this.#plan)) };
     const owned = await checkpointer.own(thread, signal ? { signal } : {});
     try {
-      return { thread, ...this.#load(owned, await checkpointer.read(thread), durability) };
+      const before = undone && (await readBefore(this.#plan, checkpointer, thread, undone));
+      const reader = before || readThread(this.#plan, await checkpointer.read(thread));
+      return { thread, ...this.#load(owned, reader, durability, reader === before) };
     } catch (error) {
       await owned[Symbol.asyncDispose]();
       throw error;
     }
   }
 
-  /** The state to go on with. A graph that the thread does not know yet is recorded before the first event under it. */
+  /** The state to go on with. What is not known of the thread yet is recorded before the first event that builds on it. */
   #load(
     owned: OwnedThread,
-    stored: StoredThread,
+    { graph, run }: ThreadReader,
     durability: DurabilityMode,
+    restored: boolean,
   ): Pick<Ground, "run" | "kept"> {
     const plan = this.#plan;
-    const { graph, run } = readThread(plan, stored);
     const known = graph?.hash === plan.hash && graph.version === plan.version;
     const { migrations = [] } = this.#options;
     const adapted = known || !graph ? undefined : adapt(run, graph, plan, migrations);
-    const preface = known ? undefined : graphEvent(plan, adapted);
+    const changed = adapted ?? (restored ? run : undefined);
+    const preface = known && !restored ? undefined : graphEvent(plan, changed);
     const log = new RunLog(owned, durability, () => this.#host.now(), preface);
     return { run: adapted ?? run, kept: { log, owned } };
   }
 
-  async #drive(
-    { thread, run, kept }: Ground,
-    signal: AbortSignal | undefined,
-    listeners: readonly Listener[],
-    begin: Begin,
-  ): Promise<RunState> {
+  async #drive({ thread, run, kept }: Ground, begin: Begin): Promise<RunState> {
     const driver = new Driver(this.#plan, run, { thread, host: this.#host, log: kept?.log });
-    for (const listener of listeners) driver.listen(listener);
     const ended = Promise.withResolvers<void>();
     this.#open.set(thread, { driver, ended: ended.promise });
-    const cancel = (): void => cancelRun(driver);
     const lost = (): void => driver.stop(kept?.owned.signal.reason);
-    signal?.addEventListener("abort", cancel, { once: true });
     kept?.owned.signal.addEventListener("abort", lost, { once: true });
     try {
       const begun = begin(driver, true);
-      if (begun !== undefined) await begun;
-      if (signal?.aborted === true) cancel();
+      if (begun instanceof Promise) await begun;
       driver.resume();
       await driver.rest();
       return driver.run;
@@ -109,7 +145,6 @@ export class Sessions {
       driver.stop(error);
       throw error;
     } finally {
-      signal?.removeEventListener("abort", cancel);
       kept?.owned.signal.removeEventListener("abort", lost);
       await kept?.owned[Symbol.asyncDispose]();
       this.#open.delete(thread);
@@ -119,26 +154,9 @@ export class Sessions {
 }
 
 /** The thread is being executed here: what has come is taken in there. */
-async function joinRun(
-  driver: Driver,
-  signal: AbortSignal | undefined,
-  listeners: readonly Listener[],
-  begin: Begin,
-): Promise<RunState> {
-  await begin(driver, false);
-  for (const listener of listeners) driver.listen(listener);
-  const cancel = (): void => cancelRun(driver);
-  signal?.addEventListener("abort", cancel, { once: true });
-  try {
-    await driver.rest();
-    return driver.run;
-  } finally {
-    signal?.removeEventListener("abort", cancel);
-  }
-}
-
-function cancelRun(driver: Driver): void {
-  driver.take({ type: "cancel", reason: "The caller gave up." });
+async function joinRun(driver: Driver, begin: Begin): Promise<RunState> {
+  if ((await begin(driver, false)) !== "leave") await driver.rest();
+  return driver.run;
 }
 
 /** A call on a thread that is being executed and takes no second one. */

@@ -1,5 +1,5 @@
 import { MeshError } from "@plexus/core";
-import type { StoredThread } from "./checkpointer.ts";
+import type { Checkpointer, StoredThread } from "./checkpointer.ts";
 import type { Effect, ThreadEvent } from "./event.ts";
 import { Machine } from "./machine.ts";
 import type { Plan } from "./plan.ts";
@@ -80,6 +80,24 @@ export function readThread(current: Plan, stored: StoredThread): ThreadReader {
   const reader = new ThreadReader(current, stored.snapshot);
   for (const recorded of decodeEvents(stored.records)) reader.apply(recorded);
   return reader;
+}
+
+/** Reads a thread as it was before its run `last` began; undefined if that is not its last one. */
+export async function readBefore(
+  current: Plan,
+  checkpointer: Checkpointer,
+  thread: string,
+  last: string,
+): Promise<ThreadReader | undefined> {
+  const { records } = await checkpointer.read(thread, { whole: true });
+  let upTo: number | undefined;
+  let previous = 0;
+  for (const { event, position } of decodeEvents(records)) {
+    if (event.type === "start") upTo = event.run === last ? previous : undefined;
+    previous = position;
+  }
+  if (upTo === undefined) return undefined;
+  return readThread(current, await checkpointer.read(thread, { upTo }));
 }
 
 /** What is recorded before the first event under a graph. */
