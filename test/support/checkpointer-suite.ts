@@ -106,6 +106,7 @@ export function describeCheckpointer(
         // oxlint-disable-next-line no-await-in-loop -- one after the other
         await owned.append([bytes("a")]);
       }
+      await (await checkpointer.own("nothing is stored of it"))[Symbol.asyncDispose]();
       const threads: string[] = [];
       for await (const thread of checkpointer.list()) threads.push(thread);
       expect(threads.toSorted()).toEqual(["t", "u"]);

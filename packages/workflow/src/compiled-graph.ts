@@ -5,7 +5,6 @@ import type { Checkpointer } from "./checkpointer.ts";
 import { Command } from "./command.ts";
 import { drawGraph } from "./drawing.ts";
 import type { Driver, Listener } from "./driver.ts";
-import type { RunEvent } from "./event.ts";
 import { checkInput, outputOf, route, startView } from "./boundary.ts";
 import { originalError, type Host } from "./execute.ts";
 import { History, type StateSnapshot } from "./history.ts";
@@ -113,8 +112,8 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
   }
 
   /**
-   * Tells a run of an event that its nodes wait for (`ctx.waitFor`), and executes what follows. Kept for the next node that waits for it
-   * if none does. Rejects with `OVERLOADED` when 1,000 of that name are kept already.
+   * Tells a run of an event that its nodes wait for (`ctx.waitFor`), and executes what follows. Kept for the next of its nodes that waits
+   * for it if none does. Rejects with `OVERLOADED` when 1,000 of that name are kept already, `NO_RUN` when no run is under way.
    */
   async signal(
     thread: string,
@@ -122,14 +121,17 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
     value: unknown,
     options: Omit<InvokeOptions, "thread"> = {},
   ): Promise<RunResult<Output>> {
-    return this.#tell(
-      thread,
-      options,
-      { type: "signal", name: event, value: value ?? null },
-      () => {
+    const run = await this.#sessions.run(thread, options, (driver) => {
+      if (isOver(driver.run)) {
+        throw new MeshError("NO_RUN", `On thread ${thread} no run is under way.`);
+      }
+      if (!driver.take({ type: "signal", name: event, value: value ?? null })) {
         throw new MeshError("OVERLOADED", `Thread ${thread} has not read its events ${event}.`);
-      },
-    );
+      }
+      driver.cancelOn(options.signal);
+      return undefined;
+    });
+    return this.#result(thread, run);
   }
 
   /** Cancels a run that waits, or that this process executes, and compensates it. Resolves when that is done; false if nothing was under way. */
@@ -158,7 +160,7 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
     await this.#sessions.run(thread, {}, (driver, fresh) => {
       if (!fresh) throw busy(thread);
       driver.take({ type: "update", writes });
-      return undefined;
+      return "record";
     });
   }
 
@@ -190,20 +192,6 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
   /** The graph for a terminal, as a tree of who follows whom. */
   draw(): string {
     return drawGraph(this.plan);
-  }
-
-  async #tell(
-    thread: string,
-    options: InvokeOptions,
-    event: RunEvent,
-    refused: () => never,
-  ): Promise<RunResult<Output>> {
-    const run = await this.#sessions.run(thread, options, (driver) => {
-      if (!driver.take(event)) refused();
-      driver.cancelOn(options.signal);
-      return undefined;
-    });
-    return this.#result(thread, run);
   }
 
   async #run(

@@ -123,6 +123,14 @@ export class Driver {
 
   #pump(): void {
     this.#pumping = true;
+    try {
+      this.#handleAll();
+    } catch (error) {
+      this.stop(error); // nobody else would ever know
+    }
+  }
+
+  #handleAll(): void {
     let handled = 0;
     // The list grows while it is worked off: nodes that are not asynchronous end within.
     for (let next = 0; next < this.#inbox.length && this.#stopped === undefined; next++) {

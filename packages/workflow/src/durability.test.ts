@@ -142,6 +142,22 @@ describe("what is recorded", () => {
     expect(newest?.values).toEqual((await graph.getState(thread)).values);
   });
 
+  test("of many short runs on a thread comes to a snapshot, too", async () => {
+    const store = new MemoryCheckpointer();
+    const graph = new StateGraph({ text: z.string() })
+      .addNode("a", () => ({ text: "x".repeat(10_000) }))
+      .addEdge(START, "a")
+      .addEdge("a", END)
+      .compile({ checkpointer: store });
+    for (let run = 0; run < 40; run++) {
+      // oxlint-disable-next-line no-await-in-loop -- on one thread
+      await graph.invoke({}, { thread });
+    }
+    const { snapshot, records } = await store.read(thread);
+    expect(snapshot).toBeDefined();
+    expect(records.length).toBeLessThan(40);
+  });
+
   test("fails the node that has made what cannot be stored, and names the place", async () => {
     const graph = new StateGraph({ bad: z.unknown() })
       .addNode("a", () => ({ bad: { deep: () => 1 } }))

@@ -237,13 +237,18 @@ export class Execution {
     const described = describe(task.node, error);
     const wire = described.toJSON();
     thrown.set(wire, described);
-    const again = retry !== undefined && task.attempt < retry.attempts && retry.when(error);
+    let again = false;
+    try {
+      again = retry !== undefined && task.attempt < retry.attempts && retry.when(error);
+    } catch (worse) {
+      return this.#failed(worse, undefined);
+    }
     return {
       type: "failed",
       task: this.#id,
       node: task.node,
       error: wire,
-      ...(again
+      ...(again && retry !== undefined
         ? {
             retryAt:
               this.#host.now() +

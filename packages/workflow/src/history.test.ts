@@ -126,6 +126,25 @@ test("the state of a thread at rest can be changed from outside", async () => {
   expect(output.cost).toBe(11);
 });
 
+test("changing the state of a run that sleeps does not wait for it", async () => {
+  const checkpointer = new MemoryCheckpointer();
+  const reopen = () =>
+    new StateGraph({ cost: sum() })
+      .addNode("sleep", (_, ctx) => ctx.sleep("1h"))
+      .addEdge(START, "sleep")
+      .addEdge("sleep", END)
+      .compile({ checkpointer });
+  const sleeping = reopen().invoke({}, { thread });
+  await new Promise(setImmediate);
+  checkpointer.revoke(thread);
+  await expect(sleeping).rejects.toMatchObject({ code: "FENCED" });
+  await reopen().updateState(thread, { cost: 5 });
+  expect(await reopen().getState(thread)).toMatchObject({
+    status: "waiting",
+    values: { cost: 5 },
+  });
+});
+
 test("of an unknown thread there is nothing to see", async () => {
   const graph = open();
   const none = { code: "NO_RUN" };

@@ -111,7 +111,13 @@ export class Machine {
     delete run.error;
     delete run.canceled;
     const fresh = { step: 0, tasks: [], joins: {}, deferred: [], visits: {}, tolerated: {} };
-    Object.assign(run, fresh, { run: id, status: "running", undo: [], uncompensated: [] });
+    Object.assign(run, fresh, {
+      run: id,
+      status: "running",
+      undo: [],
+      uncompensated: [],
+      mailbox: {},
+    });
     this.#guard(() => {
       mergeStep(this.plan, run, [{ from: "the input", writes }]);
       this.#begin([...this.plan.start.next, ...goto]);
@@ -299,7 +305,8 @@ export class Machine {
   }
 
   #signal({ name, value }: On<"signal">): boolean {
-    if (!isOver(this.run) && this.#deliver(name, value)) return true;
+    if (isOver(this.run)) return false;
+    if (this.#deliver(name, value)) return true;
     const mail = (this.run.mailbox[name] ??= []);
     if (mail.length >= MAX_MAIL) return false;
     mail.push(value);

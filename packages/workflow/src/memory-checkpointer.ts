@@ -44,7 +44,9 @@ export class MemoryCheckpointer implements Checkpointer {
   }
 
   async *list(): AsyncIterable<string> {
-    yield* this.#threads.keys();
+    for (const [thread, { records, snapshots }] of this.#threads) {
+      if (records.length + snapshots.length > 0) yield thread;
+    }
   }
 
   /** Takes the thread from its owner, as if the owner had died and its lease had expired. */

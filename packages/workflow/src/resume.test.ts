@@ -298,44 +298,49 @@ async function calmRun(
   return { calm, store, undone };
 }
 
-const numRuns = Number(process.env["PLEXUS_WORKFLOW_GRAPHS"] ?? 60);
+const numRuns = Number(process.env["PLEXUS_WORKFLOW_GRAPHS"] ?? 40);
+const PATIENCE_MS = 240_000; // hundreds of runs, on a machine that may be busy
 
-test("whoever goes on behind any record comes to the result of the undisturbed run, repeating nothing that is recorded", async () => {
-  await fc.assert(
-    fc.asyncProperty(someBlocks, fc.boolean(), async (blocks, fails) => {
-      const world = new World();
-      const builder = build(blocks, fails, world);
-      const { calm, store, undone } = await calmRun(builder, world);
-      expect(calm.end).toBe(fails ? "Node fails: Error: in the end" : "completed");
+test(
+  "whoever goes on behind any record comes to the result of the undisturbed run, repeating nothing that is recorded",
+  async () => {
+    await fc.assert(
+      fc.asyncProperty(someBlocks, fc.boolean(), async (blocks, fails) => {
+        const world = new World();
+        const builder = build(blocks, fails, world);
+        const { calm, store, undone } = await calmRun(builder, world);
+        expect(calm.end).toBe(fails ? "Node fails: Error: in the end" : "completed");
 
-      const { records } = await store.read(THREAD, { whole: true });
-      for (let length = 0; length < records.length; length++) {
-        // oxlint-disable no-await-in-loop -- one after the other, as they share a world
-        world.forget();
-        const cut = new MemoryCheckpointer();
-        const owned = await cut.own(THREAD);
-        await owned.append(records.slice(0, length).map(({ bytes }) => bytes));
-        await owned[Symbol.asyncDispose]();
-        const before = [...decodeEvents(records.slice(0, length))];
-        const graph = builder.compile({ checkpointer: cut });
-        const after = await told(cut, graph, await toTheEnd(graph, "sync"));
-        // oxlint-enable no-await-in-loop
-        expect(after, `cut behind record ${length}`).toEqual(calm);
-        expect(world.undone).toEqual(undone.slice(undone.length - world.undone.length));
+        const { records } = await store.read(THREAD, { whole: true });
+        for (let length = 0; length < records.length; length++) {
+          // oxlint-disable no-await-in-loop -- one after the other, as they share a world
+          world.forget();
+          const cut = new MemoryCheckpointer();
+          const owned = await cut.own(THREAD);
+          await owned.append(records.slice(0, length).map(({ bytes }) => bytes));
+          await owned[Symbol.asyncDispose]();
+          const before = [...decodeEvents(records.slice(0, length))];
+          const graph = builder.compile({ checkpointer: cut });
+          const after = await told(cut, graph, await toTheEnd(graph, "sync"));
+          // oxlint-enable no-await-in-loop
+          expect(after, `cut behind record ${length}`).toEqual(calm);
+          expect(world.undone).toEqual(undone.slice(undone.length - world.undone.length));
 
-        const run = before.find(({ event }) => event.type === "start")?.event;
-        if (run?.type !== "start") continue;
-        for (const { event } of before) {
-          if (event.type !== "done" && event.type !== "effect") continue;
-          const what = `${THREAD}/${run.run}/${event.task}`;
-          const key = event.type === "effect" ? `${what}:${event.name}` : what;
-          expect(world.done.get(key), `${key}, cut behind record ${length}`).toBeUndefined();
+          const run = before.find(({ event }) => event.type === "start")?.event;
+          if (run?.type !== "start") continue;
+          for (const { event } of before) {
+            if (event.type !== "done" && event.type !== "effect") continue;
+            const what = `${THREAD}/${run.run}/${event.task}`;
+            const key = event.type === "effect" ? `${what}:${event.name}` : what;
+            expect(world.done.get(key), `${key}, cut behind record ${length}`).toBeUndefined();
+          }
         }
-      }
-    }),
-    { numRuns },
-  );
-});
+      }),
+      { numRuns },
+    );
+  },
+  PATIENCE_MS,
+);
 
 /** Dies at one of its appends, before or after that has been stored; then its lease expires. */
 class Dying implements Checkpointer {
@@ -373,30 +378,36 @@ class Dying implements Checkpointer {
 
 const deaths = fc.array(fc.tuple(fc.integer({ min: 0, max: 6 }), fc.boolean()), { maxLength: 6 });
 
-test("processes that die one after the other, at any write and in any durability, leave the result of the undisturbed run", async () => {
-  await fc.assert(
-    fc.asyncProperty(
-      someBlocks,
-      fc.boolean(),
-      fc.constantFrom<DurabilityMode>("sync", "async", "exit"),
-      deaths,
-      async (blocks, fails, durability, dying) => {
-        const world = new World();
-        const builder = build(blocks, fails, world);
-        const { calm } = await calmRun(builder, world);
-        const store = new MemoryCheckpointer();
-        for (const [appends, stored] of dying) {
-          const checkpointer = new Dying(store, appends, stored);
-          // oxlint-disable-next-line no-await-in-loop -- one life after the other
-          await toTheEnd(builder.compile({ checkpointer }), durability).catch((error: unknown) => {
-            if (!isMeshError(error, "FENCED")) throw error;
-          });
-        }
-        const graph = builder.compile({ checkpointer: store });
-        const after = await told(store, graph, await toTheEnd(graph, durability));
-        expect(after).toEqual(calm);
-      },
-    ),
-    { numRuns },
-  );
-});
+test(
+  "processes that die one after the other, at any write and in any durability, leave the result of the undisturbed run",
+  async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        someBlocks,
+        fc.boolean(),
+        fc.constantFrom<DurabilityMode>("sync", "async", "exit"),
+        deaths,
+        async (blocks, fails, durability, dying) => {
+          const world = new World();
+          const builder = build(blocks, fails, world);
+          const { calm } = await calmRun(builder, world);
+          const store = new MemoryCheckpointer();
+          for (const [appends, stored] of dying) {
+            const checkpointer = new Dying(store, appends, stored);
+            // oxlint-disable-next-line no-await-in-loop -- one life after the other
+            await toTheEnd(builder.compile({ checkpointer }), durability).catch(
+              (error: unknown) => {
+                if (!isMeshError(error, "FENCED")) throw error;
+              },
+            );
+          }
+          const graph = builder.compile({ checkpointer: store });
+          const after = await told(store, graph, await toTheEnd(graph, durability));
+          expect(after).toEqual(calm);
+        },
+      ),
+      { numRuns },
+    );
+  },
+  PATIENCE_MS,
+);

@@ -1,4 +1,4 @@
-import type { OwnedThread } from "./checkpointer.ts";
+import type { OwnedThread, StoredThread } from "./checkpointer.ts";
 import type { RunEvent, ThreadEvent } from "./event.ts";
 import { encodeEvent } from "./record.ts";
 
@@ -29,18 +29,24 @@ export class RunLog {
   #failure: { readonly error: unknown } | undefined;
   readonly #preface: Uint8Array[];
 
-  /** `preface`: what has to be recorded before anything else is, if anything else is. */
+  /** `preface`: what has to be recorded before anything else is, if anything else is. `stored`: what was read of the thread. */
   constructor(
     thread: OwnedThread,
-    mode: DurabilityMode,
-    now: () => number,
-    preface: ThreadEvent | undefined,
+    options: {
+      readonly mode: DurabilityMode;
+      readonly now: () => number;
+      readonly preface: ThreadEvent | undefined;
+      readonly stored: StoredThread;
+    },
   ) {
+    const { mode, now, preface, stored } = options;
     this.#thread = thread;
     this.#mode = mode;
     this.#now = now;
     this.#position = thread.position;
     this.#preface = preface ? encodeEvent(preface, now()) : [];
+    this.#since = sizeOf(stored.records.map(({ bytes }) => bytes));
+    this.#last = sizeOf(stored.snapshot?.parts ?? []);
   }
 
   /** An event as records. Throws `UNENCODABLE`. */
@@ -91,7 +97,7 @@ export class RunLog {
     const position = this.#position;
     const parts = snapshot();
     this.#since = 0;
-    this.#last = parts.reduce((sum, part) => sum + part.length, 0);
+    this.#last = sizeOf(parts);
     this.#snapshotting = this.#snapshot(position, parts);
   }
 
@@ -121,11 +127,15 @@ export class RunLog {
   async #append(batch: readonly Uint8Array[]): Promise<void> {
     try {
       await this.#thread.append(batch);
-      this.#ahead -= batch.reduce((sum, record) => sum + record.length, 0);
+      this.#ahead -= sizeOf(batch);
     } catch (error) {
       this.#failure ??= { error };
     }
     this.#writing = undefined;
     if (this.#mode !== "exit") this.#write();
   }
+}
+
+function sizeOf(parts: readonly Uint8Array[]): number {
+  return parts.reduce((sum, { length }) => sum + length, 0);
 }

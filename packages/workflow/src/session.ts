@@ -2,12 +2,13 @@ import { MeshError } from "@plexus/core";
 import type { OwnedThread } from "./checkpointer.ts";
 import type { CompileOptions, InvokeOptions } from "./compiled-graph.ts";
 import { Driver } from "./driver.ts";
+import type { ThreadEvent } from "./event.ts";
 import type { Host } from "./execute.ts";
 import { untilAborted } from "./line.ts";
 import { adapt } from "./migration.ts";
 import type { Plan } from "./plan.ts";
 import { emptyRun, type RunState } from "./run.ts";
-import { RunLog, type DurabilityMode } from "./run-log.ts";
+import { RunLog } from "./run-log.ts";
 import { initialValues } from "./schedule.ts";
 import { isOver } from "./task.ts";
 import { graphEvent, readBefore, readThread, type ThreadReader } from "./thread.ts";
@@ -19,9 +20,12 @@ interface Session {
 
 /**
  * How a call begins: by what it gives the driver. `fresh`: the thread was not being executed here already. It returns "leave" if it does
- * not care how a run goes on that is executed here already.
+ * not care how a run goes on that is executed here already, and "record" if nothing is to be executed.
  */
-type Begin = (driver: Driver, fresh: boolean) => "leave" | undefined | Promise<undefined>;
+type Begin = (
+  driver: Driver,
+  fresh: boolean,
+) => "leave" | "record" | undefined | Promise<undefined>;
 
 interface SessionOptions extends InvokeOptions {
   readonly undone?: string | undefined;
@@ -103,30 +107,31 @@ export class Sessions {
     if (checkpointer === undefined) return { thread, run: emptyRun(initialValues(this.#plan)) };
     const owned = await checkpointer.own(thread, signal ? { signal } : {});
     try {
+      const stored = await checkpointer.read(thread);
       const before = undone && (await readBefore(this.#plan, checkpointer, thread, undone));
-      const reader = before || readThread(this.#plan, await checkpointer.read(thread));
-      return { thread, ...this.#load(owned, reader, durability, reader === before) };
+      const reader = before || readThread(this.#plan, stored);
+      const { run, preface } = this.#goOnWith(reader, reader === before);
+      const now = (): number => this.#host.now();
+      const log = new RunLog(owned, { mode: durability, now, preface, stored });
+      return { thread, run, kept: { log, owned } };
     } catch (error) {
       await owned[Symbol.asyncDispose]();
       throw error;
     }
   }
 
-  /** The state to go on with. What is not known of the thread yet is recorded before the first event that builds on it. */
-  #load(
-    owned: OwnedThread,
+  /** The state to go on with; and what is not known of the thread yet, and recorded before the first event that builds on it. */
+  #goOnWith(
     { graph, run }: ThreadReader,
-    durability: DurabilityMode,
     restored: boolean,
-  ): Pick<Ground, "run" | "kept"> {
+  ): { readonly run: RunState; readonly preface: ThreadEvent | undefined } {
     const plan = this.#plan;
     const known = graph?.hash === plan.hash && graph.version === plan.version;
+    if (known && !restored) return { run, preface: undefined };
     const { migrations = [] } = this.#options;
     const adapted = known || !graph ? undefined : adapt(run, graph, plan, migrations);
     const changed = adapted ?? (restored ? run : undefined);
-    const preface = known && !restored ? undefined : graphEvent(plan, changed);
-    const log = new RunLog(owned, durability, () => this.#host.now(), preface);
-    return { run: adapted ?? run, kept: { log, owned } };
+    return { run: changed ?? run, preface: graphEvent(plan, changed) };
   }
 
   async #drive({ thread, run, kept }: Ground, begin: Begin): Promise<RunState> {
@@ -137,6 +142,11 @@ export class Sessions {
     kept?.owned.signal.addEventListener("abort", lost, { once: true });
     try {
       const begun = begin(driver, true);
+      if (begun === "record") {
+        await kept?.log.stored();
+        driver.stop(new MeshError("CANCELED", "Nothing is to be executed."));
+        return driver.run;
+      }
       if (begun instanceof Promise) await begun;
       driver.resume();
       await driver.rest();

@@ -197,6 +197,14 @@ describe("an event", () => {
     await expect(graph.signal(thread, "go", 0)).rejects.toMatchObject({ code: "OVERLOADED" });
   });
 
+  test("is refused when no run is under way", async () => {
+    const open = processes((ctx) => ctx.waitFor("go"));
+    await expect(open().signal(thread, "go", 1)).rejects.toMatchObject({ code: "NO_RUN" });
+    await open().invoke({}, { thread });
+    await open().signal(thread, "go", 1);
+    await expect(open().signal(thread, "go", 2)).rejects.toMatchObject({ code: "NO_RUN" });
+  });
+
   test("reaches all who wait for it, in subgraphs too", async () => {
     const waits = (name: string) =>
       new StateGraph(channels)
