@@ -7,7 +7,10 @@ const root = join(import.meta.dirname, "..");
 /** Which packages each package may import, by the layers of ARCHITECTURE.md. Arrows point only downward. */
 const LAYERS: Record<string, { internal: string[]; external: RegExp }> = {
   core: { internal: [], external: /^(zod|@msgpack\/msgpack)$/ },
-  mesh: { internal: ["core"], external: /^(zod|pino|prom-client|@nats-io\/[\w-]+)$/ },
+  mesh: {
+    internal: ["core"],
+    external: /^(zod|pino|prom-client|diff|node-diff3|@nats-io\/[\w-]+)$/,
+  },
   llm: {
     internal: ["core"],
     external: /^(zod|opossum|@ai-sdk\/[\w-]+|@pydantic\/genai-prices)$/,
@@ -15,7 +18,11 @@ const LAYERS: Record<string, { internal: string[]; external: RegExp }> = {
   workflow: { internal: ["core"], external: /^zod$/ },
   testing: { internal: ["core", "mesh"], external: /^@nats-io\/[\w-]+$/ },
   trading: { internal: ["core", "mesh", "llm"], external: /^(?!@nats-io\/).+$/ },
-  cli: { internal: ["core", "mesh", "llm", "testing", "trading"], external: /^(?!@nats-io\/).+$/ },
+  "refactor-crew": { internal: ["core", "mesh", "llm"], external: /^(?!@nats-io\/).+$/ },
+  cli: {
+    internal: ["core", "mesh", "llm", "testing", "trading", "refactor-crew"],
+    external: /^(?!@nats-io\/).+$/,
+  },
 };
 
 interface Import {
@@ -31,12 +38,12 @@ function sources(folder: string): string[] {
 
 function importsOf(packageName: string): Import[] {
   return sources(join(root, "packages", packageName, "src")).flatMap((file) =>
-    [...readFileSync(file, "utf8").matchAll(/(?:\bfrom\s+|\bimport\s*\(?\s*)"([^"]+)"/g)].map(
-      (match) => ({
-        file: relative(root, file),
-        specifier: match[1]!,
-      }),
-    ),
+    [
+      ...readFileSync(file, "utf8").matchAll(/(?:\bfrom\s+|\bimport(?:\s*\(\s*|\s+))"([^"]+)"/g),
+    ].map((match) => ({
+      file: relative(root, file),
+      specifier: match[1]!,
+    })),
   );
 }
 

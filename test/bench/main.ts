@@ -1,6 +1,7 @@
 import { parseArgs } from "node:util";
 import { entities } from "./entities.ts";
 import { events } from "./events.ts";
+import { journal } from "./journal.ts";
 import { llm } from "./llm.ts";
 import { fairness } from "./fairness.ts";
 import { pipeline } from "./pipeline.ts";
@@ -12,6 +13,7 @@ import { rpc } from "./rpc.ts";
 import { scale } from "./scale.ts";
 import { tasks } from "./tasks.ts";
 import { workflow } from "./workflow.ts";
+import { workspace } from "./workspace.ts";
 
 const benches: Record<string, Bench> = {
   rpc,
@@ -24,6 +26,8 @@ const benches: Record<string, Bench> = {
   llm,
   fairness,
   entities,
+  journal,
+  workspace,
   workflow,
 };
 

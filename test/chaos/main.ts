@@ -1,14 +1,18 @@
 import { parseArgs } from "node:util";
 import type { Campaign } from "./campaign.ts";
+import { linearizabilityCampaign } from "./linearizability.ts";
 import { recoveryCampaign } from "./recovery.ts";
 import { shardCampaign } from "./shards.ts";
 import { taskCampaign } from "./tasks.ts";
+import { workspaceCampaign } from "./workspaces.ts";
 
 const campaigns: Record<string, Campaign> = {
   tasks: taskCampaign("single"),
   "tasks-cluster": taskCampaign("cluster"),
   recovery: recoveryCampaign,
   shards: shardCampaign,
+  linearizability: linearizabilityCampaign,
+  workspace: workspaceCampaign,
 };
 
 const width = Math.max(...Object.keys(campaigns).map((name) => name.length));

@@ -140,7 +140,9 @@ async function killHosts(
     if (victim === undefined) continue;
     // oxlint-disable-next-line no-await-in-loop
     await clerks.kill(victim);
-    starting.push(clerks.add());
+    const started = clerks.add();
+    started.catch(() => undefined); // told at the end
+    starting.push(started);
   }
   await Promise.all(starting);
 }

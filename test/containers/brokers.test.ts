@@ -27,7 +27,7 @@ describe.skipIf(!images)("brokers in containers", () => {
       await fixture.cluster.ready();
     });
     expect(damage).toEqual(NOTHING);
-  }, 90_000);
+  }, 240_000);
 
   test("the leader hangs for a while: who is connected to it waits, and nothing is lost", async () => {
     const damage = await fixture.workThrough(stubbornly, async (work) => {
@@ -39,7 +39,7 @@ describe.skipIf(!images)("brokers in containers", () => {
       await fixture.cluster.ready();
     });
     expect(damage).toEqual(NOTHING);
-  }, 90_000);
+  }, 240_000);
 
   test("the leader is cut off from the network: the others elect one, and it catches up when it is back", async () => {
     // Clerks that are connected to it find out within half a minute; until then the others must do.
@@ -56,7 +56,7 @@ describe.skipIf(!images)("brokers in containers", () => {
       await work.progress(100);
     });
     expect(damage).toEqual(NOTHING);
-  }, 120_000);
+  }, 240_000);
 
   test("are restarted one by one under load: idempotent calls and tasks go on", async () => {
     const damage = await fixture.workThrough(patiently, async (work) => {
@@ -70,5 +70,5 @@ describe.skipIf(!images)("brokers in containers", () => {
       });
     });
     expect(damage).toEqual(NOTHING);
-  }, 120_000);
+  }, 240_000);
 });

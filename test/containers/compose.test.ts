@@ -65,5 +65,5 @@ describe.skipIf(!images || !tool)("deploy/compose.yaml", () => {
     expect(await task.result()).toEqual(score);
     await load.stop();
     expect(load.failures).toEqual([]);
-  }, 120_000);
+  }, 240_000);
 });

@@ -38,7 +38,7 @@ test("plexus shards shows owners, epochs and the last movement, plexus agents in
       ({ owner }) => owner === second.info.instance,
     );
     expect(owned).toHaveLength(4);
-  }, 10_000);
+  }, 90_000);
   const shared = await shown();
   const moves = shared.lastMovement!.moves;
   const { instance: from } = first.info;

@@ -77,7 +77,7 @@ describe.concurrent("plexus task submit", () => {
         attempt: 1,
         result: { order: "one", by: "settler" },
       });
-    }, 20_000);
+    }, 90_000);
     const text = await run(["task", "show", stdout.trim()]);
     expect(text.stdout).toMatch(/ settler\.settle {2}completed {2}ended \d+s ago\n/);
     expect(text.stdout).toContain("result { order: 'one', by: 'settler' }");
@@ -263,7 +263,7 @@ describe.concurrent("plexus dlq", () => {
     await vi.waitFor(async () => {
       const completed = await json<TaskStatus[]>(["task", "ls", "--state", "completed"], "bank");
       expect(new Set(completed.map(({ id }) => id))).toEqual(new Set([one, two, three, four]));
-    }, 20_000);
+    }, 90_000);
     expect(await json(["dlq", "ls"], "bank")).toEqual([]);
   });
 

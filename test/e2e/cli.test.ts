@@ -372,7 +372,7 @@ describe("afterwards", () => {
     await vi.waitFor(async () => {
       const clerk = await json<{ instances: object[] }>(["agents", "inspect", "clerk"]);
       expect(clerk.instances).toMatchObject([{ running: 0 }]);
-    }, 15_000);
+    }, 90_000);
   });
 
   it("plexus agents drain waits until the instance has left, which a watcher sees", async () => {

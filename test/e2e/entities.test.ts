@@ -4,22 +4,21 @@ import { connect, type Mesh } from "@plexus/mesh";
 import { startCluster, type NodeProcess } from "@plexus/testing";
 import { connect as connectNats } from "@nats-io/transport-node";
 import { expect, test, vi } from "vitest";
-import { Account, hostAccounts } from "../support/account.ts";
+import { Account, PatientAccount, hostAccounts } from "../support/account.ts";
 import { startDeposits } from "../support/deposits.ts";
 import { faultsOf, readJournal } from "../support/journal.ts";
 import { inTurn, meshName, silent, upTo, useMeshes } from "../support/mesh.ts";
 import { startAgent } from "../support/workers.ts";
 
 const meshes = useMeshes();
-const LEASE_MS = Account.leaseMs;
 const keys = upTo(24).map((n) => `key ${n}`);
 const deposit = (note: string, cents = 1) => ({ cents, note });
 
 type Teller = NodeProcess & { readonly instance: string };
 
 /** A process that hosts accounts. */
-async function startTeller(): Promise<Teller> {
-  const teller = startAgent(meshes, "teller");
+async function startTeller(args: string[] = []): Promise<Teller> {
+  const teller = startAgent(meshes, "teller", args);
   const ready = await teller.waitForLine(/^ready /, 30_000);
   return Object.assign(teller, { instance: ready.slice("ready ".length) });
 }
@@ -31,7 +30,7 @@ async function shared(mesh: Mesh, ...instances: string[]): Promise<void> {
     const owners = shards.filter(({ state }) => state === "held").map(({ owner }) => owner);
     expect(owners).toHaveLength(Account.partitions);
     expect(new Set(owners)).toEqual(new Set(instances));
-  }, 15_000);
+  }, 90_000);
 }
 
 /** The process that owns a key. */
@@ -53,7 +52,7 @@ async function expectExactly(mesh: Mesh, answered: Map<string, string[]>): Promi
   expect(faultsOf(await readJournal(await meshes.nats(), meshes.name))).toEqual([]);
 }
 
-test("an owner that is killed is replaced within its lease and a second; every command is answered and recorded once", async () => {
+test("an owner that is killed is replaced within its lease and two seconds; every command is answered and recorded once", async () => {
   const mesh = await meshes.join();
   await using victim = await startTeller();
   await using other = await startTeller();
@@ -66,9 +65,9 @@ test("an owner that is killed is replaced within its lease and a second; every c
   await expect.poll(() => mesh.agents(Account)).toHaveLength(1); // it was called, and did not answer
   await sleep(300);
   const answered = await load.end();
-  expect(load.longestMs).toBeLessThan(LEASE_MS + 1_000);
+  expect(load.longestMs).toBeLessThan(Account.leaseMs + 2_000);
   await expectExactly(mesh, answered);
-}, 40_000);
+}, 90_000);
 
 test("an owner that stands still for longer than its lease is replaced, and records nothing when it goes on", async () => {
   const mesh = await meshes.join();
@@ -99,16 +98,17 @@ test("an owner that stands still for longer than its lease is replaced, and reco
       [durable, ["slow 300 durable"]],
     ]),
   );
-}, 40_000);
+}, 90_000);
 
 test("owners that join and leave as planned fail no command, keep the order, and let no lease run out", async () => {
   const mesh = await meshes.join();
-  const tellers = new Set([await startTeller(), await startTeller()]);
+  const patient = ["patient"];
+  const tellers = new Set([await startTeller(patient), await startTeller(patient)]);
   try {
     await shared(mesh, ...[...tellers].map(({ instance }) => instance));
     const load = startDeposits(mesh, keys);
     await inTurn(upTo(3), async () => {
-      const next = await startTeller();
+      const next = await startTeller(patient);
       tellers.add(next);
       await shared(mesh, ...[...tellers].map(({ instance }) => instance));
       const [first] = tellers;
@@ -116,12 +116,12 @@ test("owners that join and leave as planned fail no command, keep the order, and
       expect(await first!.kill("SIGTERM")).toMatchObject({ code: 0 });
     });
     const answered = await load.end();
-    expect(load.longestMs).toBeLessThan(LEASE_MS);
+    expect(load.longestMs).toBeLessThan(PatientAccount.leaseMs);
     await expectExactly(mesh, answered);
   } finally {
     await Promise.all([...tellers].map((teller) => teller.kill()));
   }
-}, 60_000);
+}, 120_000);
 
 test.each(["SIGKILL", "SIGTERM"] as const)(
   "commands under way outlive a broker that ends by %s",
@@ -158,32 +158,33 @@ test("durable commands whose sender dies at once are all executed, in the order 
     expect(await account.deposit(deposit("99"), { id: "99" })).toBe(100);
   });
   expect(teller.stderr()).toBe("");
-}, 40_000);
+}, 90_000);
 
 test("a durable command that kills every owner is given up after ten at most, with the reason, and those behind it go on", async () => {
   const mesh = await meshes.join();
   const account = mesh.get(Account, "a");
   const poison = await account.deposit.send(deposit("poison"));
   const behind = await account.deposit.send(deposit("behind"));
-  const failed = new AbortController();
   const failure = poison.result({ timeout: "170s" }).catch((error: unknown) => error);
-  void failure.then(() => failed.abort());
+  const answered = failure.then(() => behind.result({ timeout: "60s" }));
+  let over = false;
+  const end = (): boolean => (over = true);
+  answered.then(end, end);
   const live = async (): Promise<number> => {
     for (let deaths = 0; ; deaths++) {
       // oxlint-disable no-await-in-loop -- one after the other
       await using teller = startAgent(meshes, "teller");
-      await Promise.race([teller.exited, failure]);
-      if (!failed.signal.aborted) continue;
-      expect(await behind.result({ timeout: "60s" })).toBe(1);
-      return deaths;
+      await Promise.race([teller.exited, answered]);
+      if (over) return deaths;
       // oxlint-enable no-await-in-loop
     }
   };
-  const [error, ...deaths] = await Promise.all([failure, live(), live()]);
-  expect(error).toMatchObject({ code: "AGENT_LOST" });
+  const [error, balance, one, other] = await Promise.all([failure, answered, live(), live()]);
+  expect(error).toMatchObject({ code: "AGENT_LOST", message: expect.stringMatching(/^10 owners/) });
+  expect(balance).toBe(1);
   // An owner that loses the partition in the moment before it begins cannot take back that it was about to.
-  expect(deaths[0]! + deaths[1]!).toBeLessThanOrEqual(10);
-  expect(deaths[0]! + deaths[1]!).toBeGreaterThan(5);
+  expect(one + other).toBeLessThanOrEqual(10);
+  expect(one + other).toBeGreaterThan(5);
 }, 240_000);
 
 test("commands under way outlive the leader of the journal in a cluster", async () => {
@@ -217,7 +218,7 @@ test("commands under way outlive the leader of the journal in a cluster", async 
   expect(faultsOf(await readJournal(nats, name))).toEqual([]);
 }, 180_000);
 
-test("an owner whose broker is behind the others folds all that was recorded", async () => {
+test("an owner whose broker is behind the others folds all that was recorded, and nothing twice", async () => {
   await using cluster = await startCluster();
   await using stack = new AsyncDisposableStack();
   const name = meshName();
@@ -232,6 +233,12 @@ test("an owner whose broker is behind the others folds all that was recorded", a
   ];
   await hostAccounts(behind);
   await mesh.get(Account, "a").read(undefined, { timeout: "60s" });
+  await inTurn(upTo(50), async (n) => {
+    const sends = [mesh, behind, ahead].map((from) =>
+      from.get(Account, "b").deposit.send(deposit(`${n}`), { id: `${n}` }),
+    );
+    await Promise.all(sends); // now and then the cluster says that the first is not stored yet
+  });
   const hosted = await hostAccounts(ahead);
   const load = startDeposits(mesh, keys);
   await inTurn(upTo(3), async () => {
@@ -245,4 +252,5 @@ test("an owner whose broker is behind the others folds all that was recorded", a
   await inTurn(answered, async ([key, notes]) => {
     expect((await mesh.get(Account, key).read()).moves).toEqual(notes);
   });
+  expect((await mesh.get(Account, "b").read()).moves).toEqual(upTo(50).map(String));
 }, 180_000);

@@ -97,7 +97,7 @@ test("without a model the word list and the template do it, and the demo says so
     sentiment: { model: 0, lexicon: MONTHS },
     commentary: { model: 0, template: QUARTERS },
   });
-}, 40_000);
+}, 90_000);
 
 test("a model that the environment names by half is refused before anything starts", async () => {
   await using run = spawnNode(plexus, {
@@ -109,4 +109,4 @@ test("a model that the environment names by half is refused before anything star
     code: 2,
     stderr: expect.stringContaining("PLEXUS_LLM_BASE_URL is not set"),
   });
-}, 20_000);
+}, 90_000);

@@ -110,7 +110,7 @@ test("an interrupted demo still processes what was published and reports it", as
     stopped: true,
     ledgerHash: closing.ledgerHash,
   });
-}, 40_000);
+}, 90_000);
 
 test("every role can be killed in turn: the run ends with the same books and leaves nothing behind", async () => {
   await using broker = await startBroker();
@@ -254,4 +254,4 @@ test("any delay between any two processes leaves the books as they must be", asy
   });
   expect(outcome.report).toEqual(report);
   expect(outcome.closing).toEqual(closing);
-}, 40_000);
+}, 90_000);

@@ -1,6 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { Role, TradingError } from "@plexus/trading";
-import { type ProcessEvent, Supervisor } from "./supervisor.ts";
+import { type ProcessEvent, type ProcessSpec, Supervisor } from "./supervisor.ts";
 
 /** The running agent processes, each started again when it crashes. Disposing lets each leave the mesh in order. */
 export interface DemoProcesses extends AsyncDisposable {
@@ -16,12 +16,28 @@ const LAST_LINES = 20;
 const MAX_CRASHES = 5;
 const BACKOFF = { firstMs: 100, maxMs: 1_000, factor: 2 };
 
-/** Starts one process for every replica of every role, all at once. */
-export function startProcesses(
+/** Starts one process for every replica of every role of the trading mesh, all at once. */
+export function startSeats(
   replicas: Readonly<Record<Role, number>>,
   env: Readonly<Record<string, string>>,
 ): DemoProcesses {
   const script = fileURLToPath(import.meta.resolve("@plexus/trading/run"));
+  const specs = Role.options.flatMap((role) =>
+    Array.from({ length: replicas[role] }, (_, index) => ({
+      name: `${role}-${index}`,
+      script,
+      args: [role, "--index", String(index), "--of", String(replicas[role])],
+      env,
+    })),
+  );
+  return startProcesses(specs, (text) => new TradingError("PROCESS_DIED", text));
+}
+
+/** Starts processes and keeps them running; `failure` makes the error of one that cannot be kept. */
+export function startProcesses(
+  specs: readonly ProcessSpec[],
+  failure: (text: string) => Error,
+): DemoProcesses {
   const { promise: died, reject } = Promise.withResolvers<never>();
   died.catch(() => undefined); // heard only while a run goes on
   const words = new Map<string, string[]>();
@@ -31,7 +47,7 @@ export function startProcesses(
   function gone(name: string, how: string): void {
     const last = (words.get(name) ?? []).join("\n");
     const text = `${name} ended with ${how} before the run did`;
-    reject(new TradingError("PROCESS_DIED", last === "" ? text : `${text}:\n${last}`));
+    reject(failure(last === "" ? text : `${text}:\n${last}`));
   }
 
   function onEvent(event: ProcessEvent): void {
@@ -47,18 +63,7 @@ export function startProcesses(
   }
 
   const supervisor = new Supervisor({ onEvent, stopTimeoutMs: LEAVE_MS, backoff: BACKOFF });
-  for (const role of Role.options) {
-    for (let index = 0; index < replicas[role]; index += 1) {
-      const name = `${role}-${index}`;
-      supervisor.start({
-        name,
-        script,
-        args: [role, "--index", String(index), "--of", String(replicas[role])],
-        env,
-        execArgv: process.execArgv,
-      });
-    }
-  }
+  for (const spec of specs) supervisor.start({ execArgv: process.execArgv, ...spec });
   return {
     died,
     kill(name, pid) {

@@ -3,7 +3,6 @@ import {
   Desk,
   feedSchedule,
   loadDataset,
-  namesModel,
   type Outcome,
   type Progress,
   Role,
@@ -11,6 +10,7 @@ import {
 } from "@plexus/trading";
 import { Command } from "commander";
 import { demoBroker } from "./demo-broker.ts";
+import { crewCommand } from "./demo-crew.ts";
 import { Chaos } from "./demo-chaos.ts";
 import {
   type DemoOptions,
@@ -21,11 +21,12 @@ import {
   symbolCount,
   wholeNumber,
 } from "./demo-options.ts";
-import { startProcesses } from "./demo-processes.ts";
+import { startSeats } from "./demo-processes.ts";
 import { reportJson, reportText, type Trials } from "./demo-report.ts";
 import { LlmFaults } from "./demo-llm-faults.ts";
+import { namedModel } from "./demo-model.ts";
 import { demoView } from "./demo-view.ts";
-import { EXIT, type ExitCode, UsageError } from "./exit-codes.ts";
+import { EXIT, type ExitCode } from "./exit-codes.ts";
 import { interruptible } from "./interrupt.ts";
 import { joinMesh } from "./mesh-options.ts";
 import { printJson } from "./output.ts";
@@ -33,6 +34,8 @@ import { printJson } from "./output.ts";
 /** `plexus demo`. Exit code 1 when anything was lost, the ledger is not what it must be, or a process cannot be kept running. */
 export function demoCommand(): Command {
   return new Command("demo")
+    .enablePositionalOptions()
+    .addCommand(crewCommand())
     .description("run the trading mesh: a dozen agent processes on real market data")
     .option("--rate <signals/s>", "offered load, open loop, up to 200000; default 500", signalRate)
     .option("--seconds <s>", "how long to publish; default: all real bars, or 20", positiveNumber)
@@ -82,7 +85,7 @@ async function runDemo(options: DemoOptions, stop: AbortSignal): Promise<ExitCod
   stop.addEventListener("abort", () =>
     say("Stopping: what was published is still processed. Press Ctrl-C again to leave at once."),
   );
-  await using processes = startProcesses(plan.replicas, {
+  await using processes = startSeats(plan.replicas, {
     PLEXUS_SERVERS: broker.url,
     PLEXUS_MESH: broker.mesh,
     ...faults?.env,
@@ -132,17 +135,4 @@ function matchesCalmRun({ plan, bars, closing, moods }: Outcome): boolean {
     }),
   });
   return calm.closing.ledgerHash === closing.ledgerHash;
-}
-
-/** The model that the environment names, in words. Throws a usage error for one that is named by half. */
-async function namedModel(): Promise<string | undefined> {
-  if (!namesModel(process.env)) return undefined;
-  const { environmentGroups } = await import("@plexus/llm");
-  try {
-    const [group] = Object.values(environmentGroups(process.env));
-    const { model, provider, baseUrl } = group!.deployments[0]!;
-    return `model ${model} at ${baseUrl ?? provider}`;
-  } catch (error) {
-    throw new UsageError((error as Error).message, { cause: error });
-  }
 }

@@ -7,6 +7,7 @@ const REMEDIES: Partial<Record<ErrorCode, string>> = {
   NO_CAPABILITY: "`plexus agents inspect <agent>` shows what it offers.",
   NO_TASK: "`plexus task ls` and `plexus dlq ls` show what there is.",
   NO_TOPIC: "`plexus topic ls` shows what there is.",
+  NO_FILE: "`plexus workspace ls <workspace>` shows what there is.",
   INVALID_INPUT: "`plexus agents inspect <agent>` shows what it takes.",
   UNAUTHORIZED: "Put credentials into --server: nats://user:password@host:4222.",
   INCOMPATIBLE_BROKER: "`plexus doctor` shows what the broker lacks.",

@@ -14,9 +14,12 @@ const COMMANDS: Record<string, () => Promise<Command>> = {
   task: async () => (await import("./task.ts")).taskCommand(),
   balancer: async () => (await import("./balancer.ts")).balancerCommand(),
   shards: async () => (await import("./shards.ts")).shardsCommand(),
+  locks: async () => (await import("./locks.ts")).locksCommand(),
   dlq: async () => (await import("./dlq.ts")).dlqCommand(),
   llm: async () => (await import("./llm.ts")).llmCommand(),
   topic: async () => (await import("./topic.ts")).topicCommand(),
+  journal: async () => (await import("./journal.ts")).journalCommand(),
+  workspace: async () => (await import("./workspace.ts")).workspaceCommand(),
   doctor: async () => (await import("./doctor.ts")).doctorCommand(),
 };
 

@@ -31,7 +31,7 @@ function supervise(options: Partial<SupervisorOptions> = {}) {
     vi.waitFor(() => {
       const found = names().filter((name) => name === event);
       expect(found.length).toBeGreaterThanOrEqual(times);
-    }, 10_000);
+    }, 90_000);
   return { supervisor, events, names, seen };
 }
 

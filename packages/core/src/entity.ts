@@ -3,8 +3,9 @@ import { describeAgent, agent, type AgentDescription } from "./contract.ts";
 import { toMs, type Duration } from "./duration.ts";
 import { MeshError } from "./errors.ts";
 import { DEFAULT_PARTITIONS } from "./partition.ts";
+import { schemasOf, type EventSchemas } from "./journal.ts";
 import { isSchema } from "./schema.ts";
-import { token } from "./token.ts";
+import { EventTypes, type EventSpec } from "./versioned-event.ts";
 
 /** What one command of an entity takes and gives. */
 export interface Command {
@@ -15,7 +16,7 @@ export interface Command {
   readonly timeout?: Duration;
 }
 
-type Schemas = Record<string, z.ZodType>;
+type Schemas = Readonly<Record<string, z.ZodType>>;
 
 /** How each event changes the state: pure, and without mutating what it is given. */
 export type Folds<State extends z.ZodType, Events extends Schemas> = {
@@ -43,7 +44,10 @@ export interface Entity<
   /** How long a partition whose owner has died is without one, in ms. */
   readonly leaseMs: number;
   readonly state: State;
+  /** What each kind of event carries now. */
   readonly events: Events;
+  /** How they are recorded and read, those of older versions included. */
+  readonly types: EventTypes;
   readonly commands: Commands;
   readonly fold: Folds<State, Events>;
   /** The state of a key that nothing has happened to. */
@@ -67,7 +71,7 @@ const MIN_LEASE_MS = 500; // less than a pause of the event loop or a reconnecti
  */
 export function entity<
   State extends z.ZodType,
-  const Events extends Schemas,
+  const Events extends Readonly<Record<string, EventSpec>>,
   const Commands extends Record<string, Command>,
 >(
   name: string,
@@ -80,11 +84,12 @@ export function entity<
     lease?: Duration;
     state: State;
     initial: z.input<State> | ((key: string) => z.input<State>);
+    /** The schema of each event; `{ version, schema, upcast }` for one whose shape has changed since it was first recorded. */
     events: Events;
-    fold: Folds<State, Events>;
+    fold: Folds<State, EventSchemas<Events>>;
     commands: Commands;
   },
-): Entity<State, Events, Commands> {
+): Entity<State, EventSchemas<Events>, Commands> {
   const { state, events, commands, fold, initial } = spec;
   const demand = (condition: boolean, text: string): void => {
     if (!condition) throw new MeshError("INVALID_CONTRACT", `Entity ${name}: ${text}.`);
@@ -98,9 +103,8 @@ export function entity<
   const leaseMs = toMs(spec.lease ?? "5s");
   demand(leaseMs >= MIN_LEASE_MS, `lease must be at least ${MIN_LEASE_MS} ms`);
   demand(isSchema(state), "state is not a zod schema");
-  for (const [event, schema] of Object.entries(events)) {
-    token(`Entity ${name}: event name`, event);
-    demand(isSchema(schema), `event ${event} is not a zod schema`);
+  const types = new EventTypes(`Entity ${name}`, events);
+  for (const event of Object.keys(events)) {
     demand(typeof fold[event] === "function", `no fold for event ${event}`);
   }
   for (const event of Object.keys(fold)) demand(event in events, `a fold for no event: ${event}`);
@@ -122,7 +126,8 @@ export function entity<
     partitions,
     leaseMs,
     state,
-    events,
+    events: schemasOf(events),
+    types,
     commands,
     fold,
     initial: first,

@@ -11,6 +11,11 @@ export const ERROR_CODES = {
   NO_AGENT: { retryable: true, meaning: "No live instance of the agent is in the mesh." },
   NO_TASK: { retryable: false, meaning: "No such task: never submitted, or no longer kept." },
   NO_TOPIC: { retryable: false, meaning: "No such durable topic: nothing was ever stored there." },
+  NO_JOURNAL: { retryable: false, meaning: "No such journal: nothing was ever recorded there." },
+  NO_FILE: {
+    retryable: false,
+    meaning: "No such file, or version of it, in this workspace.",
+  },
   NO_RUN: {
     retryable: false,
     meaning: "No such run: never begun, or nothing of it is left to do.",
@@ -34,6 +39,14 @@ export const ERROR_CODES = {
   BAD_MESSAGE: {
     retryable: false,
     meaning: "The bytes are not an envelope this version can read.",
+  },
+  INCOMPATIBLE_EVENT: {
+    retryable: false,
+    meaning: "A stored event does not fit the contract: unknown, or no upcaster brings it up.",
+  },
+  COMPACTED: {
+    retryable: false,
+    meaning: "Events that this needs were purged when the journal was compacted.",
   },
   STREAM_GAP: { retryable: false, meaning: "A chunk of a stream was lost." },
   CONFLICT: { retryable: true, meaning: "Somebody else changed the same thing first." },

@@ -2,6 +2,10 @@ export { agent, describeAgent } from "./contract.ts";
 export type { Agent, AgentDescription, Capability, CapabilityDescription } from "./contract.ts";
 export { commandTimeoutMs, describeEntity, entity } from "./entity.ts";
 export type { Command, Entity, Folds } from "./entity.ts";
+export { journal } from "./journal.ts";
+export type { EventSchemas, Journal } from "./journal.ts";
+export { EventTypes, packEvent, unpackEvent } from "./versioned-event.ts";
+export type { EventSpec, RecordedEvent, VersionedEvent } from "./versioned-event.ts";
 export {
   parameterPattern,
   partitionSubject,
@@ -12,6 +16,8 @@ export {
 } from "./topic.ts";
 export type { Topic, TopicSpec } from "./topic.ts";
 export type { DurableTopic, ResolvedDurableTopic } from "./durable-topic.ts";
+export { state } from "./state.ts";
+export type { State, StateSpec } from "./state.ts";
 export { ERROR_CODES, MeshError, fromWireError, isMeshError, toMeshError } from "./errors.ts";
 export type { ErrorCode, MeshErrorOptions, WireError } from "./errors.ts";
 export { toMs } from "./duration.ts";
@@ -28,6 +34,7 @@ export type {
   TaskState,
 } from "./task.ts";
 export { decodePayload, encodePayload } from "./codec.ts";
+export { fromTaggedJson, toTaggedJson } from "./tagged-json.ts";
 export { Envelope, KINDS, WIRE_VERSION, kindName, readFrame } from "./envelope.ts";
 export type { EnvelopeFields, Kind, KindName } from "./envelope.ts";
 export { FrameWriter } from "./frame-writer.ts";
@@ -58,3 +65,43 @@ export { DEFAULT_BACKOFF, backoffMs, mayTryElsewhere } from "./retry.ts";
 export type { AttemptOutcome, Backoff } from "./retry.ts";
 export { ChunkSequence, CreditWindow } from "./credit.ts";
 export type { ChunkVerdict } from "./credit.ts";
+export { elect } from "./ballot.ts";
+export type { Ranking, VotingMethod } from "./ballot.ts";
+export { demandCommit } from "./workspace-demand.ts";
+export { CommitAnswer, Workspaces } from "./workspace-contract.ts";
+export {
+  clashesOf,
+  conflictAt,
+  conflictId,
+  deciderOf,
+  judge,
+  rebased,
+  renew,
+  settle,
+  staleOf,
+} from "./workspace-machine.ts";
+export type { Evidence, Stale, Verdict, WorkspaceEvent } from "./workspace-machine.ts";
+export { MAX_PATHS } from "./workspace-model.ts";
+export type {
+  Ballot,
+  Change,
+  Clash,
+  CommitNote,
+  CommitRequest,
+  Committed,
+  ConflictDetected,
+  ConflictResolved,
+  Decision,
+  FileState,
+  OpenConflict,
+  Read,
+  Side,
+  Strategy,
+  StrategyRule,
+  WorkspaceState,
+  Write,
+} from "./workspace-model.ts";
+export { CHECKOUT_FOLDER, demandPath } from "./workspace-path.ts";
+export { STRATEGIES, demandStrategy, strategyFor } from "./workspace-strategy.ts";
+export type { StrategyName } from "./workspace-strategy.ts";
+export { filesOf, findFile, withFiles } from "./workspace-tree.ts";

@@ -16,8 +16,14 @@ export interface Subjects {
   commandStored(entity: string, partition: number): string;
   /** The recorded commands and events of an entity's key; `key` is one token, or a wildcard. */
   log(entity: string, partition: number, key: string): string;
+  /** The recorded commands and events of all keys of an entity. */
+  logOf(entity: string): string;
+  /** What is recorded in a journal; `key` is one token, or a wildcard. */
+  journal(journal: string, key: string): string;
   /** The folded state of a key up to some record. */
   snapshot(entity: string, partition: number, key: string): string;
+  /** A part of a content that workspaces name by its hash. */
+  blob(hash: string, part: number): string;
   /** Publish–subscribe; `topic` may hold several tokens or wildcards. */
   event(topic: string): string;
   /** Notes on the events of a durable topic that a named subscription has given up; `topic` is one token. */
@@ -44,6 +50,10 @@ export interface Subjects {
   taskControl(verb: string): string;
   /** Where the broker tells of writes to a bucket; `key` is one token, or nothing for the prefix of all. */
   bucket(bucket: string, key: string): string;
+  /** Where a shared state keeps something of itself. */
+  state(state: string, part: string): string;
+  /** Where the broker tells of what it has stored of a shared state. */
+  stateStored(state: string, part: string): string;
   /** Somebody looks on: asks every process to copy its messages, events excepted, to {@link copy}. */
   readonly onlookers: string;
   /** Where the copy of a message to `subject` goes while somebody looks on. */
@@ -71,7 +81,10 @@ export function createSubjects(name: string): Subjects {
     command: (entity, partition) => `${mesh}.cmd.${entity}.${partition}`,
     commandStored: (entity, partition) => `${mesh}.stored.cmd.${entity}.${partition}`,
     log: (entity, partition, key) => `${mesh}.log.${entity}.${partition}.${key}`,
+    logOf: (entity) => `${mesh}.log.${entity}.*.*`,
+    journal: (journal, key) => `${mesh}.journal.${journal}.${key}`,
     snapshot: (entity, partition, key) => `${mesh}.snap.${entity}.${partition}.${key}`,
+    blob: (hash, part) => `${mesh}.blob.${hash}.${part}`,
     event: (topic) => `${mesh}.evt.${topic}`,
     skipped: (topic, subscription) => `${mesh}.skip.${topic}.${subscription}`,
     control: (instance) => `${mesh}.ctl.${instance}`,
@@ -86,6 +99,8 @@ export function createSubjects(name: string): Subjects {
     recorded: (client, host, task) => `${mesh}.ctl.recorded.${client}.${host}.${task}`,
     taskControl: (verb) => `${mesh}.ctl.task.${verb}`,
     bucket: (bucket, key) => `${mesh}.kv.${bucket}.${key}`,
+    state: (state, part) => `${mesh}.state.${state}.${part}`,
+    stateStored: (state, part) => `${mesh}.stored.state.${state}.${part}`,
     onlookers: `${mesh}.tap`,
     copy: (subject) => `${mesh}.tap.${subject}`,
   };

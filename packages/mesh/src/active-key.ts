@@ -1,9 +1,15 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { MeshError, encodePayload, escapeKey, decodePayload, type Entity } from "@plexus/core";
+import {
+  MeshError,
+  decodePayload,
+  encodePayload,
+  escapeKey,
+  type Entity,
+  type RecordedEvent,
+} from "@plexus/core";
 import { nowMs } from "./clock.ts";
-import { readCommand, type CommandRecord, type RecordedEvent } from "./entity-record.ts";
+import { foldRecorded, readCommand, type CommandRecord } from "./entity-record.ts";
 import type { EntityServices } from "./entity-services.ts";
-import { explain } from "./exchange.ts";
 import { MAX_SINCE_FENCE, type PartitionLog } from "./partition-log.ts";
 
 /** The fold of a key up to one of its records. */
@@ -110,18 +116,11 @@ export class ActiveKey {
     if (++this.#records >= SNAPSHOT_EVERY) this.#takeSnapshot();
   }
 
-  /** The state after an event. Throws `INVALID_INPUT` if that is not of its schema. */
-  apply(state: unknown, [name, data]: RecordedEvent): { state: unknown; event: RecordedEvent } {
-    const { name: entity, events, fold } = this.#contract;
-    const schema = Object.hasOwn(events, name) ? events[name] : undefined;
-    if (schema === undefined) {
-      throw new MeshError("INVALID_CONTRACT", `Entity ${entity} has no event ${name}.`);
-    }
-    const parsed = schema.safeParse(data);
-    if (!parsed.success) {
-      throw new MeshError("INVALID_INPUT", `${entity}.${name}: ${explain(parsed.error)}`);
-    }
-    return { state: fold[name]!(state, parsed.data), event: [name, parsed.data] };
+  /** The state after an event that happens now, and how it is recorded. Throws `INVALID_INPUT` if it is not of its schema. */
+  apply(state: unknown, name: string, data: unknown): { state: unknown; event: RecordedEvent } {
+    const { types, fold } = this.#contract;
+    const event = types.record(name, data, true);
+    return { state: fold[name]!(state, event[1]), event };
   }
 
   get #subject(): string {
@@ -155,7 +154,7 @@ export class ActiveKey {
   }
 
   #replay(sequence: number, { id, events }: CommandRecord): void {
-    for (const event of events) this.state = this.apply(this.state, event).state;
+    this.state = foldRecorded(this.#contract, this.state, events);
     this.version = sequence;
     this.#records++;
     this.#remember(id, sequence);

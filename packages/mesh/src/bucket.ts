@@ -54,7 +54,7 @@ export interface Bucket {
   watch(listener: (entry: Entry) => void, key?: string): Promise<() => void>;
 }
 
-const OWN = new Set(["leases", "registry"]);
+const OWN = new Set(["leases", "registry", "journals", "locks"]);
 
 /** The buckets that one process uses. */
 export class Buckets {
@@ -70,6 +70,11 @@ export class Buckets {
 
   open(name: string, options: BucketOptions): Bucket {
     if (OWN.has(name)) throw new MeshError("INVALID_CONTRACT", `Bucket ${name} is the mesh's own.`);
+    return this.own(name, options);
+  }
+
+  /** {@link open} for one that users cannot open. */
+  own(name: string, options: BucketOptions): Bucket {
     let bucket = this.#buckets.get(name);
     if (bucket === undefined) {
       bucket = new StoredBucket(this.#runtime, this.#js, name, settings(options));

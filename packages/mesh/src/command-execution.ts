@@ -8,13 +8,14 @@ import {
   toMeshError,
   type Entity,
   type Envelope,
+  type RecordedEvent,
 } from "@plexus/core";
 import type { ActiveKey } from "./active-key.ts";
 import { nowMs } from "./clock.ts";
 import { CommandScope, type EntityContext } from "./command-scope.ts";
 import { isThenable, orCanceled, runInScope } from "./context.ts";
 import type { SentCommand } from "./entity-command.ts";
-import type { Outcome, RecordedEvent } from "./entity-record.ts";
+import type { Outcome } from "./entity-record.ts";
 import { explain } from "./exchange.ts";
 import type { Logger } from "./log.ts";
 import { isMoved } from "./partition-log.ts";

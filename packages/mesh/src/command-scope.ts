@@ -1,8 +1,7 @@
-import { MeshError, type Entity, type Envelope } from "@plexus/core";
+import { MeshError, type Entity, type Envelope, type RecordedEvent } from "@plexus/core";
 import type { z } from "zod";
 import type { ActiveKey } from "./active-key.ts";
 import { Scope, type Context } from "./context.ts";
-import type { RecordedEvent } from "./entity-record.ts";
 import type { Logger } from "./log.ts";
 
 /** What the handler of a command is told, and how it records what it decides. */
@@ -48,7 +47,7 @@ export class CommandScope extends Scope implements EntityContext {
         retryable: false,
       });
     }
-    const { state, event } = this.#active.apply(this.state, [name, data]);
+    const { state, event } = this.#active.apply(this.state, name, data);
     this.state = state;
     this.events.push(event);
   }

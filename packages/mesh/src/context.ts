@@ -35,19 +35,22 @@ export interface TaskContext extends Context {
 /** Version, trace id, parent span id and flags, in hexadecimal and with dashes (https://www.w3.org/TR/trace-context/). */
 const TRACEPARENT_LENGTH = 55;
 
+/** What a scope needs to know of the message or event that is handled. */
+export type Handled = Pick<Envelope, "id" | "sender" | "trace">;
+
 /** The scope of one handler: calls made inside inherit its deadline, cancellation and trace. */
 export class Scope implements TaskContext {
   readonly id: string;
   /** Monotonic ms, or Infinity. */
   readonly deadlineMs: number;
-  readonly #envelope: Envelope;
+  readonly #envelope: Handled;
   readonly #log: Logger;
   #traceparent: string | undefined;
   #canceled: MeshError | undefined;
   #controller: AbortController | undefined;
   #listeners: Set<(reason: MeshError) => void> | undefined;
 
-  constructor(envelope: Envelope, deadlineMs: number, log: Logger) {
+  constructor(envelope: Handled, deadlineMs: number, log: Logger) {
     this.id = envelope.id;
     this.deadlineMs = deadlineMs;
     this.#envelope = envelope;

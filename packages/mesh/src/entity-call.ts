@@ -9,6 +9,7 @@ import {
 import { nowMs, nowUs } from "./clock.ts";
 import { currentScope, type Scope } from "./context.ts";
 import { sendControl } from "./control.ts";
+import { commandPayload, type SentCommand } from "./entity-command.ts";
 import { explain } from "./exchange.ts";
 import type { Pending } from "./inbox.ts";
 import type { RequestMetrics } from "./metrics.ts";
@@ -54,6 +55,7 @@ export class EntityCall implements Pending {
   readonly #route: EntityRoute;
   readonly #key: string;
   readonly #payload: Uint8Array;
+  readonly #maxLost: number;
   readonly #subject: string;
   readonly #partition: string;
   readonly #startedMs = nowMs();
@@ -74,14 +76,15 @@ export class EntityCall implements Pending {
     route: EntityRoute,
     partition: number,
     key: string,
-    payload: Uint8Array,
+    command: SentCommand,
     timeoutMs: number,
     signal: AbortSignal | undefined,
   ) {
     const { runtime, entity, name } = route;
     this.#route = route;
     this.#key = key;
-    this.#payload = payload;
+    this.#payload = commandPayload(command);
+    this.#maxLost = command.input === undefined ? Infinity : MAX_LOST; // nobody dies of a question
     this.#subject = runtime.subjects.rpcPartition(entity, name, partition);
     this.#partition = partitionTarget(entity, partition);
     this.#scope = currentScope();
@@ -136,7 +139,7 @@ export class EntityCall implements Pending {
     else if (why === "instance" && this.#unbounced) {
       // The owner may have died of it.
       this.#arrived = true;
-      if (++this.#lost <= MAX_LOST) return this.#pause();
+      if (++this.#lost <= this.#maxLost) return this.#pause();
       const text = `${this.#what}: ${this.#lost} owners of its partition vanished before they answered.`;
       this.#fail(new MeshError("AGENT_LOST", text));
     } else this.#pause();

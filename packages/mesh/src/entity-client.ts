@@ -15,6 +15,7 @@ import { nowMs, nowUs } from "./clock.ts";
 import { currentScope } from "./context.ts";
 import { EntityCall, rootTrace, type CommandOptions, type EntityRoute } from "./entity-call.ts";
 import { commandPayload, demandCommandId, demandKey, encodeInput } from "./entity-command.ts";
+import { pastOf, type EntityPast } from "./entity-past.ts";
 import type { EntityServices } from "./entity-services.ts";
 import { newId } from "./runtime.ts";
 import { envelopeBytes } from "./task-message.ts";
@@ -43,10 +44,10 @@ export interface CommandCall<C extends Command> {
   ): Promise<SentCommandHandle<z.output<C["output"]>>>;
 }
 
-/** One key of an entity as a caller sees it. */
+/** One key of an entity as a caller sees it. A command of the same name stands before what tells of the past. */
 export type EntityClient<E extends Entity> = {
   readonly [K in keyof E["commands"]]: CommandCall<E["commands"][K]>;
-};
+} & Omit<EntityPast<E>, keyof E["commands"]>;
 
 const SEND_TIMEOUT_MS = 10_000;
 const MAX_SENDING = 65_536; // durable commands that wait to be stored
@@ -84,7 +85,7 @@ export class EntityCaller {
   /** The client of one key. */
   of(key: string): Record<string, unknown> {
     demandKey(key);
-    const client: Record<string, unknown> = {};
+    const client: Record<string, unknown> = { ...pastOf(this.#services, this.#entity, key) };
     for (const name of this.#routes.keys()) {
       const call = async (input: unknown, options?: CommandOptions): Promise<unknown> =>
         this.#call(name, key, encodeInput(input), this.#sent.get(this.#partition(key)), options);
@@ -109,8 +110,7 @@ export class EntityCaller {
     const route = this.#routes.get(name)!;
     const command = { id: demandCommandId(id), after, ...(input === undefined ? {} : { input }) };
     const timeoutMs = timeout === undefined ? route.timeoutMs : toMs(timeout);
-    const payload = commandPayload(command);
-    const call = new EntityCall(route, this.#partition(key), key, payload, timeoutMs, signal);
+    const call = new EntityCall(route, this.#partition(key), key, command, timeoutMs, signal);
     return call.run(signal);
   }
 

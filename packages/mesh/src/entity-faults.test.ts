@@ -40,7 +40,7 @@ async function shared(mesh: Mesh, ...hosts: Hosted[]): Promise<void> {
     const owners = shards.filter(({ state }) => state === "held").map(({ owner }) => owner);
     expect(owners).toHaveLength(Account.partitions);
     expect(new Set(owners)).toEqual(new Set(hosts.map(({ info }) => info.instance)));
-  }, 15_000);
+  }, 90_000);
 }
 
 const keys = upTo(24).map((n) => `key ${n}`);
@@ -59,7 +59,7 @@ describe("an owner that is cut off from the broker", () => {
       await vi.waitFor(async () => {
         const owners = (await caller.shards(Account)).map(({ owner }) => owner);
         expect(owners).not.toContain(hosted.info.instance);
-      }, 10_000);
+      }, 90_000);
       await sleep(300);
       await proxy.heal();
       await expect.poll(() => cutOff.connected).toBe(true);
@@ -87,7 +87,7 @@ describe("an owner that is cut off from the broker", () => {
     await expectExactly(caller, await load.end());
     const epochs = (shards: typeof before) => shards.map(({ epoch }) => epoch);
     expect(epochs(await caller.shards(Account))).toEqual(epochs(before));
-  }, 30_000);
+  }, 90_000);
 });
 
 test("records whose confirmations are lost are stored once, and keep the order of each key", async () => {
@@ -105,7 +105,7 @@ test("records whose confirmations are lost are stored once, and keep the order o
     await sleep(150);
   });
   await expectExactly(caller, await load.end());
-}, 30_000);
+}, 90_000);
 
 test("a caller that is cut off repeats its commands, and each is recorded once", async () => {
   await using proxy = await startProxy({ target: meshes.broker.url });
@@ -122,7 +122,7 @@ test("a caller that is cut off repeats its commands, and each is recorded once",
     await sleep(200);
   });
   await expectExactly(caller, await load.end());
-}, 30_000);
+}, 90_000);
 
 test("what an owner of an older epoch writes is refused by the broker", async () => {
   const [first, caller, nats] = [await meshes.join(), await meshes.join(), await meshes.nats()];
@@ -224,7 +224,7 @@ describe("durable commands", () => {
     await hostAccounts(await meshes.join());
     const again = await ada.deposit.send(deposit("and after that"));
     expect(await again.result()).toBe(102);
-  }, 30_000);
+  }, 90_000);
 
   test("wait while their handler fails for now, and are not repeated once it does not", async () => {
     const [host, other, caller] = [await meshes.join(), await meshes.join(), await meshes.join()];

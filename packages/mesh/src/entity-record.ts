@@ -3,8 +3,12 @@ import {
   MeshError,
   encodePayload,
   fromWireError,
+  packEvent,
+  unpackEvent,
+  type Entity,
   type Envelope,
   type EnvelopeFields,
+  type RecordedEvent,
   type WireError,
 } from "@plexus/core";
 import { nowUs } from "./clock.ts";
@@ -12,9 +16,6 @@ import { readEnvelope } from "./task-message.ts";
 
 /** How a command ended. */
 export type Outcome = { readonly output: unknown } | { readonly error: WireError };
-
-/** One event, as a record holds it. */
-export type RecordedEvent = readonly [name: string, data: unknown];
 
 /** One executed command in the journal: its events and outcome, in one message, so all of it is there or nothing. */
 export interface CommandRecord {
@@ -60,7 +61,7 @@ export function commandFields(
     name: command,
     sentAt: nowUs(),
     trace,
-    payload: encodePayload({ epoch, durable, events: events.map(withoutNothing), ...body }),
+    payload: encodePayload({ epoch, durable, events: events.map(packEvent), ...body }),
     seq: events.length,
   };
 }
@@ -82,14 +83,14 @@ export function readCommand(data: Uint8Array): CommandRecord {
   const body = value as {
     readonly epoch?: number;
     readonly durable?: number;
-    readonly events?: readonly RecordedEvent[];
+    readonly events?: readonly unknown[];
     readonly output?: unknown;
     readonly error?: WireError;
   };
   const { epoch, durable, events, output, error } = body ?? {};
   demand(isNumber(epoch) && Array.isArray(events));
   const outcome = error === undefined ? { output } : { error: fromWireError(error).toJSON() };
-  return { epoch, id, key, command, durable, events, outcome };
+  return { epoch, id, key, command, durable, events: events.map(unpackEvent), outcome };
 }
 
 /** Throws `BAD_MESSAGE`. */
@@ -100,9 +101,18 @@ export function readFence(data: Uint8Array): FenceRecord {
   return { epoch, cursor, next, tries };
 }
 
-/** In an array, `undefined` would travel as null. */
-function withoutNothing([name, data]: RecordedEvent): readonly unknown[] {
-  return data === undefined ? [name] : [name, data];
+/** The state after recorded events, brought up to what the contract has now. Throws `INCOMPATIBLE_EVENT`. */
+export function foldRecorded(
+  { fold, types }: Entity,
+  state: unknown,
+  events: readonly RecordedEvent[],
+): unknown {
+  let next = state;
+  for (const event of events) {
+    const data = types.read(event);
+    next = fold[event[0]]!(next, data);
+  }
+  return next;
 }
 
 function isNumber(value: number | undefined): value is number {

@@ -377,7 +377,7 @@ describe("hosting an entity", () => {
       const shards = await mesh.shards(Account);
       expect(shards).toHaveLength(8);
       expect(new Set(shards.map(({ owner }) => owner)).size).toBe(4);
-    }, 10_000);
+    }, 90_000);
     const owners = (await mesh.shards("account")).map(({ owner }) => owner);
     const counts = hosted.map(({ info }) => owners.filter((one) => one === info.instance).length);
     expect(counts).toEqual([2, 2, 2, 2]);

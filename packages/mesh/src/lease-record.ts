@@ -12,6 +12,17 @@ export interface LeaseRecord {
   readonly ttlMs: number;
   /** Sequence of the write that acquired the lease; absent in that one itself, which did not know it yet. */
   readonly token?: number;
+  /** Of a lock: what it is for. */
+  readonly lock?: LockRecord;
+}
+
+/** What the record of a lock says in addition. */
+export interface LockRecord {
+  readonly name: string;
+  /** What its holder does, for those who wait. */
+  readonly intent: string;
+  /** When it was acquired, by the holder's clock: milliseconds since the epoch. */
+  readonly since: number;
 }
 
 /** Who holds a lease or leads, as far as this process knows. */
@@ -71,13 +82,14 @@ export function decodeRecord(value: Uint8Array): LeaseRecord | undefined {
   if (value.length === 0) return undefined;
   try {
     const record = JSON.parse(Buffer.from(value).toString("utf8")) as LeaseRecord;
-    const { holder, name, nonce, ttlMs, token } = record;
+    const { holder, name, nonce, ttlMs, token, lock } = record;
     const valid =
       [holder, name, nonce].every((text) => typeof text === "string") &&
       typeof ttlMs === "number" &&
       ttlMs >= MIN_TTL_MS &&
       ttlMs <= MAX_TTL_MS &&
-      (token === undefined || Number.isSafeInteger(token));
+      (token === undefined || Number.isSafeInteger(token)) &&
+      (lock === undefined || (typeof lock.name === "string" && typeof lock.intent === "string"));
     return valid ? record : UNREADABLE;
   } catch {
     return UNREADABLE;

@@ -1,5 +1,4 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { escapeKey } from "@plexus/core";
 import { nowMs } from "./clock.ts";
 import { decodeRecord, marginMs, type Leader, type LeaseRecord } from "./lease-record.ts";
 import type { LeaseStore } from "./nats/lease-store.ts";
@@ -23,9 +22,10 @@ export class LeaseView {
   #unfollow: (() => void) | undefined;
   #expiry: NodeJS.Timeout | undefined;
 
-  constructor(store: LeaseStore, name: string) {
+  /** @param key in the bucket; leases that users name have an escaped one */
+  constructor(store: LeaseStore, key: string) {
     this.#store = store;
-    this.key = escapeKey(name);
+    this.key = key;
   }
 
   /** Revision of what was seen last; 0 if nothing was ever written; undefined until the lease has been read. */

@@ -1,4 +1,4 @@
-import { MeshError, toMs } from "@plexus/core";
+import { MeshError, escapeKey, toMs } from "@plexus/core";
 import { Candidacy, type ElectOptions, type Election } from "./election.ts";
 import { fastCounter, fastGauge, type Cell } from "./histogram.ts";
 import {
@@ -8,7 +8,7 @@ import {
   type LeaseHome,
   type LeaseOptions,
 } from "./lease.ts";
-import { parseTtl } from "./lease-record.ts";
+import { parseTtl, type LockRecord } from "./lease-record.ts";
 import { LeaseView } from "./lease-view.ts";
 import type { Logger } from "./log.ts";
 import type { LeaseStore } from "./nats/lease-store.ts";
@@ -18,6 +18,17 @@ import { newId, type Runtime } from "./runtime.ts";
 const DEFAULT_WAIT_MS = 30_000;
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 const MAX_VIEWS = 1_024; // some hundred bytes each
+
+/** Prefix of the keys of the locks' leases in the bucket. */
+export const LOCKS = "lock";
+
+/** What else may be said of a lease that is wanted. */
+interface ObtainOptions {
+  readonly view?: LeaseView;
+  readonly lock?: LockRecord | undefined;
+  /** Do not wait. */
+  readonly once?: boolean;
+}
 
 /** Somebody waits for a lease. */
 interface Waiting {
@@ -57,8 +68,12 @@ export class Leases implements LeaseHome {
   }
 
   /** See `mesh.lease()`. */
-  async acquire(name: string, options: LeaseOptions = {}): Promise<Lease> {
-    const view = this.view(name);
+  async acquire(
+    name: string,
+    options: LeaseOptions = {},
+    view = this.view(name),
+    lock?: LockRecord,
+  ): Promise<Lease> {
     const ttlMs = parseTtl(options.ttl);
     const waitMs = options.wait === undefined ? DEFAULT_WAIT_MS : toMs(options.wait);
     const { signal } = options;
@@ -69,7 +84,7 @@ export class Leases implements LeaseHome {
     const expire = (): void => ended.abort(this.#timeout(name, view, waitMs));
     const timer = waitMs > 0 && setTimeout(expire, Math.min(waitMs, LONGEST_TIMER_MS));
     try {
-      return await this.obtain(name, ttlMs, ended, waitMs === 0);
+      return await this.obtain(name, ttlMs, ended, { view, lock, once: waitMs === 0 });
     } finally {
       if (timer) clearTimeout(timer);
       signal?.removeEventListener("abort", cancel);
@@ -86,15 +101,21 @@ export class Leases implements LeaseHome {
   }
 
   /** Resolves with the lease when its turn has come; rejects with the reason of `ended` as soon as that is aborted. */
-  obtain(name: string, ttlMs: number, ended: AbortController, once = false): Promise<HeldLease> {
+  obtain(
+    name: string,
+    ttlMs: number,
+    ended: AbortController,
+    { view = this.view(name), lock, once = false }: ObtainOptions = {},
+  ): Promise<HeldLease> {
     if (this.#closed) {
       return Promise.reject(
         new MeshError("NOT_CONNECTED", "The connection to the mesh is closed."),
       );
     }
     const { client: holder, name: process } = this.#runtime;
-    const record = { holder, name: process, nonce: newId(), ttlMs };
-    const pursuit = new Pursuit(this.store, this.view(name), name, record);
+    const nonce = newId();
+    const record = { holder, name: process, nonce, ttlMs, ...(lock === undefined ? {} : { lock }) };
+    const pursuit = new Pursuit(this.store, view, name, record);
     return new Promise((resolve, reject) => {
       const stop = (): void => reject(ended.signal.reason as Error);
       if (ended.signal.aborted) return stop();
@@ -127,10 +148,19 @@ export class Leases implements LeaseHome {
     if (typeof name !== "string" || name === "") {
       throw new MeshError("INVALID_CONTRACT", "A lease needs a name.");
     }
-    let view = this.#views.get(name);
+    return this.#view(escapeKey(name));
+  }
+
+  /** {@link view} of a lock's lease: locks have names of their own. */
+  lockView(name: string): LeaseView {
+    return this.#view(`${LOCKS}.${escapeKey(name)}`);
+  }
+
+  #view(key: string): LeaseView {
+    let view = this.#views.get(key);
     if (view === undefined) {
-      view = new LeaseView(this.store, name);
-      this.#views.set(name, view);
+      view = new LeaseView(this.store, key);
+      this.#views.set(key, view);
       if (this.#views.size > MAX_VIEWS) this.#forget(view);
     }
     return view;
@@ -156,9 +186,9 @@ export class Leases implements LeaseHome {
 
   /** Forgets the view that was made first of those that nobody watches. */
   #forget(newest: LeaseView): void {
-    for (const [name, view] of this.#views) {
+    for (const [key, view] of this.#views) {
       if (view.watched || view === newest) continue;
-      this.#views.delete(name);
+      this.#views.delete(key);
       return;
     }
   }

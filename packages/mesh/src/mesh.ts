@@ -1,46 +1,48 @@
-import { token, toMs, type Agent, type Duration, type Entity, type Topic } from "@plexus/core";
+import {
+  Workspaces,
+  token,
+  toMs,
+  type Agent,
+  type Duration,
+  type Entity,
+  type Journal,
+  type State,
+  type Topic,
+} from "@plexus/core";
 import type { Registry as MetricsRegistry } from "prom-client";
-import { z } from "zod";
+import type { z } from "zod";
+import { Access } from "./access.ts";
 import { ask } from "./ask.ts";
 import type { Balance } from "./balance.ts";
 import type { Bucket, BucketOptions } from "./bucket.ts";
-import {
-  createClient,
-  createRoute,
-  openStream,
-  type Client,
-  type ClientOptions,
-} from "./client.ts";
+import { openStream, type Client, type ClientOptions } from "./client.ts";
 import type { CommandHandler } from "./command-execution.ts";
 import type { DeadLetters } from "./dead-letters.ts";
 import type { InstanceInfo, MembershipChange } from "./directory.ts";
 import type { ElectOptions, Election } from "./election.ts";
 import type { EntityClient } from "./entity-client.ts";
 import type { EntityHandlers, EntityHostOptions } from "./entity-host.ts";
-import {
-  Publisher,
-  Subscriber,
-  type EventHandler,
-  type PublishOptions,
-  type SubscribeOptions,
-  type Subscription,
-} from "./events.ts";
-import type { CallOptions, Route } from "./exchange.ts";
+import type { EventHandler, PublishOptions, SubscribeOptions, Subscription } from "./events.ts";
+import type { CallOptions } from "./exchange.ts";
 import type { Handlers, HostOptions, InstanceReport } from "./host.ts";
 import type { Hosted } from "./hosting.ts";
+import type { JournalClient } from "./journal-client.ts";
+import type { JournalCatalog } from "./journal-transfer.ts";
 import type { Lease, LeaseOptions } from "./lease.ts";
+import type { Lock, LockInfo, LockOptions } from "./locks.ts";
 import type { Logger } from "./log.ts";
 import { createMeter, type Meter } from "./meter.ts";
 import type { TopicInfo, TopicLag } from "./nats/topic-status.ts";
 import type { AnyHandler } from "./served-call.ts";
+import type { Projection, ProjectionSpec } from "./projection.ts";
 import { Session, type ConnectOptions } from "./session.ts";
+import type { SharedState } from "./shared-state.ts";
 import type { ShardInfo } from "./shards.ts";
-import {
-  readsStore,
-  type NamedSubscribeOptions,
-  type ReplayOptions,
-  type StoredEventHandler,
-  type StoredEventValue,
+import type {
+  NamedSubscribeOptions,
+  ReplayOptions,
+  StoredEventHandler,
+  StoredEventValue,
 } from "./stored-event.ts";
 import type { MeshStream, StreamOptions } from "./stream-call.ts";
 import { tap, type TappedMessage } from "./tap.ts";
@@ -48,9 +50,9 @@ import type { TaskHandle } from "./task-handle.ts";
 import type { ListTasksOptions } from "./task-list.ts";
 import type { TaskStatus } from "./task-status.ts";
 import type { SubmitOptions } from "./task-submitter.ts";
-import type { DurablePublisher } from "./topic-publisher.ts";
 import { callOnce } from "./unary-call.ts";
 import { waitForAgent, type WaitForOptions } from "./wait-for.ts";
+import type { Workspace, WorkspaceOptions } from "./workspace.ts";
 
 /** Joins a mesh. Throws `NOT_CONNECTED`, `UNAUTHORIZED`, `INCOMPATIBLE_BROKER` or `INVALID_INPUT` when that is impossible. */
 export async function connect(options: ConnectOptions = {}): Promise<Mesh> {
@@ -67,14 +69,13 @@ export class Mesh implements AsyncDisposable {
   readonly client: string;
   readonly log: Logger;
   readonly #session: Session;
-  readonly #publishers = new WeakMap<Topic, Publisher | DurablePublisher>();
-  readonly #clients = new WeakMap<Agent, Record<string, unknown>>();
-  readonly #routes = new Map<string, Route>();
+  readonly #access: Access;
   #meter: Meter | undefined;
 
   /** Use {@link connect}. */
   constructor(session: Session) {
     this.#session = session;
+    this.#access = new Access(session);
     this.mesh = session.mesh;
     this.name = session.name;
     this.client = session.client;
@@ -122,17 +123,10 @@ export class Mesh implements AsyncDisposable {
   get<A extends Agent>(contract: A, options?: ClientOptions): Client<A>;
   get<E extends Entity>(contract: E, key: string): EntityClient<E>;
   get(contract: Agent | Entity, option?: ClientOptions | string): unknown {
-    const runtime = this.#session.opened();
     if (contract?.kind === "entity") {
       return this.#session.entities.client(contract, option as string);
     }
-    const options = option as ClientOptions | undefined;
-    let client = options === undefined ? this.#clients.get(contract) : undefined;
-    if (client === undefined) {
-      client = createClient(runtime, contract, options ?? {});
-      if (options === undefined) this.#clients.set(contract, client);
-    }
-    return client;
+    return this.#access.client(contract, option as ClientOptions | undefined);
   }
 
   /** Who owns the partitions of an entity, or of all entities of the mesh. */
@@ -190,7 +184,7 @@ export class Mesh implements AsyncDisposable {
     input: unknown,
     options?: CallOptions,
   ): Promise<unknown> {
-    return callOnce(this.#route(agent, capability), input, options);
+    return callOnce(this.#access.route(agent, capability), input, options);
   }
 
   /** Calls a streaming capability by name, without its contract. */
@@ -200,7 +194,7 @@ export class Mesh implements AsyncDisposable {
     input: unknown,
     options?: StreamOptions,
   ): MeshStream<unknown, unknown> {
-    return openStream(this.#route(agent, capability), input, options);
+    return openStream(this.#access.route(agent, capability), input, options);
   }
 
   /**
@@ -213,16 +207,7 @@ export class Mesh implements AsyncDisposable {
     value: z.input<T["schema"]>,
     options?: PublishOptions,
   ): Promise<void> {
-    let publisher = this.#publishers.get(topic);
-    if (publisher === undefined) {
-      const runtime = this.#session.opened();
-      publisher =
-        topic.durable === undefined
-          ? new Publisher(runtime, topic)
-          : this.#session.topics.publisher(topic);
-      this.#publishers.set(topic, publisher);
-    }
-    return publisher.publish(value, options);
+    return this.#access.publisher(topic).publish(value, options);
   }
 
   /**
@@ -246,29 +231,7 @@ export class Mesh implements AsyncDisposable {
     handler: StoredEventHandler<Topic> | EventHandler<Topic>,
     options: NamedSubscribeOptions | ReplayOptions | SubscribeOptions = {},
   ): Promise<Subscription> {
-    const runtime = this.#session.staying();
-    if (readsStore(options)) {
-      const stored = await this.#session.topics.subscribe(topic, handler, options, (ended) =>
-        this.#session.subscriptions.delete(ended),
-      );
-      this.#session.subscriptions.add(stored);
-      return stored;
-    }
-    const subscriber = new Subscriber(
-      runtime,
-      topic,
-      handler as ConstructorParameters<typeof Subscriber>[2],
-      options,
-      () => this.#session.subscriptions.delete(subscriber),
-    );
-    this.#session.subscriptions.add(subscriber);
-    try {
-      await this.#session.confirm();
-    } catch (error) {
-      await subscriber.unsubscribe();
-      throw error;
-    }
-    return subscriber;
+    return this.#access.subscribe(topic, handler, options);
   }
 
   /**
@@ -300,6 +263,26 @@ export class Mesh implements AsyncDisposable {
     return this.#session.topics.lag(typeof topic === "string" ? topic : topic.name);
   }
 
+  /** A journal: typed events by key, appended with optimistic concurrency, read and followed from any position. */
+  journal<J extends Journal>(contract: J): JournalClient<J> {
+    return this.#session.journals.client(contract) as unknown as JournalClient<J>;
+  }
+
+  /** The journals of the mesh, without their contracts: listing, exporting, importing, checking. */
+  get journals(): JournalCatalog {
+    return this.#session.journals.catalog;
+  }
+
+  /** A state that follows the events of a journal or of an entity: in memory, or kept by the broker together with how far it is. */
+  async project<S extends Journal | Entity, Folded>(
+    source: S,
+    spec: ProjectionSpec<S, Folded>,
+  ): Promise<Projection<Folded>> {
+    this.#session.staying();
+    const projection = await this.#session.journals.project(source, spec as never);
+    return projection as Projection<Folded>;
+  }
+
   /**
    * Acquires the lease of a name: one process of the mesh has it at a time. Rejects with `CONFLICT` (`wait: 0`) or `TIMEOUT` when
    * somebody else has it, `CANCELED`, `NOT_CONNECTED`. Not reentrant: who has it waits for itself.
@@ -307,6 +290,20 @@ export class Mesh implements AsyncDisposable {
   async lease(name: string, options?: LeaseOptions): Promise<Lease> {
     this.#session.opened();
     return this.#session.leases.acquire(name, options);
+  }
+
+  /**
+   * Acquires the lock of a name, in the order in which processes ask: a lease whose holder says what it is for. Rejects with
+   * `CONFLICT` (`wait: 0`) or `TIMEOUT`, which say who has it and what for, `CANCELED`, `NOT_CONNECTED`. Not reentrant.
+   */
+  async lock(name: string, options: LockOptions): Promise<Lock> {
+    this.#session.staying();
+    return this.#session.locks.acquire(name, options);
+  }
+
+  /** The locks that somebody holds or waits for, and what for. */
+  locks(): Promise<LockInfo[]> {
+    return this.#session.locks.list();
   }
 
   /** Stands for election: of all processes of the mesh that do, for one name, one runs `onElected` at a time. */
@@ -318,6 +315,21 @@ export class Mesh implements AsyncDisposable {
   /** Small values that the processes of this mesh share, with compare-and-set. Costs nothing until it is used. */
   bucket(name: string, options: BucketOptions = {}): Bucket {
     return this.#session.buckets.open(token("Bucket", name), options);
+  }
+
+  /** A shared state: small values by key that any process reads and changes, with compare-and-swap. */
+  state<S extends z.ZodType>(contract: State<S>): SharedState<S> {
+    return this.#session.states.open(contract);
+  }
+
+  /** Offers to own workspaces of this mesh: one of the processes that do owns each, and when it dies, another. */
+  hostWorkspaces(options?: EntityHostOptions): Promise<Hosted> {
+    return this.host(Workspaces, this.#session.workspaces.handlers, options);
+  }
+
+  /** A versioned tree of files that many agents edit at once, each in its own name. It needs somebody who hosts it. */
+  workspace(name: string, options: WorkspaceOptions = {}): Workspace {
+    return this.#session.workspaces.open(name, this.get(Workspaces, name), options);
   }
 
   /** The live instances, or those of one agent. */
@@ -378,17 +390,5 @@ export class Mesh implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
-  }
-
-  /** The route of a capability whose contract this process does not have. */
-  #route(agent: string, capability: string): Route {
-    const key = `${token("Agent", agent)}.${token("Capability", capability)}`;
-    let route = this.#routes.get(key);
-    if (route === undefined) {
-      const spec = { input: z.unknown(), output: z.unknown(), stream: z.unknown() };
-      route = createRoute(this.#session.opened(), agent, capability, spec, {});
-      this.#routes.set(key, route);
-    }
-    return route;
   }
 }

@@ -34,6 +34,7 @@ export class Metrics {
   readonly registry = new Registry();
   readonly badMessages: CellFamily;
   readonly published: CellFamily;
+  readonly appended: CellFamily;
   readonly received: CellFamily;
   readonly lost: CellFamily;
   readonly handlerErrors: CellFamily;
@@ -153,6 +154,11 @@ export class Metrics {
     );
     this.badMessages = counter("plexus_bad_messages_total", "Messages refused, by code", ["code"]);
     this.published = counter("plexus_events_published_total", "Events published", ["topic"]);
+    this.appended = counter(
+      "plexus_journal_appends_total",
+      "Appends to journals by outcome (ok or an error code)",
+      ["journal", "outcome"],
+    );
     this.received = counter("plexus_events_received_total", "Events handed to subscribers", [
       "topic",
     ]);

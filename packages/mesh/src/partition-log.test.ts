@@ -73,7 +73,7 @@ test("a write that arrives after its writer has given it up for lost, and repeat
   await new Promise((resolve) => setTimeout(resolve, 2_000)); // until the first attempt is there, too
   const ids = (await records()).map(({ data }) => readCommand(data).id);
   expect(ids).toEqual(["first", "second"]);
-}, 30_000);
+}, 90_000);
 
 test("the last record of a key is told as it is, however far the replica that is asked is behind", async () => {
   await using cluster = await startCluster();

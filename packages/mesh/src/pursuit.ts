@@ -138,13 +138,24 @@ export function notObtained(
   name: string,
   view: LeaseView,
 ): MeshError {
-  const { holder } = view;
+  const { holder, record } = view;
   const expiresInMs = Math.ceil(view.freeInMs());
+  const intent = holder && record?.lock?.intent;
+  const purpose = intent === undefined ? "" : ` (to ${JSON.stringify(intent)})`;
   const who = holder
-    ? `${holder.holder} holds it and has ${expiresInMs} ms to renew it`
+    ? `${holder.holder} holds it${purpose} and has ${expiresInMs} ms to renew it`
     : "others were faster";
-  return new MeshError(code, `Lease ${name} was not obtained: ${who}.`, {
-    details: { holder: holder?.holder, token: holder?.token, expiresInMs },
-    retryable: true,
-  });
+  return new MeshError(
+    code,
+    `${record?.lock ? "Lock" : "Lease"} ${name} was not obtained: ${who}.`,
+    {
+      details: {
+        holder: holder?.holder,
+        token: holder?.token,
+        expiresInMs,
+        ...(intent === undefined ? {} : { intent }),
+      },
+      retryable: true,
+    },
+  );
 }

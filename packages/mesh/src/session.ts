@@ -9,7 +9,9 @@ import type { Subscription } from "./events.ts";
 import { refreshGauges } from "./gauges.ts";
 import { Hosting, type HostingSite } from "./hosting.ts";
 import { Inbox } from "./inbox.ts";
+import { Journals } from "./journals.ts";
 import { Leases } from "./leases.ts";
+import { Locks } from "./locks.ts";
 import { createLogger, type Logger } from "./log.ts";
 import { Metrics } from "./metrics.ts";
 import { LeaseStore } from "./nats/lease-store.ts";
@@ -20,10 +22,12 @@ import { Outbox } from "./outbox.ts";
 import { Registry } from "./registry.ts";
 import { noteBadMessage, type Runtime } from "./runtime.ts";
 import { DEFAULT_SERVER, parseServers } from "./servers.ts";
+import { States } from "./states.ts";
 import { Onlookers } from "./tap.ts";
 import { Tasks, type TaskOptions } from "./tasks.ts";
 import { Topics } from "./topics.ts";
 import { Watchdog } from "./watchdog.ts";
+import { Workspaces } from "./workspaces.ts";
 
 /** Options of `connect`; each falls back to the environment variable named. */
 export interface ConnectOptions {
@@ -75,6 +79,10 @@ export class Session implements HostingSite {
   #topics: Topics | undefined;
   #entities: Entities | undefined;
   #buckets: Buckets | undefined;
+  #journals: Journals | undefined;
+  #states: States | undefined;
+  #locks: Locks | undefined;
+  #workspaces: Workspaces | undefined;
   #closing: Promise<void> | undefined;
   #closed = false;
 
@@ -209,6 +217,31 @@ export class Session implements HostingSite {
     return (this.#buckets ??= new Buckets(runtime));
   }
 
+  get journals(): Journals {
+    const runtime = this.opened();
+    return (this.#journals ??= new Journals(
+      runtime,
+      this.leases,
+      this.buckets.own("journals", {}),
+    ));
+  }
+
+  get locks(): Locks {
+    const runtime = this.opened();
+    const queue = this.buckets.own("locks", { storage: "memory" });
+    return (this.#locks ??= new Locks(runtime, this.leases, queue));
+  }
+
+  get states(): States {
+    const runtime = this.opened();
+    return (this.#states ??= new States(runtime));
+  }
+
+  get workspaces(): Workspaces {
+    const runtime = this.opened();
+    return (this.#workspaces ??= new Workspaces(runtime));
+  }
+
   /** Drains every hosted instance and subscription, releases every lease, flushes, disconnects. */
   close(): Promise<void> {
     return (this.#closing ??= this.#close());
@@ -218,6 +251,7 @@ export class Session implements HostingSite {
     await this.hosting.drain();
     await Promise.all([...this.subscriptions].map((subscription) => subscription.unsubscribe()));
     await this.#topics?.settled();
+    await this.#journals?.drain();
     await this.leases.close(); // only now: handlers that were finishing may have needed them
     this.#closed = true;
     for (const part of this.#parts()) part.close();
@@ -231,8 +265,16 @@ export class Session implements HostingSite {
   }
 
   /** What has been needed so far. */
-  #parts(): (Tasks | Topics | Entities | Buckets)[] {
-    const parts = [this.#tasks, this.#topics, this.#entities, this.#buckets];
+  #parts(): (Tasks | Topics | Entities | Buckets | Journals | States | Workspaces)[] {
+    const parts = [
+      this.#tasks,
+      this.#topics,
+      this.#entities,
+      this.#buckets,
+      this.#journals,
+      this.#states,
+      this.#workspaces,
+    ];
     return parts.filter((part) => part !== undefined);
   }
 

@@ -123,7 +123,7 @@ test("hosting that fails at the last step leaves nothing that runs", async () =>
   set.mockRestore();
   clear.mockRestore();
   expect(begun.size).toBe(0);
-}, 30_000);
+}, 90_000);
 
 test("a host that has nothing to do asks for work once, and not again and again", async () => {
   const [host, nats] = [await meshes.join(), await meshes.nats()];

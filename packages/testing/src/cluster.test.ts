@@ -50,3 +50,32 @@ test("a cluster without a majority is not ready, and says what is missing", asyn
   await Promise.all([leader.kill(), other!.kill()]);
   await expect(cluster.ready(300)).rejects.toThrow(/desk-\d knows no JetStream leader that is up/);
 });
+
+test(
+  "a server that is isolated is no part of the cluster, until it is healed",
+  { timeout: 120_000 },
+  async () => {
+    await using cluster = await startCluster({ isolatable: true });
+    const leader = await cluster.ready();
+    const other = cluster.brokers.findIndex((broker) => broker !== leader);
+    const connection = await connect({ servers: leader.url });
+    const manager = await jetstreamManager(connection);
+    await manager.streams.add({ name: "s", subjects: ["s"], num_replicas: 3 });
+    await cluster.isolate(other, "cut");
+    await expect(cluster.ready(1_000)).rejects.toThrow("has no route to");
+    await connection.close();
+    await cluster.heal();
+    await cluster.ready(60_000);
+    await cluster.isolate(other, "hold");
+    const cutOff = await connect({ servers: cluster.brokers[other]!.url });
+    await expect(jetstream(cutOff).publish("s", "", { timeout: 2_000 })).rejects.toThrow(
+      /timeout/i,
+    );
+    await cluster.heal();
+    await cluster.ready(60_000);
+    await expect
+      .poll(() => jetstream(cutOff).publish("s", "", { timeout: 2_000 }), { timeout: 30_000 })
+      .toMatchObject({ stream: "s" });
+    await cutOff.close();
+  },
+);

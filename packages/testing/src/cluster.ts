@@ -4,6 +4,7 @@ import { type BrokerConfig, mergeConfig } from "./broker-config.ts";
 import { PortTaken } from "./broker-process.ts";
 import { findLeader, type Member } from "./cluster-health.ts";
 import { probePlacement } from "./cluster-probe.ts";
+import { Routes } from "./cluster-routes.ts";
 import { pickPort } from "./port.ts";
 
 export type ClusterOptions = Pick<BrokerOptions, "host" | "maxPayload" | "binary"> & {
@@ -13,6 +14,8 @@ export type ClusterOptions = Pick<BrokerOptions, "host" | "maxPayload" | "binary
   name?: string;
   /** Merged into the configuration of each server. */
   config?: BrokerConfig;
+  /** Lets its servers talk to each other through proxies, so that they can be isolated. Default false. */
+  isolatable?: boolean;
 };
 
 /** Several nats-servers that form one cluster with JetStream. Disposing it disposes its brokers. */
@@ -31,6 +34,15 @@ export type Cluster = AsyncDisposable & {
    * @throws Error that says what is missing
    */
   ready(timeoutMs?: number): Promise<Broker>;
+  /**
+   * Parts a server from all others; its clients still reach it. `hold` swallows what they send each other, so that they find
+   * out by silence only; `cut` breaks their connections.
+   * @param index of the server in `brokers`
+   * @throws Error unless the cluster is `isolatable`
+   */
+  isolate(index: number, how?: "hold" | "cut"): Promise<void>;
+  /** Lets all servers talk to each other again. */
+  heal(): Promise<void>;
 };
 
 /**
@@ -49,17 +61,26 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
 }
 
 async function startOnce(options: ClusterOptions): Promise<Cluster> {
-  const { size = 3, name = "plexus", host = "127.0.0.1", config = {}, ...rest } = options;
+  const {
+    size = 3,
+    name = "plexus",
+    host = "127.0.0.1",
+    config = {},
+    isolatable,
+    ...rest
+  } = options;
   const listens = Array.from({ length: size }, () => `${host}:${pickPort()}`);
+  const network = isolatable ? await Routes.open(listens) : undefined;
   const routes = listens.map((listen) => `nats-route://${listen}`);
   const serverName = (index: number) => `${name}-${index + 1}`;
+  const clusterConfig = (index: number): BrokerConfig => network?.config(index) ?? { routes };
   const starts = await Promise.allSettled(
     listens.map((listen, index) =>
       startBroker({
         ...rest,
         host,
         serverName: serverName(index),
-        config: mergeConfig({ cluster: { name, listen, routes } }, config),
+        config: mergeConfig({ cluster: { name, listen, ...clusterConfig(index) } }, config),
       }),
     ),
   );
@@ -69,6 +90,7 @@ async function startOnce(options: ClusterOptions): Promise<Cluster> {
   const brokers = members.map(({ broker }) => broker);
   const dispose = async () => {
     await Promise.all(brokers.map((broker) => broker[Symbol.asyncDispose]()));
+    await network?.[Symbol.asyncDispose]();
   };
   const ready = (timeoutMs?: number) => waitUntilReady(members, timeoutMs);
   try {
@@ -79,7 +101,18 @@ async function startOnce(options: ClusterOptions): Promise<Cluster> {
     throw error;
   }
   const urls = brokers.map((broker) => broker.url);
-  return { brokers, urls, url: urls.join(","), ready, [Symbol.asyncDispose]: dispose };
+  return {
+    brokers,
+    urls,
+    url: urls.join(","),
+    ready,
+    async isolate(index, how = "hold") {
+      if (network === undefined) throw new Error("start the cluster with `isolatable: true`");
+      await network.isolate(index, how);
+    },
+    heal: async () => network?.heal(),
+    [Symbol.asyncDispose]: dispose,
+  };
 }
 
 async function waitUntilReady(members: Member[], timeoutMs: number = 30_000): Promise<Broker> {

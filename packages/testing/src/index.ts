@@ -1,6 +1,7 @@
 export { startBroker } from "./broker.ts";
 export { startCluster } from "./cluster.ts";
 export { findBroker } from "./find-broker.ts";
+export { checkLinearizability } from "./linearizability.ts";
 export { pickPort } from "./port.ts";
 export { ManualClock } from "./manual-clock.ts";
 export { startModelServer } from "./model-server.ts";
@@ -12,6 +13,7 @@ export type { BrokerConfig } from "./broker-config.ts";
 export type { Cluster, ClusterOptions } from "./cluster.ts";
 export type { BrokerBinary, BrokerSource, FindBrokerOptions } from "./find-broker.ts";
 export type { Exit } from "./guard.ts";
+export type { Model, Operation, Verdict } from "./linearizability.ts";
 export type { Clock } from "./manual-clock.ts";
 export type { ModelServer, ModelServerOptions, StubCall, StubScript } from "./model-server.ts";
 export type {

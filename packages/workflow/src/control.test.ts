@@ -289,8 +289,7 @@ describe("policies", () => {
     expect(attempts).toBe(2);
     await expect(build(new Error("x")).invoke({})).rejects.toThrow("x");
     expect(attempts).toBe(5);
-    const unsure = (): never => full();
-    await expect(build(new Error("x"), unsure).invoke({})).rejects.toThrow("fully booked");
+    await expect(build(new Error("x"), full).invoke({})).rejects.toThrow("fully booked");
   });
 
   test("an attempt that takes longer than its timeout is told to stop, and fails with TIMEOUT", async () => {

@@ -1,4 +1,4 @@
-import { agent, topic } from "@plexus/core";
+import { agent, journal, topic } from "@plexus/core";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { expect, test } from "vitest";
 import { z } from "zod";
@@ -8,6 +8,7 @@ import { eraseMesh } from "./erase-mesh.ts";
 const meshes = useMeshes();
 
 const Numbers = topic("numbers", { schema: z.number(), durable: true });
+const Steps = journal("steps", { events: { made: z.number() } });
 const Desk = agent("desk", {
   capabilities: { settle: { input: z.number(), output: z.number(), durable: true } },
 });
@@ -22,6 +23,10 @@ test("a mesh that is erased leaves nothing at the broker, and its neighbours all
     await mesh.submit(Desk, "settle", 1);
     // oxlint-disable-next-line no-await-in-loop
     await mesh.lease("one");
+    // oxlint-disable-next-line no-await-in-loop
+    await mesh.journal(Steps).append("a", { type: "made", data: 1 });
+    // oxlint-disable-next-line no-await-in-loop
+    await mesh.project(Steps, { name: "none", store: "bucket", initial: 0, on: {} });
   }
   const manager = await jetstreamManager(await meshes.nats());
   const foreign = { name: `${meshes.name}-copy`, subjects: ["elsewhere", `${meshes.name}.x`] };

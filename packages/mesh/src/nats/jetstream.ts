@@ -49,13 +49,16 @@ const SWEEP_MS = 100;
 const MAX_IN_FLIGHT = 4_096;
 const MAX_BYTES_IN_FLIGHT = 32 * 1024 * 1024;
 const NO_MESSAGE = 10_037;
+const IN_PROCESS = 10_158; // in a cluster: sent twice, and the first is not stored yet
 const STREAM_NOT_FOUND = 10_059;
 const BATCH_ENDS = new Set([204, 404]); // that was all; there is nothing
 const MAX_BATCH_BYTES = 4 * 1024 * 1024; // of one answer to a batched read, which always has one message at least
 const UNDECIDED = 10_164; // refused as another conditional write of the subject is under way, or was a moment ago
 const CONFLICTS = new Set([10_071, UNDECIDED]); // wrong last sequence, of the stream or of a subject
 const STORE_FAILED = 10_077;
-const FULL = new Set([10_002, 10_023, 10_028, 10_047, 10_077]); // no resources left; the stream's limits are reached
+const FULL = new Set([10_002, 10_023, 10_028, 10_047, 10_077, 10_210, 10_211]); // no resources left; the stream's limits are reached; too many batches under way
+const INCOMPLETE = 10_176; // a batch whose beginning the broker does not have (any more): nothing of it is stored
+const REPEATED = 10_201; // a message of a batch is stored already, by its id
 
 /**
  * The hot path to JetStream: publishes that are confirmed, and requests to its API. Every answer comes to one wildcard
@@ -64,6 +67,7 @@ const FULL = new Set([10_002, 10_023, 10_028, 10_047, 10_077]); // no resources 
 export class JetStream {
   readonly #link: Link;
   readonly #prefix: string;
+  readonly #timeoutMs: number;
   readonly #waiting = new Map<string, Waiting>();
   readonly #subscriptions: readonly LinkSubscription[];
   #next = 0;
@@ -76,10 +80,12 @@ export class JetStream {
   /**
    * @param prefix of the reply subjects, within the client's inbox
    * @param witnessed a pattern for those reply subjects on which others listen, too
+   * @param timeoutMs how long the broker may take for one answer
    */
-  constructor(link: Link, prefix: string, witnessed?: string) {
+  constructor(link: Link, prefix: string, witnessed?: string, timeoutMs = TIMEOUT_MS) {
     this.#link = link;
     this.#prefix = prefix;
+    this.#timeoutMs = timeoutMs;
     const own = [
       link.subscribe(`${prefix}.*`, (data, subject, _reply, headers) => {
         const id = subject.slice(prefix.length + 1);
@@ -141,28 +147,36 @@ export class JetStream {
    * Rejects like {@link publish}, and with `INCOMPATIBLE_BROKER` when the broker refuses the batch as such: because one of
    * the messages is stored already, for example.
    * @param id of this attempt: of 64 characters at most, and never used again
+   * @returns the sequence of the last one
    */
-  async publishBatch(id: string, messages: readonly Outgoing[]): Promise<void> {
+  async publishBatch(id: string, messages: readonly Outgoing[]): Promise<number> {
     await this.#roomFor();
     const last = messages.length - 1;
     let bytes = 0;
+    let sequence = 0;
     for (const [i, { subject, data, headers }] of messages.entries()) {
       bytes += data.length;
       const numbered = { ...headers, "Nats-Batch-Id": id, "Nats-Batch-Sequence": String(i + 1) };
       if (i === last) {
         // oxlint-disable-next-line no-await-in-loop -- it is the last one
-        await this.#confirmed(subject, data, { ...numbered, "Nats-Batch-Commit": "1" }, bytes);
+        sequence = await this.#confirmed(
+          subject,
+          data,
+          { ...numbered, "Nats-Batch-Commit": "1" },
+          bytes,
+        );
       } else if (!this.#link.publish(subject, data, undefined, numbered)) {
         throw new MeshError("NOT_CONNECTED", `${subject}: not sent, there is no broker.`);
       }
     }
+    return sequence;
   }
 
   /** Asks the JetStream API, `name` being what follows `$JS.API.`. */
   api(name: string, body: object): Promise<Record<string, unknown>> {
     return new Promise((resolve, reject) => {
       this.#send(`$JS.API.${name}`, Buffer.from(JSON.stringify(body)), undefined, {
-        deadlineMs: nowMs() + TIMEOUT_MS,
+        deadlineMs: nowMs() + this.#timeoutMs,
         bytes: 0,
         answer: (answer) => {
           const text = Buffer.from(answer.buffer, answer.byteOffset, answer.length).toString();
@@ -184,6 +198,11 @@ export class JetStream {
     return this.#get(stream, { seq: from, next_by_subj: subject });
   }
 
+  /** The first message on a subject, wildcards allowed, that was stored at a time or later. */
+  async since(stream: string, subject: string, time: Date): Promise<StoredMessage | undefined> {
+    return this.#get(stream, { start_time: time.toISOString(), next_by_subj: subject });
+  }
+
   /**
    * The next messages on a subject, wildcards allowed, from a sequence on, as one of the stream's replicas knows them: some of
    * them, `count` at most, or none if there are none.
@@ -203,7 +222,7 @@ export class JetStream {
     const name = `DIRECT.GET.${stream}`;
     return new Promise((resolve, reject) => {
       this.#send(`$JS.API.${name}`, Buffer.from(JSON.stringify(query)), undefined, {
-        deadlineMs: nowMs() + TIMEOUT_MS,
+        deadlineMs: nowMs() + this.#timeoutMs,
         bytes: 0,
         part: (data, headers) => {
           if (headers === undefined || headers.code !== 0) return false;
@@ -255,7 +274,7 @@ export class JetStream {
   ): Promise<number> {
     return new Promise((resolve, reject) => {
       const waiting: Waiting = {
-        deadlineMs: nowMs() + TIMEOUT_MS,
+        deadlineMs: nowMs() + this.#timeoutMs,
         bytes,
         answer: (answer) => {
           const text = latin1(answer);
@@ -309,7 +328,7 @@ export class JetStream {
     for (const [id, waiting] of this.#waiting) {
       if (waiting.deadlineMs > now) break; // all wait equally long, so the oldest come first
       this.#take(id);
-      waiting.fail(unknownFate(`the broker has not confirmed within ${TIMEOUT_MS} ms`));
+      waiting.fail(unknownFate(`the broker has not confirmed within ${this.#timeoutMs} ms`));
     }
     if (this.#waiting.size > 0) return;
     clearInterval(this.#timer);
@@ -353,6 +372,11 @@ export function isUndecided(error: unknown): boolean {
   return error instanceof MeshError && error.details === UNDECIDED;
 }
 
+/** True if a batch was refused as one of its messages is stored already. */
+export function isRepeated(error: unknown): boolean {
+  return error instanceof MeshError && error.details === REPEATED;
+}
+
 /** True if a request failed because there is no such stream, so nothing was ever stored in it. */
 export function isNoStream(error: unknown): boolean {
   return error instanceof MeshError && error.details === STREAM_NOT_FOUND;
@@ -380,9 +404,10 @@ function apiError(what: string, text: string): MeshError {
   const taken = code === STORE_FAILED && description.includes("per subject"); // the stream keeps the first one
   if (taken || CONFLICTS.has(code))
     return new MeshError("CONFLICT", `${what}: ${description}.`, options);
+  if (code === IN_PROCESS) return unknownFate(`${what}: a message of the same id is on its way`);
   if (FULL.has(code)) return new MeshError("OVERLOADED", `${what}: ${description}.`, options);
   // A broker that cannot now, as a cluster without a leader, can later.
-  if (code === NO_MESSAGE || code === STREAM_NOT_FOUND || status >= 500) {
+  if (code === NO_MESSAGE || code === STREAM_NOT_FOUND || code === INCOMPLETE || status >= 500) {
     return new MeshError("NOT_CONNECTED", `${what}: ${description}.`, options);
   }
   return new MeshError("INCOMPATIBLE_BROKER", `${what}: ${description} (${code}).`, options);

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import {
   DiscardPolicy,
   JetStreamApiCodes,
@@ -10,16 +11,21 @@ import {
 } from "@nats-io/jetstream";
 import { headers } from "@nats-io/transport-node";
 import { MeshError } from "@plexus/core";
+import { nowMs } from "../clock.ts";
 import type { Link } from "./link.ts";
 
 /** What stands under a key, and the stream sequence of the write that put it there. */
 export interface LeaseEntry {
   readonly revision: number;
   readonly value: Uint8Array;
+  /** When it was stored, by the broker's clock: milliseconds since the epoch. Of what was read only. */
+  readonly storedAt?: number;
 }
 
 const API_TIMEOUT_MS = 5_000;
 const READ_TIMEOUT_MS = 1_000; // whoever reads has a clock running, and reads again
+const APPEARING_MS = 50;
+const NAME_TAKEN = 10_058;
 const WRONG_REVISION = new Set<number>([
   JetStreamApiCodes.StreamWrongLastSequence,
   JetStreamApiCodes.StreamWrongLastSequenceUnknown,
@@ -56,7 +62,8 @@ export class LeaseStore {
       const found = await streams.getMessage(`KV_${this.#bucket}`, {
         last_by_subj: this.#subject(key),
       });
-      return found === null ? undefined : { revision: found.seq, value: found.data };
+      if (found === null) return undefined;
+      return { revision: found.seq, value: found.data, storedAt: found.time.getTime() };
     } catch (cause) {
       throw this.#failure(`Lease record ${key} cannot be read`, cause);
     }
@@ -140,6 +147,19 @@ export class LeaseStore {
     }
   }
 
+  /** Whether the bucket is there, or will be in a moment: a cluster refuses to make it twice before it can tell of it. */
+  async #appears(manager: JetStreamManager, refused: unknown): Promise<boolean> {
+    const taken = refused instanceof JetStreamApiError && refused.code === NAME_TAKEN;
+    const untilMs = nowMs() + (taken ? API_TIMEOUT_MS : 0);
+    for (;;) {
+      // oxlint-disable no-await-in-loop -- polls
+      if (await this.#exists(manager)) return true;
+      if (nowMs() >= untilMs) return false;
+      await sleep(APPEARING_MS);
+      // oxlint-enable no-await-in-loop
+    }
+  }
+
   /** In a cluster the bucket has three replicas, so that it survives any one node; a smaller cluster gets one. */
   async #create(manager: JetStreamManager, replicas: number): Promise<void> {
     const subjects = `$KV.${this.#bucket}.>`;
@@ -162,7 +182,7 @@ export class LeaseStore {
         first_seq: Date.now(),
       });
     } catch (error) {
-      if (await this.#exists(manager)) return; // another process was faster
+      if (await this.#appears(manager, error)) return; // another process was faster
       if (replicas === 1 || !(error instanceof JetStreamApiError)) throw error;
       await this.#create(manager, 1);
     }

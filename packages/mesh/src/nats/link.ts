@@ -26,6 +26,13 @@ export type OnMessage = (
   headers: Headers | undefined,
 ) => void;
 
+/** A NATS message that is read only where somebody looks: its subject is not needed, its headers seldom. */
+export interface RawMessage {
+  readonly data: Uint8Array;
+  readonly reply?: string;
+  readonly headers?: Headers;
+}
+
 /** Options of {@link Link.subscribe}. */
 export interface SubscribeOptions {
   readonly queue?: string;
@@ -184,6 +191,21 @@ export class Link {
       },
       unsubscribe: () => subscription.unsubscribe(),
     };
+  }
+
+  /** Like {@link subscribe}, for many messages of which little is needed. Returns what ends it. */
+  stream(subject: string, onMessage: (message: RawMessage) => void): () => void {
+    const subscription = this.connection.subscribe(subject, {
+      callback: (error, message) => {
+        if (error) return;
+        try {
+          onMessage(message);
+        } catch (thrown) {
+          this.#events.error(thrown as Error); // as in #deliver()
+        }
+      },
+    });
+    return () => subscription.unsubscribe();
   }
 
   /**

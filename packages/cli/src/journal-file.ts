@@ -1,0 +1,18 @@
+import { createReadStream } from "node:fs";
+import { access } from "node:fs/promises";
+import { createInterface } from "node:readline";
+import { UsageError } from "./exit-codes.ts";
+
+/** The lines of a file. */
+export async function* linesOf(path: string): AsyncGenerator<string, void, undefined> {
+  yield* createInterface({ input: createReadStream(path), crlfDelay: Infinity });
+}
+
+/** Throws a usage error if the file cannot be read. */
+export async function demandFile(path: string): Promise<void> {
+  try {
+    await access(path);
+  } catch {
+    throw new UsageError(`The file ${path} cannot be read.`);
+  }
+}

@@ -1,0 +1,125 @@
+import { mkdir } from "node:fs/promises";
+import { resolve } from "node:path";
+import { checkoutTree, exportToGit, importTree, type StrategyOption } from "@plexus/mesh";
+import { STRATEGIES, type StrategyName } from "@plexus/core";
+import { Option, type Command } from "commander";
+import { UsageError } from "./exit-codes.ts";
+import { fired } from "./interrupt.ts";
+import { meshCommand, withMesh, type MeshOptions } from "./mesh-options.ts";
+import { print, printJson } from "./output.ts";
+import {
+  onWorkspace,
+  versionArgument,
+  withWorkspace,
+  type WorkspaceCommandOptions,
+} from "./workspace-open.ts";
+
+interface CheckoutOptions extends WorkspaceCommandOptions {
+  readonly at?: number;
+  readonly force?: true;
+  readonly git?: true;
+}
+
+interface ImportCommandOptions extends WorkspaceCommandOptions {
+  readonly message?: string;
+  readonly prune?: true;
+  readonly resolve?: StrategyName;
+}
+
+/** `plexus workspace checkout` */
+export function checkoutCommand(): Command {
+  return onWorkspace(
+    "checkout",
+    "write a version into a directory, or all of history into a git repository",
+  )
+    .argument("<directory>", "where to; made if it is not there")
+    .option("--at <version>", "this version (default: the newest)", versionArgument)
+    .option("--force", "overwrite what was changed there, or is in the way")
+    .option(
+      "--git",
+      "as commits of git, each with its agent as the author; what is there already is not added again",
+    )
+    .addHelpText(
+      "after",
+      "\nNothing is removed that an earlier checkout has not written. Exit code 1 if something would be overwritten.",
+    )
+    .action((name: string, directory: string, options: CheckoutOptions) => {
+      if (options.git && options.force)
+        throw new UsageError("--git overwrites nothing: leave out --force.");
+      return withWorkspace(options, name, async (repo) => {
+        await mkdir(directory, { recursive: true });
+        if (options.git) {
+          const done = await exportToGit(
+            repo,
+            directory,
+            options.at === undefined ? {} : { to: options.at },
+          );
+          if (options.json) printJson(done);
+          else
+            print(
+              `${done.commits} commits added; ${done.branch} in ${resolve(directory)} is at version ${done.version}.`,
+            );
+          return;
+        }
+        const tree = await repo.at(options.at);
+        const done = await checkoutTree(name, tree, directory, { force: options.force === true });
+        const { version, written, removed, unchanged } = done;
+        if (options.json) printJson(done);
+        else
+          print(
+            `Version ${version}: ${written.length} files written, ${removed.length} removed, ${unchanged} as they were.`,
+          );
+      });
+    });
+}
+
+/** `plexus workspace import` */
+export function importCommand(): Command {
+  return onWorkspace(
+    "import",
+    "commit what has changed in a directory, or in the work tree of a git repository",
+  )
+    .argument("<directory>", "where from")
+    .option("-m, --message <text>", "why")
+    .option("--agent <name>", "in whose name (default: $USER)")
+    .option(
+      "--prune",
+      "also remove what is not there; of a checkout, what was removed there always is",
+    )
+    .addOption(
+      new Option("--resolve <strategy>", "how conflicts are decided").choices(
+        STRATEGIES.filter((one) => one !== "vote"),
+      ),
+    )
+    .action((name: string, directory: string, options: ImportCommandOptions) =>
+      withWorkspace(options, name, async (repo, signal) => {
+        const { message, prune, resolve: strategy } = options;
+        const done = await importTree(repo, directory, {
+          signal,
+          prune: prune === true,
+          ...(message === undefined ? {} : { message }),
+          ...(strategy === undefined ? {} : { resolve: strategy as StrategyOption }),
+        });
+        if (options.json) printJson(done);
+        else
+          print(
+            `${done.written.length} files written, ${done.removed.length} removed; ${name} is at version ${done.version}.`,
+          );
+      }),
+    );
+}
+
+/** `plexus workspace serve` */
+export function serveCommand(): Command {
+  return meshCommand(
+    "serve",
+    "host the workspaces of a mesh until Ctrl-C; several share them, and stand in for each other",
+  ).action((options: MeshOptions) =>
+    withMesh(options, async (mesh, signal) => {
+      await using hosted = await mesh.hostWorkspaces();
+      if (options.json) printJson({ instance: hosted.info.instance });
+      else print(`${hosted.info.instance} hosts workspaces of mesh ${mesh.mesh}. Ctrl-C ends it.`);
+      await fired(signal);
+    }),
+  );
+}

@@ -1,0 +1,139 @@
+import type { StoredCommit } from "@plexus/mesh";
+import type { Command } from "commander";
+import { countArgument } from "./mesh-options.ts";
+import { paint, print, printJson, table, uptime } from "./output.ts";
+import {
+  onWorkspace,
+  short,
+  versionArgument,
+  withWorkspace,
+  type WorkspaceCommandOptions,
+} from "./workspace-open.ts";
+
+const FILES = ["PATH", "SIZE", "VERSION", "HASH"];
+const LINES = ["VERSION", "BY", "LINE", "TEXT"];
+
+/** `plexus workspace ls` */
+export function listCommand(): Command {
+  return onWorkspace("ls", "list the files of a workspace, now or at a version")
+    .argument("[prefix]", "only paths that begin so")
+    .option("--at <version>", "as of this version", versionArgument)
+    .action(
+      (
+        name: string,
+        prefix: string | undefined,
+        options: WorkspaceCommandOptions & { at?: number },
+      ) =>
+        withWorkspace(options, name, async (repo) => {
+          const tree = await repo.at(options.at);
+          const files = await tree.list(prefix);
+          if (options.json) printJson({ version: tree.version, files });
+          else if (files.length === 0)
+            print(`No such files in ${name} at version ${tree.version}.`);
+          else {
+            const rows = files.map(({ path, size, version, hash }) => [
+              paint("bold", path),
+              String(size),
+              String(version),
+              short(hash),
+            ]);
+            for (const line of table(FILES, rows)) print(line);
+          }
+        }),
+    );
+}
+
+/** `plexus workspace log` */
+export function logCommand(): Command {
+  return onWorkspace("log", "show the last commits, of the workspace or of one file")
+    .argument("[path]", "only those that changed this file")
+    .option("-n, --limit <n>", "so many (default: 20)", countArgument)
+    .action(
+      (
+        name: string,
+        path: string | undefined,
+        options: WorkspaceCommandOptions & { limit?: number },
+      ) =>
+        withWorkspace(options, name, async (repo) => {
+          const { limit = 20 } = options;
+          const commits = await repo.log({ limit, ...(path === undefined ? {} : { path }) });
+          if (options.json) printJson(commits);
+          else if (commits.length === 0) print(`No commits in ${path ?? name}.`);
+          else for (const commit of commits) tell(commit);
+        }),
+    );
+}
+
+/** `plexus workspace blame` */
+export function blameCommand(): Command {
+  return onWorkspace("blame", "show who made each line of a file what it is")
+    .argument("<path>", "which file")
+    .action((name: string, path: string, options: WorkspaceCommandOptions) =>
+      withWorkspace(options, name, async (repo) => {
+        const lines = await repo.blame(path);
+        if (options.json) {
+          printJson(lines);
+          return;
+        }
+        const rows = lines.map(({ version, by, line, text }) => [
+          String(version),
+          by,
+          String(line),
+          text,
+        ]);
+        for (const line of table(LINES, rows)) print(line);
+      }),
+    );
+}
+
+/** `plexus workspace diff` */
+export function diffCommand(): Command {
+  return onWorkspace("diff", "show what changed between two versions")
+    .argument("<from>", "a version", versionArgument)
+    .argument("[to]", "a version (default: the newest)", versionArgument)
+    .option("--path <path>", "only this file")
+    .action(
+      (
+        name: string,
+        from: number,
+        to: number | undefined,
+        options: WorkspaceCommandOptions & { path?: string },
+      ) =>
+        withWorkspace(options, name, async (repo) => {
+          const files = await repo.diff(from, to ?? (await repo.head()), options.path);
+          if (options.json) printJson(files);
+          else
+            for (const { diff } of files) for (const line of diff.trimEnd().split("\n")) tint(line);
+        }),
+    );
+}
+
+function tell({
+  version,
+  by,
+  message,
+  storedAt,
+  id,
+  changes,
+  conflict,
+  intent,
+}: StoredCommit): void {
+  const age = uptime((Date.now() - storedAt) / 1_000);
+  const through = conflict === undefined ? "" : paint("yellow", `  through conflict ${conflict}`);
+  print(
+    `${paint("yellow", String(version))}  ${paint("bold", by)}  ${age} ago  ${message}${through}`,
+  );
+  if (intent !== undefined) print(`   ${paint("dim", intent)}`);
+  for (const { path, hash, before } of changes) {
+    const mark = hash === undefined ? "-" : before.hash === undefined ? "+" : "~";
+    print(`   ${mark} ${path}`);
+  }
+  print(`   ${paint("dim", id)}`);
+}
+
+function tint(line: string): void {
+  if (line.startsWith("+")) print(paint("green", line));
+  else if (line.startsWith("-")) print(paint("red", line));
+  else if (line.startsWith("@@")) print(paint("cyan", line));
+  else print(line);
+}

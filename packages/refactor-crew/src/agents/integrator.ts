@@ -1,0 +1,163 @@
+import { deliver } from "../deliver.ts";
+import { inFolder } from "../folder.ts";
+import { agentsOf, backlog } from "../plan.ts";
+import { ruleOf } from "../rules/rules.ts";
+import { runTests, type TestResult } from "../run-tests.ts";
+import type { Tree } from "../tree.ts";
+import type { Commit, Snapshot } from "../workplace.ts";
+import { takeAllBack, takeBack, undoId } from "./take-back.ts";
+import type { Seat } from "./seat.ts";
+
+/** Commits that come between two runs of the tests, unless everybody waits. */
+const EVERY = 6;
+
+/**
+ * Runs the project's tests on the head again and again. When some fail it looks for the commit that broke them, by bisection,
+ * takes it back and asks its author for another way. It ends the run when all is done, reviewed and tested.
+ */
+export async function integrate(seat: Seat): Promise<void> {
+  const { place, board, plan, signal } = seat;
+  const workers = agentsOf(plan).filter((agent) =>
+    backlog(plan).some((one) => one.agent === agent),
+  );
+  let good = 0;
+  let tested = -1;
+  await tellUndone();
+  // oxlint-disable no-await-in-loop -- one run of the tests after the other
+  for (;;) {
+    await board.until(isDue, signal);
+    const isLast = isDone();
+    tested = board.landed.size + board.reverted.size;
+    const snapshot = await place.snapshot();
+    const result = await test(snapshot.tree);
+    const { version } = snapshot;
+    const { passed, failed, failures } = result;
+    await place.tell({ kind: "tested", version, passed, failed, failures: [...failures] });
+    if (failed === 0) good = version ?? 0;
+    else if (board.openAsks().length > 0 || (await askToMend(snapshot))) continue;
+    else if (await findAndTakeBack(snapshot, result)) continue;
+    if (!isLast || !isDone()) continue;
+    await deliver(place, plan);
+    await place.tell({ kind: "delivered", version, passed, failed, failures: [...failures] });
+    return;
+  }
+  // oxlint-enable no-await-in-loop
+
+  /** Everybody waits, and everything was looked at. */
+  function isDone(): boolean {
+    return (
+      workers.every((agent) => board.finished.has(agent)) &&
+      board.openAsks().length === 0 &&
+      [...board.landed.keys()].every((job) => board.reviewed.has(job))
+    );
+  }
+
+  function isDue(): boolean {
+    return isDone() || board.landed.size + board.reverted.size >= tested + EVERY;
+  }
+
+  function test(tree: Tree, files?: readonly string[]): Promise<TestResult> {
+    return inFolder(tree, (folder) => runTests(folder, signal, files));
+  }
+
+  /** What is merely imported by the wrong name is mended, not taken back. Returns whether there was such a thing. */
+  async function askToMend({ tree }: Snapshot): Promise<boolean> {
+    const rule = "broken-import";
+    let isAsked = false;
+    for (const { subject } of ruleOf({ rule }).subjects(tree)) {
+      const changes = [...board.landed.values()].filter(({ paths }) => paths.includes(subject));
+      const last = changes.at(-1);
+      // Once for each state of the file: what could not be mended is not asked for again.
+      const id = `integrator/${rule}/${subject}/${changes.length}`;
+      if (last === undefined || board.asks.has(id)) continue;
+      const job = { rule, subject } as const;
+      const ask = { id, agent: last.agent, job };
+      const why = "imports something that is not there";
+      // oxlint-disable-next-line no-await-in-loop -- in order
+      await place.tell({ kind: "asked", ask, title: ruleOf(job).title(job), why });
+      // oxlint-disable-next-line no-await-in-loop -- so that it is not over before it begins
+      await board.until(() => board.asks.has(id), signal);
+      isAsked = true;
+    }
+    return isAsked;
+  }
+
+  /** @returns false if there is no history to look into */
+  async function findAndTakeBack(head: Snapshot, result: TestResult): Promise<boolean> {
+    const { failures, files } = result;
+    if (place.history === undefined || head.version === undefined) return false;
+    const commits = await place.history.commits();
+    const bad = await firstBad(commits, head.version, files);
+    if (bad === undefined) return false;
+    const why = `breaks "${failures[0]}"`;
+    const undone = await takeBack(place, bad, commits.length);
+    const all = commits.filter(({ version }) => version >= bad.version);
+    if (undone !== undefined) await outcome([bad], undone);
+    else if (!board.isSettled(`${bad.id}/again`)) await askAgain(bad, why);
+    // Its author has mended it where it stands, after the tests began: look again.
+    else if ((board.landed.get(`${bad.id}/again`)?.version ?? 0) > head.version) return true;
+    // Its author could not mend it where it stands, so it goes, with what stands on it.
+    else await outcome(all, await takeAllBack(place, all));
+    return true;
+
+    async function outcome(gone: readonly Commit[], since: number | undefined): Promise<void> {
+      if (since === undefined) return; // somebody is changing it: look again
+      for (const one of gone) {
+        // oxlint-disable-next-line no-await-in-loop -- in order
+        await tellReverted(one, since, failures);
+        // oxlint-disable-next-line no-await-in-loop -- in order
+        await askAgain(one, why);
+      }
+    }
+  }
+
+  /** An earlier life may have taken something back, and then had no time to tell. */
+  async function tellUndone(): Promise<void> {
+    const commits = (await place.history?.commits()) ?? [];
+    for (const { id, version } of commits) {
+      const bad = commits.find((one) => id.startsWith(undoId(one)));
+      if (bad === undefined || board.reverted.has(bad.id)) continue;
+      // oxlint-disable-next-line no-await-in-loop -- in order
+      await tellReverted(bad, version, []);
+      // oxlint-disable-next-line no-await-in-loop -- in order
+      await askAgain(bad, "breaks the tests");
+    }
+  }
+
+  async function tellReverted(
+    { id: of, title }: Commit,
+    version: number,
+    failures: readonly string[],
+  ): Promise<void> {
+    await place.tell({ kind: "reverted", title, of, version, failures: [...failures] });
+    await board.until(() => board.reverted.has(of), signal);
+  }
+
+  async function askAgain({ id, title, agent }: Commit, why: string): Promise<void> {
+    const known = board.asks.get(id) ?? backlog(plan).find((one) => one.id === id);
+    // Twice is enough: what breaks the tests in every way is left out.
+    if (known === undefined || id.endsWith("/again/again")) return;
+    const ask = { id: `${id}/again`, agent, job: { ...known.job, careful: true } };
+    await place.tell({ kind: "asked", ask, title, why });
+    await board.until(() => board.asks.has(ask.id), signal);
+  }
+
+  /** A commit with which tests in these files begin to fail, between the last good one and a bad one. */
+  async function firstBad(
+    commits: readonly Commit[],
+    from: number,
+    files: readonly string[],
+  ): Promise<Commit | undefined> {
+    let [low, high] = [good, from];
+    while (high - low > 1) {
+      const middle = Math.floor((low + high) / 2);
+      // oxlint-disable-next-line no-await-in-loop -- each look decides where the next one is
+      const tree = await place.history!.tree(middle);
+      // oxlint-disable-next-line no-await-in-loop -- likewise
+      const { failed } = await test(tree, files);
+      if (failed === 0) low = middle;
+      else high = middle;
+    }
+    return commits.find(({ version }) => version === high);
+  }
+}
