@@ -5,7 +5,7 @@ import { outstanding, ownTask } from "./look.ts";
 import { mergeStep } from "./merge.ts";
 import type { Plan } from "./plan.ts";
 import { emptyRun, type RunState, type Target, type Task, type TaskResult } from "./run.ts";
-import { initialValues, nextTargets, splitDeferred } from "./schedule.ts";
+import { countVisit, initialValues, nextTargets, splitDeferred } from "./schedule.ts";
 import {
   childOf,
   isOver,
@@ -142,22 +142,12 @@ export class Machine {
     }
     run.step++;
     run.tolerated = {};
-    for (const target of due) this.#count(typeof target === "string" ? target : target.node);
+    for (const target of due) {
+      countVisit(plan, run, typeof target === "string" ? target : target.node);
+    }
     run.tasks = due.map((target, index) => newTask(`${run.step}:${index}`, target));
     this.#read();
     this.#board.start();
-  }
-
-  #count(node: string): void {
-    const { run, plan } = this;
-    const visits = (run.visits[node] ?? 0) + 1;
-    run.visits[node] = visits;
-    if (visits > plan.nodes.get(node)!.maxVisits) {
-      throw new MeshError(
-        "STEP_LIMIT",
-        `Node ${node} of graph ${plan.name} may be executed ${visits - 1} times in a run (maxVisits), and is due once more.`,
-      );
-    }
   }
 
   #done(task: Task, result: TaskResult): boolean {

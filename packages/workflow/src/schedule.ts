@@ -1,3 +1,4 @@
+import { MeshError } from "@plexus/core";
 import { END } from "./command.ts";
 import type { Exits, Plan } from "./plan.ts";
 import type { RunState, Target } from "./run.ts";
@@ -37,4 +38,15 @@ export function splitDeferred(plan: Plan, run: RunState, targets: readonly Targe
     } else if (!due.includes(target)) due.push(target);
   }
   return due.length > 0 ? due : run.deferred.splice(0);
+}
+
+/** Counts an execution of the node. Throws `STEP_LIMIT` if it is one too many. */
+export function countVisit(plan: Plan, run: RunState, node: string): void {
+  const visits = (run.visits[node] ?? 0) + 1;
+  run.visits[node] = visits;
+  if (visits <= plan.nodes.get(node)!.maxVisits) return;
+  throw new MeshError(
+    "STEP_LIMIT",
+    `Node ${node} of graph ${plan.name} may be executed ${visits - 1} times in a run (maxVisits), and is due once more.`,
+  );
 }
