@@ -3,7 +3,7 @@ import type { Campaign, CampaignOutcome } from "./campaign.ts";
 import { disturbAll, drawDisturbances, type Disturbance, type Fault } from "./disturbance.ts";
 import { RegisterCrew } from "./register-crew.ts";
 import { registerModel, type Answer, type Request } from "./register.ts";
-import { measureStaleness, type Staleness } from "./staleness.ts";
+import { measureFrozen, measureStaleness, type Staleness } from "./staleness.ts";
 
 export interface LinearizabilityPlan {
   readonly seed: number;
@@ -101,10 +101,9 @@ export async function runLinearizability(
     if (verdict.kind === "violated") log(tell(verdict));
   }
   const foundAfter = await findBroken(crew, plan, log);
-  const measure = (key: string, pauseMs?: number): Promise<Staleness> | undefined =>
-    plan.stalenessMs > 0 ? measureStaleness(crew, key, plan.stalenessMs, pauseMs) : undefined;
-  const calm = await measure("calm");
-  const paused = await measure("paused", NODE_PAUSED_MS);
+  const { stalenessMs: ms } = plan;
+  const calm = ms > 0 ? await measureStaleness(crew, "calm", ms) : undefined;
+  const paused = ms > 0 ? await measureFrozen(crew, "frozen", ms, NODE_PAUSED_MS) : undefined;
   const { runs } = plan;
   return { runs, operations, unknown, faults, violations, undecided, foundAfter, calm, paused };
 }
@@ -140,10 +139,10 @@ async function findBroken(
   log: (line: string) => void,
 ): Promise<number> {
   for (let run = 1; run <= BROKEN_RUNS; run++) {
-    const victim = run % 3;
-    const pause: Disturbance = { fault: "pause", victim, afterMs: runMs / 4, forMs: runMs / 2 };
+    const victim = 1 + (run % 2); // a reader's server: one of the two does not lead
+    const parted: Disturbance = { fault: "hold", victim, afterMs: runMs / 4, forMs: runMs / 2 };
     // oxlint-disable no-await-in-loop -- until it is found
-    const history = await runOnce(crew, seed * 1_000 + run, runMs, [pause], true);
+    const history = await runOnce(crew, seed * 1_000 + run, runMs, [parted], true);
     const verdict = checkLinearizability(history, registerModel);
     if (verdict.kind === "violated") {
       log(`broken client found out: ${tell(verdict)}`);

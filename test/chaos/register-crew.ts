@@ -67,14 +67,14 @@ export class RegisterCrew implements Hosts, AsyncDisposable {
   async run(order: Order): Promise<Operation<Request, Answer>[]> {
     const all = this.#clients.map(async (_, n) => {
       const own = { ...order, seed: order.seed * CLIENTS + n };
-      return this.#ask<Operation<Request, Answer>[]>(`c${n}.run`, own, order.ms);
+      return this.#ask<Operation<Request, Answer>[]>(n, "run", own, order.ms);
     });
     for (const one of all) one.catch(() => undefined); // the first failure is the one to report
     return (await Promise.all(all)).flat();
   }
 
   tick(client: number, order: TickOrder): Promise<TickReport> {
-    return this.#ask<TickReport>(`c${client}.tick`, order, order.ms);
+    return this.#ask<TickReport>(client, "tick", order, order.ms);
   }
 
   pick(victim: number): NodeProcess {
@@ -92,9 +92,14 @@ export class RegisterCrew implements Hosts, AsyncDisposable {
     await this.cluster[Symbol.asyncDispose]();
   }
 
-  async #ask<T>(subject: string, order: object, ms: number): Promise<T> {
+  async #ask<T>(client: number, what: "run" | "tick", order: object, ms: number): Promise<T> {
+    const process = this.#clients[client]!;
     const timeout = ms + SLACK_MS;
-    return (await this.#nats.request(subject, JSON.stringify(order), { timeout })).json<T>();
+    const asked = this.#nats.request(`c${client}.${what}`, JSON.stringify(order), { timeout });
+    const died = process.exited.then((): never => {
+      throw new Error(`client ${client} has ended:\n${process.stderr()}`);
+    });
+    return (await Promise.race([asked, died])).json<T>();
   }
 
   async #startHost(n: number): Promise<void> {

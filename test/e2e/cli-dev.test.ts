@@ -191,7 +191,7 @@ it("says once what a process says before each crash", async () => {
   await process.waitForLine(/^greeter-1 │ crashed: exit code 1$/, 30_000);
   await process.waitForLine(
     /^greeter-1 │ crashed: exit code 1, with the same words as before$/,
-    30_000,
+    90_000,
   );
   await process.waitForLine(/^greeter-1 │ starts again in 1000 ms/, 30_000);
   const lines: string[] = [];

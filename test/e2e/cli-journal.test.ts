@@ -1,8 +1,8 @@
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { journal } from "@plexus/core";
-import type { Mesh } from "@plexus/mesh";
+import { journal, type MeshError } from "@plexus/core";
+import { checkArchive, type Mesh } from "@plexus/mesh";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { z } from "zod";
 import { plexus, type CliResult } from "../support/cli.ts";
@@ -22,6 +22,10 @@ const run = (...args: string[]): Promise<CliResult> =>
   });
 
 const file = (name: string): string => join(folder, name);
+
+async function* toStream(lines: readonly string[]): AsyncGenerator<string> {
+  yield* lines;
+}
 
 async function events(of: string): Promise<object[]> {
   const found: object[] = [];
@@ -118,10 +122,8 @@ describe("plexus journal", () => {
     const damaged = async (change: (lines: string[]) => void): Promise<string> => {
       const copy = [...lines];
       change(copy);
-      await writeFile(file("b"), `${copy.join("\n")}\n`);
-      const { code, stderr } = await run("verify", "--file", file("b"));
-      expect(code).toBe(1);
-      return stderr;
+      const damage = await checkArchive(toStream(copy)).catch((error: Error) => error);
+      return `${(damage as MeshError).code}: ${(damage as MeshError).message}`;
     };
     expect(await damaged((copy) => copy.pop())).toMatch(/BAD_MESSAGE: .*not whole/);
     expect(await damaged((copy) => copy.splice(100, 1))).toMatch(
@@ -137,6 +139,11 @@ describe("plexus journal", () => {
     expect(await damaged((copy) => (copy[0] = copy[0]!.replace("$bytes", "$what")))).toMatch(
       /Line 1 .*data cannot be read/,
     );
+    await writeFile(file("b"), lines.slice(0, -1).join("\n"));
+    expect(await run("verify", "--file", file("b"))).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/BAD_MESSAGE: .*not whole/) as string,
+    });
     expect((await run("import", "none", file("b"))).code).toBe(1);
     expect((await run("verify", "none")).code).toBe(3);
   });

@@ -45,7 +45,7 @@ test("with a model its changes are taken if they do the job and the tests pass, 
     true,
   );
   expect(stderr).toContain(`model stub-model at ${model.url}`);
-}, 120_000);
+}, 240_000);
 
 test("a model that never answers costs time only", async () => {
   const { code, result, actions } = await crew(["--seconds", "1", "--jobs", "3"], {
@@ -54,4 +54,4 @@ test("a model that never answers costs time only", async () => {
   });
   expect({ code, ...result }).toMatchObject({ code: 0, kept: true, lostEdits: 0 });
   expect(actions.some((one) => one.kind === "landed" && one.by === "model")).toBe(false);
-}, 120_000);
+}, 240_000);

@@ -20,7 +20,7 @@ function runTests(folder: string): string {
   });
 }
 
-test("five agents refactor one workspace, and some are killed: no edit is lost, the project's tests pass", async () => {
+test("five agents refactor one workspace, and some are killed, and the broker: no edit is lost, the project's tests pass", async () => {
   const { code, stderr, result, out, actions } = await crew([
     "--seconds",
     "8",
@@ -31,8 +31,9 @@ test("five agents refactor one workspace, and some are killed: no edit is lost, 
   expect({ code, stderr: code === 0 ? "" : stderr }).toEqual({ code: 0, stderr: "" });
   expect(result).toMatchObject({ kept: true, lostEdits: 0, lost: [], missing: [] });
   expect(result.tests.failed).toBe(0);
-  expect(result.edits).toBeGreaterThan(200);
-  expect(result.kills).toBeGreaterThan(0);
+  expect(result.edits).toBeGreaterThan(120);
+  expect(result.kills!.agents).toBeGreaterThan(0);
+  expect(result.kills!.broker).toBe(1);
   expect(runTests(out)).toContain(`# pass ${result.tests.passed}\n# fail 0`);
 
   const history = git(out, "log", "--reverse", "--format=%an");
@@ -58,9 +59,12 @@ test("five agents refactor one workspace, and some are killed: no edit is lost, 
       expect(title).not.toBe("");
     }
   }
-  const again = actions.filter((one) => one.kind === "took" && one.job === skewed!.job);
-  expect(again.length).toBeGreaterThan(1);
-}, 120_000);
+  // It looks again: at what is there now, or finds that there is nothing left to test.
+  const next = actions
+    .slice(actions.indexOf(skewed!) + 1)
+    .find((one) => (one.kind === "took" || one.kind === "dropped") && one.job === skewed!.job);
+  expect(next).toBeDefined();
+}, 240_000);
 
 test("the same agents in a plain folder overwrite each other: edits are lost, and counted", async () => {
   const { code, stderr, result, out } = await crew([
@@ -77,7 +81,7 @@ test("the same agents in a plain folder overwrite each other: edits are lost, an
   expect(result.overwritten).toBeGreaterThan(0);
   expect(result.tests.failed).toBeGreaterThan(0);
   expect(git(out, "status", "--short").length).toBeGreaterThan(0);
-}, 60_000);
+}, 120_000);
 
 test("options that make no sense are refused before anything starts", async () => {
   const bad = [
@@ -90,4 +94,4 @@ test("options that make no sense are refused before anything starts", async () =
   for (const { code, stderr } of runs) {
     expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining("USAGE") });
   }
-}, 30_000);
+}, 60_000);

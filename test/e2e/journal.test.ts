@@ -165,6 +165,9 @@ test("a cluster that loses the journal's leader under load loses nothing that wa
   expect(rest).toEqual(complete(6, 150));
   await expect.poll(() => seen.length, { timeout: 60_000 }).toBeGreaterThanOrEqual(found.length);
   expect(seen).toEqual(found);
+  const copied = await writer.journals.import("copy", () => reader.journals.export("moves"));
+  expect(copied).toEqual({ imported: found.length, events: found.length });
+  expect(await reader.journals.verify("copy")).toMatchObject({ events: found.length });
 });
 
 describe("a process that is killed", () => {

@@ -127,7 +127,7 @@ test.each(["SIGKILL", "SIGTERM"] as const)(
     const executions = (await fetch(`${porter.http}/metrics`)).text();
     expect(await executions).toMatch(/plexus_tasks_total\{.*outcome="ok"\} 54/);
   },
-  30_000,
+  90_000,
 );
 
 test("tasks outlive each broker of a cluster", async () => {

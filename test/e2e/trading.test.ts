@@ -91,7 +91,7 @@ test.each([
       processes: Role.options.length + replicas.length,
     });
   },
-  40_000,
+  90_000,
 );
 
 test("an interrupted demo still processes what was published and reports it", async () => {

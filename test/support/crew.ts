@@ -17,7 +17,7 @@ export interface CrewResult {
   readonly conflicts: Readonly<Record<string, number>>;
   readonly overwritten: number;
   readonly commits: number;
-  readonly kills?: number;
+  readonly kills?: { readonly agents: number; readonly broker: number };
   readonly out: string;
 }
 

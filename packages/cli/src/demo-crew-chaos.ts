@@ -4,7 +4,16 @@ import type { DemoProcesses } from "./demo-processes.ts";
 export interface CrewChaosOptions {
   readonly plan: CrewPlan;
   readonly processes: DemoProcesses;
-  readonly onKill: (agent: string, pid: number, at: number) => void;
+  /** Kills the broker, which comes back. Undefined: there is none, or it is not ours. */
+  readonly killBroker: (() => Promise<void>) | undefined;
+  /** Told whom it kills: an agent with its pid, or the broker. */
+  readonly onKill: (whom: string, at: number) => void;
+}
+
+/** What it has done so far. */
+export interface CrewKills {
+  readonly agents: number;
+  readonly broker: number;
 }
 
 /** From the start to the first kill, and from one to the next. */
@@ -12,7 +21,7 @@ const EVERY_MS = 2_000;
 
 /**
  * Kills an agent with SIGKILL every other second for as long as the plan says that they are at work, one that is in the middle
- * of something if there is one. The choice is drawn from the plan's seed. Disposing ends it.
+ * of something if there is one, and half-way the broker. The choice is drawn from the plan's seed. Disposing ends it.
  */
 export class CrewChaos implements Disposable {
   readonly #options: CrewChaosOptions;
@@ -20,7 +29,7 @@ export class CrewChaos implements Disposable {
   readonly #pids = new Map<string, number>();
   readonly #busy = new Set<string>();
   #ticks = 0;
-  kills = 0;
+  readonly kills = { agents: 0, broker: 0 };
 
   constructor(options: CrewChaosOptions) {
     this.#options = options;
@@ -41,10 +50,17 @@ export class CrewChaos implements Disposable {
   }
 
   #begin(): void {
-    const last = performance.now() + this.#options.plan.seconds * 1_000;
+    const { plan, killBroker, onKill } = this.#options;
+    const spanMs = plan.seconds * 1_000;
+    const startedMs = performance.now();
     this.#timer = setInterval(() => {
-      if (performance.now() > last) clearInterval(this.#timer);
+      const elapsedMs = performance.now() - startedMs;
+      if (elapsedMs > spanMs) clearInterval(this.#timer);
       else this.#strike();
+      if (killBroker === undefined || this.kills.broker > 0 || elapsedMs < spanMs / 2) return;
+      this.kills.broker += 1;
+      onKill("nats-server", Date.now());
+      void killBroker();
     }, EVERY_MS);
   }
 
@@ -58,8 +74,8 @@ export class CrewChaos implements Disposable {
     );
     const victim = inTurn.find((agent) => processes.kill(agent, this.#pids.get(agent)!));
     if (victim === undefined) return;
-    this.kills += 1;
-    onKill(victim, this.#pids.get(victim)!, Date.now());
+    this.kills.agents += 1;
+    onKill(`${victim} (pid ${this.#pids.get(victim)})`, Date.now());
     this.#busy.delete(victim);
   }
 }

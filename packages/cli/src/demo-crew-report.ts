@@ -1,4 +1,5 @@
 import type { Action, CrewOutcome } from "@plexus/refactor-crew";
+import type { CrewKills } from "./demo-crew-chaos.ts";
 import { count, testWords } from "./demo-crew-view.ts";
 import { table } from "./demo-format.ts";
 
@@ -10,16 +11,14 @@ export function isKept({ plan, score, tests, missing }: CrewOutcome): boolean {
 }
 
 /** What became of the work, for a person. */
-export function crewReport(outcome: CrewOutcome, kills: number | undefined): string {
+export function crewReport(outcome: CrewOutcome, kills: CrewKills | undefined): string {
   const { plan, score, tests, elapsedMs } = outcome;
   const { jobs, edits, overruled, lost, lostEdits } = score;
   return [
     "",
     `Work    ${count(edits, "edit")} in ${count(jobs, "change")} by ${plan.agents} agents, ${(elapsedMs / 1_000).toFixed(1)} s`,
     ...(overruled === 0 ? [] : [`        ${count(overruled, "more change")} overruled by votes`]),
-    ...(kills === undefined
-      ? []
-      : [`Killed  ${count(kills, "agent")}; each began anew and went on`]),
+    ...(kills === undefined ? [] : [`Killed  ${killWords(kills)}; all came back and went on`]),
     ...(plan.mode === "workspace" ? conflictRows(outcome) : overwriteRows(outcome)),
     `Lost    ${lostEdits === 0 ? "nothing" : `${count(lostEdits, "edit")} of ${count(lost.length, "change")}`}`,
     ...table(
@@ -31,8 +30,16 @@ export function crewReport(outcome: CrewOutcome, kills: number | undefined): str
   ].join("\n");
 }
 
+function killWords({ agents, broker }: CrewKills): string {
+  const words = count(agents, "agent");
+  return broker === 0 ? words : `${words}, and the broker ${count(broker, "time")}`;
+}
+
 /** The same for a program. */
-export function crewJson(outcome: CrewOutcome, kills: number | undefined): Record<string, unknown> {
+export function crewJson(
+  outcome: CrewOutcome,
+  kills: CrewKills | undefined,
+): Record<string, unknown> {
   const { plan, score, tests, commits, missing, elapsedMs } = outcome;
   return {
     kind: "outcome",

@@ -67,10 +67,10 @@ export class CrewView {
     }
   }
 
-  /** An agent was killed, by who shows what that does. */
-  killed(agent: string, pid: number, at: number): string {
+  /** Somebody was killed, by who shows what that does. */
+  killed(whom: string, at: number): string {
     const seconds = ((at - (this.#startedAt ?? at)) / 1_000).toFixed(1);
-    return paint("red", `${seconds.padStart(6)}  chaos         SIGKILL to ${agent} (pid ${pid})`);
+    return paint("red", `${seconds.padStart(6)}  chaos         SIGKILL to ${whom}`);
   }
 
   #joining({ agent, pid }: Extract<Action, { kind: "joined" }>): string[] {
@@ -88,7 +88,7 @@ function conflictLines({ title, files, strategy, landed, conflict }: Clashed): s
   const theirs = file.theirs.at(-1); // the first that it had not seen
   return [
     `conflict ${conflict}: ${file.type} in ${file.path}${more}`,
-    `ours    "${title}", made from v${file.base}`,
+    `ours    "${title}", made from ${file.base === 0 ? "nothing" : `v${file.base}`}`,
     ...(theirs === undefined
       ? []
       : [`theirs  "${theirs.title}", v${theirs.version} of ${theirs.by}`]),
@@ -101,7 +101,7 @@ function endOf(type: string, strategy: string, landed: boolean): string {
   if (strategy === "semantic") {
     return landed ? "merged by the model, the tests pass" : "no good merge; done again";
   }
-  if (landed) return "different lines: both are kept";
+  if (landed) return type === "add/add" ? "both are kept" : "different lines: both are kept";
   if (type === "read/write") return "what ours was made from has changed: refused, done again";
   return "the same lines: refused, done again on what is there now";
 }

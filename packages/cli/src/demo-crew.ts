@@ -1,4 +1,4 @@
-import { mkdtemp, readdir } from "node:fs/promises";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -49,7 +49,10 @@ export function crewCommand(): Command {
     .option("--seed <n>", "seed of the project and of who does what when", wholeNumber, 1)
     .option("--seconds <s>", "about how long they are at work", secondCount, 15)
     .option("--jobs <n>", "changes that each makes at most; default: all there is to do", jobCount)
-    .option("--chaos", "kill an agent every other second; nothing is lost all the same")
+    .option(
+      "--chaos",
+      "kill an agent every other second, and once the broker; nothing is lost all the same",
+    )
     .option("--out <folder>", "where the project goes, with its history; must be empty or new")
     .option("--server <url>", "a running NATS server; default: an embedded one")
     .option("--json", "the timeline as lines of JSON, the outcome as the last one")
@@ -67,7 +70,7 @@ async function runCrew(options: CrewOptions, stop: AbortSignal): Promise<ExitCod
     void (json ? process.stderr : process.stdout).write(`${line}\n`);
   const model = await namedModel();
   await using stack = new AsyncDisposableStack();
-  const { place, env, where } = await found(plan, options.server, stack, say);
+  const { place, env, where, killBroker } = await found(plan, options.server, stack, say);
   const view = new CrewView();
   say(`Plexus crew demo: ${agents} agents refactor one project, ${where}; seed ${seed}`);
   if (model !== undefined) say(`Changes by ${model}, or by rules where it fails.`);
@@ -75,18 +78,19 @@ async function runCrew(options: CrewOptions, stop: AbortSignal): Promise<ExitCod
     say("Stopping: the agents leave. Press Ctrl-C again to leave at once."),
   );
   const script = fileURLToPath(import.meta.resolve("@plexus/refactor-crew/run"));
+  const own = { ...env, ...(await scratchFolder(stack)) };
   const specs = agentsOf(plan).map((name) => ({
     name,
     script,
     args: [name, JSON.stringify(plan)],
-    env,
+    env: own,
   }));
   const processes = stack.use(startProcesses(specs, (text) => new Error(text)));
-  const onKill = (agent: string, pid: number, at: number): void => {
-    if (json) printJson({ kind: "killed", agent, pid, at });
-    else say(view.killed(agent, pid, at));
+  const onKill = (whom: string, at: number): void => {
+    if (json) printJson({ kind: "killed", whom, at });
+    else say(view.killed(whom, at));
   };
-  const chaos = options.chaos && stack.use(new CrewChaos({ plan, processes, onKill }));
+  const chaos = options.chaos && stack.use(new CrewChaos({ plan, processes, killBroker, onKill }));
   const onAction = (action: Action): void => {
     if (json) printJson(action);
     else for (const line of view.lines(action)) say(line);
@@ -106,23 +110,43 @@ async function runCrew(options: CrewOptions, stop: AbortSignal): Promise<ExitCod
   return isKept(outcome) ? EXIT.ok : EXIT.failed;
 }
 
-/** Where the agents of a run meet: a workspace on a broker, or a folder. */
+/** Where the agents of a run meet. */
+interface Meeting {
+  readonly place: Workplace;
+  /** What their processes need to find it. */
+  readonly env: Readonly<Record<string, string>>;
+  /** In words. */
+  readonly where: string;
+  readonly killBroker: (() => Promise<void>) | undefined;
+}
+
+/** Founds the place where the agents of a run meet: a workspace on a broker, or a folder. */
 async function found(
   plan: CrewPlan,
   server: string | undefined,
   stack: AsyncDisposableStack,
   say: (line: string) => void,
-): Promise<{ place: Workplace; env: Record<string, string>; where: string }> {
+): Promise<Meeting> {
   if (plan.mode === "folder") {
-    return { place: await prepareFolder(plan), env: {}, where: `all in the folder ${plan.out}` };
+    const where = `all in the folder ${plan.out}`;
+    return { place: await prepareFolder(plan), env: {}, where, killBroker: undefined };
   }
   const broker = stack.use(await demoBroker(server, say));
   const mesh = stack.use(await joinMesh({ server: broker.url, mesh: broker.mesh }, say));
   return {
     place: await prepareWorkspace(mesh, plan),
     env: { PLEXUS_SERVERS: broker.url, PLEXUS_MESH: broker.mesh },
+    killBroker: broker.kill,
     where: `in a workspace on nats-server ${broker.version} at ${broker.address}, mesh ${broker.mesh}`,
   };
+}
+
+/** Where agents run tests: what those that are killed leave there goes with the run. Compiled code stays where it is for all. */
+async function scratchFolder(stack: AsyncDisposableStack): Promise<Record<string, string>> {
+  const folder = await mkdtemp(join(tmpdir(), "plexus-crew-scratch-"));
+  stack.defer(() => rm(folder, { recursive: true, force: true }));
+  const cache = process.env["NODE_COMPILE_CACHE"] ?? join(tmpdir(), "node-compile-cache");
+  return { TMPDIR: folder, NODE_COMPILE_CACHE: cache };
 }
 
 /** The folder for the project: the one named, if nothing is in it, or a new one among the temporary ones. */

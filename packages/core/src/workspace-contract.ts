@@ -29,6 +29,8 @@ export type CommitAnswer = z.output<typeof CommitAnswer>;
 const MAX_PINNED = 200;
 const Paths = z.array(z.string()).max(5_000);
 const Count = z.number().int().nonnegative();
+/** What stood under each path of a conflict, as whoever decides has seen it: for anything newer it does not count. */
+const Seen = z.record(z.string(), Count);
 
 /** Every workspace of a mesh is a key of this entity: its tree is the fold of its commits, and its owner decides about each. */
 export const Workspaces = entity("workspace", {
@@ -88,12 +90,11 @@ export const Workspaces = entity("workspace", {
         id: z.string(),
         by: z.string(),
         decisions: z.array(Decision),
-        /** Versions that stood there when it was decided, by path. Default: those that the conflict names. */
-        seen: z.record(z.string(), Count).optional(),
+        seen: Seen,
       }),
       output: CommitAnswer,
     },
-    ballot: { input: Ballot.extend({ id: z.string() }), output: CommitAnswer },
+    ballot: { input: Ballot.extend({ id: z.string(), seen: Seen }), output: CommitAnswer },
     /** Ends a vote with the ballots that there are. */
     tally: { input: z.object({ id: z.string(), by: z.string() }), output: CommitAnswer },
     stat: {

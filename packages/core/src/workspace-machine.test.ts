@@ -217,11 +217,37 @@ describe("an open conflict", () => {
     const { desk, conflict } = waiting();
     const decisions = [
       { path: "a", winner: "ours" as const },
-      { path: "b", winner: "theirs" as const },
+      { path: "b", winner: "merged" as const, hash: content(4), size: 4 },
     ];
     desk.record(settle(desk.state, conflict, "eve", decisions, desk.at));
     expect(findFile(desk.state.files, "a")).toMatchObject({ version: 3, hash: content(3) });
-    expect(findFile(desk.state.files, "b")).toMatchObject({ version: 2, hash: content(2) });
+    expect(findFile(desk.state.files, "b")).toMatchObject({ version: 3, hash: content(4) });
+    expect(desk.state.conflicts).toEqual({});
+  });
+
+  test("that is decided for the other side on one path refuses the whole commit", () => {
+    const { desk, conflict } = waiting();
+    const decisions = [
+      { path: "a", winner: "ours" as const },
+      { path: "b", winner: "theirs" as const },
+    ];
+    desk.record(settle(desk.state, conflict, "eve", decisions, desk.at));
+    expect(findFile(desk.state.files, "a")).toMatchObject({ version: 2, hash: content(2) });
+    expect([desk.head, desk.state.conflicts]).toEqual([2, {}]);
+  });
+
+  test("cannot be decided for what makes no sense any more, and still against it", () => {
+    const desk = new Desk();
+    desk.state = { ...desk.state, rules: escalate };
+    desk.commit({ writes: [write("a", 0)] });
+    desk.commit({ writes: [write("a", 1, 2)] });
+    const { conflict: id } = desk.commit({ writes: [write("a", 1, 3), write("dir/file", 1)] });
+    const conflict = desk.state.conflicts[id!]!;
+    desk.commit({ by: "bob", writes: [write("dir", 2)] });
+    const decide = (winner: "ours" | "theirs") =>
+      settle(desk.state, conflict, "eve", [{ path: "a", winner }], desk.at);
+    expect(() => decide("ours")).toThrow('"dir" is a file');
+    desk.record(decide("theirs"));
     expect(desk.state.conflicts).toEqual({});
   });
 

@@ -14,6 +14,7 @@ import type {
   WorkspaceState,
 } from "./workspace-model.ts";
 import { MAX_OPEN } from "./workspace-model.ts";
+import { demandCommit } from "./workspace-demand.ts";
 import { isPure, strategyFor, type StrategyName } from "./workspace-strategy.ts";
 import { findFile, withFiles } from "./workspace-tree.ts";
 
@@ -184,7 +185,7 @@ export function renew(conflict: OpenConflict, clashes: readonly Clash[], at: num
 
 /**
  * Ends an open conflict as somebody has decided; nothing newer stands there than was decided about. What the decisions leave out
- * goes by the strategy itself. Throws `INVALID_INPUT` if that needs a decision.
+ * goes by the strategy itself; `theirs` for one path refuses the commit, which is made as a whole or not at all. Throws `INVALID_INPUT` if that needs a decision, or if the commit makes no sense any more.
  */
 export function settle(
   state: WorkspaceState,
@@ -208,16 +209,17 @@ export function settle(
     if (own?.hash === undefined) return decision(clash, how);
     return { ...decision(clash, "ours"), winner: how, hash: own.hash, size: own.size ?? 0 };
   });
-  const lost = new Set(
-    resolved.filter(({ winner }) => winner === "theirs").map(({ path }) => path),
-  );
-  const premise = clashes.some(({ path, kind }) => kind === "read/write" && lost.has(path));
-  const whole = request.writes.every(({ path }) => lost.has(path));
   const told = { id, request, clashes, at, by, ...(ballots.length > 0 ? { ballots } : {}) };
-  if (premise || whole) {
-    return { outcome: "rejected", events: [rejection(told, resolved)], conflict: id };
+  if (resolved.some(({ winner }) => winner === "theirs")) {
+    const events = [rejection(told, clashes.map(toTheirs))];
+    return { outcome: "rejected", events, conflict: id };
   }
-  return accept(state, request, at, resolved, told, true);
+  const verdict = accept(state, request, at, resolved, told, true);
+  for (const [name, data] of verdict.events) {
+    // What has come since may also stand where a directory must be, or under the same name in another case.
+    if (name === "committed") demandCommit(state, { ...request, reads: [], writes: data.changes });
+  }
+  return verdict;
 }
 
 /** Ids tell where in the journal a conflict is: behind this sequence. */

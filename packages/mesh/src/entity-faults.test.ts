@@ -47,7 +47,7 @@ const keys = upTo(24).map((n) => `key ${n}`);
 
 describe("an owner that is cut off from the broker", () => {
   test.each(["cut", "hold"] as const)(
-    "(%s) is replaced within its lease and a second; every command is answered and recorded once",
+    "(%s) is replaced within its lease and two seconds; every command is answered and recorded once",
     async (fault) => {
       const { proxy, mesh: cutOff, hosted } = await hostBehindProxy();
       await using _ = proxy;
@@ -65,10 +65,10 @@ describe("an owner that is cut off from the broker", () => {
       await expect.poll(() => cutOff.connected).toBe(true);
       await sleep(1_500); // it comes back, and is given partitions again
       const answered = await load.end();
-      expect(load.longestMs).toBeLessThan(LEASE_MS + 1_000);
+      expect(load.longestMs).toBeLessThan(LEASE_MS + 2_000);
       await expectExactly(caller, answered);
     },
-    40_000,
+    90_000,
   );
 
   test("for less than its lease goes on as if nothing had been", async () => {
@@ -328,6 +328,6 @@ describe("draining without a broker", () => {
       expect((await caller.get(Account, "ada").read()).moves).toEqual(["a"]);
       await proxy.heal();
     },
-    40_000,
+    90_000,
   );
 });

@@ -31,9 +31,10 @@ export class JournalConflict {
     refused: unknown,
     deadlineMs: number,
   ): Promise<number | undefined> {
-    if (isUndecided(refused) && nowMs() < deadlineMs) {
-      await sleep(UNDECIDED_MS);
-      return undefined;
+    if (isUndecided(refused)) {
+      if (nowMs() < deadlineMs) return sleep(UNDECIDED_MS, undefined);
+      const text = `Journal ${this.#journal}: the cluster has not decided in time.`;
+      throw new MeshError("TIMEOUT", text, { cause: refused });
     }
     const repeated = isRepeated(refused);
     const own = appends.find(({ expected }) => expected !== undefined);

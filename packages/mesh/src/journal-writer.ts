@@ -75,18 +75,10 @@ export class JournalWriter {
     deadlineMs: number,
     signal?: AbortSignal,
   ): Promise<Appended> {
-    if (this.#queuedBytes + append.bytes > MAX_QUEUED_BYTES) {
-      throw new MeshError(
-        "OVERLOADED",
-        `Journal ${this.#journal.name}: ${this.#queuedBytes} bytes wait to be stored. Await each append, so that it can slow you down.`,
-      );
-    }
-    this.#queuedBytes += append.bytes;
+    const leave = this.#enter(append.bytes);
     const { promise, resolve, reject } = Promise.withResolvers<Appended>();
     this.#lanes.add(append.token, { append, deadlineMs, causes, signal, resolve, reject });
-    return promise.finally(() => {
-      this.#queuedBytes -= append.bytes;
-    });
+    return promise.finally(leave);
   }
 
   /**
@@ -100,18 +92,34 @@ export class JournalWriter {
     signal?: AbortSignal,
   ): Promise<Appended[]> {
     const tokens = appends.map(({ token }) => token);
-    return this.#lanes.alone(tokens, async () => {
+    const leave = this.#enter(appends.reduce((sum, { bytes }) => sum + bytes, 0));
+    const stored = this.#lanes.alone(tokens, async () => {
       const { promise, resolve, reject } = Promise.withResolvers<number>();
       this.#sets.push({ appends, causes, deadlineMs, signal, resolve, reject });
       if (this.#storing < MAX_SETS) void this.#storeSets();
       const first = await promise;
       return appends.map((append, i) => this.#stored(append, first + i));
     });
+    return stored.finally(leave);
   }
 
   /** Resolves when nothing waits to be stored any more. */
   settled(): Promise<void> {
     return this.#lanes.settled();
+  }
+
+  /** Takes some of the room for what waits. Throws `OVERLOADED` if there is none. */
+  #enter(bytes: number): () => void {
+    if (this.#queuedBytes + bytes > MAX_QUEUED_BYTES) {
+      throw new MeshError(
+        "OVERLOADED",
+        `Journal ${this.#journal.name}: ${this.#queuedBytes} bytes wait to be stored. Await each append, so that it can slow you down.`,
+      );
+    }
+    this.#queuedBytes += bytes;
+    return () => {
+      this.#queuedBytes -= bytes;
+    };
   }
 
   async #storeSets(): Promise<void> {
@@ -197,6 +205,10 @@ export class JournalWriter {
     const { store, runtime } = this.#services;
     /** An earlier attempt has no known outcome: it may be stored. */
     let doubtful = unknownBefore;
+    if (nowMs() >= deadlineMs && !doubtful) {
+      const text = `Journal ${this.#journal.name}: not in time, as it waited for those before it, and not stored.`;
+      throw new MeshError("NOT_CONNECTED", text);
+    }
     // oxlint-disable no-await-in-loop -- again only after a failure
     for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 2, MAX_PAUSE_MS)) {
       try {

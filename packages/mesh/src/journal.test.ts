@@ -1,5 +1,5 @@
 import { jetstreamManager } from "@nats-io/jetstream";
-import { journal, type Journal } from "@plexus/core";
+import { decodePayload, encodePayload, escapeKey, journal, type Journal } from "@plexus/core";
 import { describe, expect, expectTypeOf, test, vi } from "vitest";
 import { z } from "zod";
 import { inTurn, upTo, useMeshes } from "../../../test/support/mesh.ts";
@@ -236,16 +236,20 @@ describe("appendAll", () => {
 
   test("waits for its turn behind appends of its keys, and many at a time all succeed", async () => {
     const client = await orders();
-    const writes = upTo(200).flatMap((n) => [
-      client.append("A", placed(2 * n)),
-      client.appendAll([
-        { key: "A", events: placed(2 * n + 1) },
-        { key: `B ${n}`, events: placed(n) },
-      ]),
+    const patient = { timeout: "60s" } as const; // a set of a key waits for the one before
+    const writes = upTo(40).flatMap((n) => [
+      client.append("A", placed(2 * n), patient),
+      client.appendAll(
+        [
+          { key: "A", events: placed(2 * n + 1) },
+          { key: `B ${n}`, events: placed(n) },
+        ],
+        patient,
+      ),
     ]);
     await Promise.all(writes);
     const own = await all(client, { key: "A" });
-    expect(own.map(({ data }) => (data as { cents: number }).cents)).toEqual(upTo(400));
+    expect(own.map(({ data }) => (data as { cents: number }).cents)).toEqual(upTo(80));
   });
 });
 
@@ -383,6 +387,54 @@ describe("follow", () => {
     await expect.poll(() => seen.length, { timeout: 20_000 }).toBe(3);
     expect(seen).toEqual([`${mesh.client} 1`, `${mesh.client} 2`, `${standby.client} 3`]);
     expect(second.position.sequence).toBe(3);
+  });
+});
+
+/** Writes into the bucket of positions and projections, as a process would that has the lease by now. */
+async function forge(key: string, change: object): Promise<() => Promise<unknown>> {
+  const nats = await meshes.nats();
+  const subject = `$KV.${meshes.name}-journals.${escapeKey(key)}`;
+  const { streams } = await jetstreamManager(nats);
+  const last = async (): Promise<object> => {
+    const found = await streams.getMessage(`KV_${meshes.name}-journals`, { last_by_subj: subject });
+    return decodePayload(found!.data) as object;
+  };
+  const forged = { ...(await last()), token: 2 ** 52, ...change };
+  await nats.request(subject, encodePayload(forged).slice());
+  expect(await last()).toEqual(forged);
+  return last;
+}
+
+describe("somebody who is not the holder any more", () => {
+  test("does not move a named subscription", async () => {
+    const client = await orders();
+    await client.append("A", placed(1));
+    await using following = await client.follow(() => undefined, { name: "ledger" });
+    await following.caughtUp;
+    const last = await forge("f.j.orders.ledger", { sequence: 77 });
+    await client.append("A", placed(2));
+    await expect.poll(() => following.position.sequence).toBe(2); // it has handled the event
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect(await last()).toMatchObject({ sequence: 77, token: 2 ** 52 });
+  });
+
+  test("does not write a projection", async () => {
+    const mesh = await meshes.join();
+    const client = mesh.journal(Orders);
+    await using projection = await mesh.project(Orders, {
+      name: "count",
+      store: "bucket",
+      initial: 0,
+      on: { placed: (count) => count + 1 },
+    });
+    const { sequence } = await client.append("A", placed(1));
+    await projection.waitFor(sequence);
+    const writes = Promise.all(upTo(20).map(() => client.append("A", placed(1))));
+    const last = await forge("p.j.orders.count", { state: 1_000, sequence });
+    await writes;
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect(await last()).toMatchObject({ state: 1_000, token: 2 ** 52 });
+    expect(projection.state).toBe(1_000); // the others see what is stored
   });
 });
 

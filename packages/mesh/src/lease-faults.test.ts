@@ -167,7 +167,7 @@ describe("a broker that restarts", () => {
       });
       expect(tokens).toEqual([...new Set(tokens)].toSorted((a, b) => a - b));
     },
-    40_000,
+    90_000,
   );
 });
 

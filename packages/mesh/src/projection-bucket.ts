@@ -212,7 +212,7 @@ export class BucketProjection implements Projection<unknown> {
     signal.addEventListener("abort", () => interrupted.resolve(), { once: true });
     const { version } = this.#spec;
     const { builds } = found;
-    let { state, sequence } = found;
+    let { state, sequence } = structuredClone(found); // handlers may change it, and what is stored is shown
     let writing: Promise<void> | undefined;
     let failure: unknown;
     const failed = (error: unknown): void => {

@@ -181,6 +181,28 @@ describe("a projection that the broker keeps", () => {
     expect((await first.waitFor(last)).count).toBe(110);
   });
 
+  test("shows what is stored, whatever its handlers do with the state they are given", async () => {
+    const mesh = await meshes.join();
+    await using first = await mesh.project(Moves, sum("bucket"));
+    await first.waitFor(await fill(mesh, 20));
+    await first.stop();
+    await fill(mesh, 1);
+    const shown: Sum[] = [];
+    await using second = await mesh.project(Moves, {
+      ...sum("bucket"),
+      on: {
+        moved: (state) => {
+          shown.push(structuredClone(second.state));
+          state.keys.clear();
+          return state;
+        },
+      },
+    });
+    await second.caughtUp;
+    expect(shown[0]!.keys.size).toBe(5);
+    expect(second.state.keys.size).toBe(0);
+  });
+
   test("is built anew when its version changes", async () => {
     const mesh = await meshes.join();
     await fill(mesh, 20);

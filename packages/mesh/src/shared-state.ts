@@ -183,7 +183,7 @@ export class StateAccess implements SharedState<z.ZodType> {
   ): Promise<() => void> {
     const { replica, log } = this.#parts;
     using patience = new Patience(`State ${this.#contract.name}: watch`, { signal });
-    await patience.for(replica.start());
+    await patience.for(replica.start(patience.signal));
     const stop = replica.watch((found) => {
       if (key !== undefined && found.record.key !== key) return;
       try {

@@ -41,14 +41,14 @@ export class StateReads {
     const { replica } = this.#parts;
     if (consistency === "eventual" && replica.started) return look();
     using patience = new Patience(`State ${this.#name}: read`, options);
-    if (consistency === "eventual") await patience.for(replica.start());
+    if (consistency === "eventual") await patience.for(replica.start(patience.signal));
     else await this.#settle(patience);
     return look();
   }
 
   async #settle(patience: Patience): Promise<void> {
     const { replica, barrier } = this.#parts;
-    await patience.for(replica.start());
+    await patience.for(replica.start(patience.signal));
     const sequence = await patience.for(barrier.write());
     await replica.reach(sequence, patience.signal);
     patience.demand();

@@ -47,14 +47,19 @@ export class StateReplica {
     this.#store = store;
   }
 
-  /** Resolves when the copy has been complete once. Rejects when the state cannot be read now; then it may be tried again. */
-  start(): Promise<void> {
-    if (this.#started === undefined) {
-      const started = this.#begin();
-      this.#started = started;
-      started.catch(() => (this.#started = undefined));
+  /** Resolves when the copy has been complete once; tries until it can be, or `signal` fires. Rejects with what refuses it for good. */
+  async start(signal: AbortSignal): Promise<void> {
+    for (let pause = PAUSE_MS; !signal.aborted; pause = Math.min(pause * 2, MAX_PAUSE_MS)) {
+      try {
+        // oxlint-disable-next-line no-await-in-loop -- again only after a failure
+        await this.#start();
+        return;
+      } catch (error) {
+        if (!isPassing(error) || this.#closed) throw error;
+        // oxlint-disable-next-line no-await-in-loop
+        await untilConnected(this.#runtime, pause);
+      }
     }
-    return this.#started;
   }
 
   /** Whether the copy has been complete. */
@@ -122,6 +127,15 @@ export class StateReplica {
     clearTimeout(this.#catchUp);
     for (const timer of this.#expiries.values()) clearTimeout(timer);
     this.#listeners.clear();
+  }
+
+  #start(): Promise<void> {
+    if (this.#started === undefined) {
+      const started = this.#begin();
+      this.#started = started;
+      started.catch(() => (this.#started = undefined));
+    }
+    return this.#started;
   }
 
   async #begin(): Promise<void> {

@@ -75,7 +75,7 @@ export class StreamCursor {
     const { store, runtime } = this.#services;
     const { stream, subject } = this.#source;
     await this.#source.open();
-    const address = await store.cursor(stream, `cursor-${newId()}`, subject, this.#from);
+    const address = await store.cursor(stream, `c${newId().slice(-12)}`, subject, this.#from);
     this.#address = address;
     if (this.#ended) return this.#drop();
     this.#expected = 1;

@@ -129,12 +129,11 @@ export class WorkspaceCommitter implements DecisionSite {
   }
 
   async resolve(
-    id: string,
+    { id, clashes }: Pick<WorkspaceConflict, "id" | "clashes">,
     decisions: readonly Decision[],
     by = this.agent,
-    seen?: Record<string, number>,
   ): Promise<CommitAnswer> {
-    const input = { id, by, decisions: [...decisions], ...(seen ? { seen } : {}) };
+    const input = { id, by, decisions: [...decisions], seen: seenIn(clashes) };
     return this.#reader.owner.resolve(input);
   }
 
@@ -188,6 +187,11 @@ export class WorkspaceCommitter implements DecisionSite {
     if (resolved?.outcome === "rejected") throw await conflictError(this.services, conflict);
     return { commit, version, conflicts: [conflictOf(conflict, resolved)] };
   }
+}
+
+/** The versions that whoever knows these clashes has seen. */
+export function seenIn(clashes: readonly Clash[]): Record<string, number> {
+  return Object.fromEntries(clashes.map(({ path, theirs }) => [path, theirs.version]));
 }
 
 export function conflictOf(

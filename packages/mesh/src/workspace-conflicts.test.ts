@@ -158,6 +158,23 @@ test("agents vote, and the first among their candidates is committed", async () 
   await Promise.all(judges.map((judge) => judge.close()));
 });
 
+test("a ballot, and a merge, about what has changed since do not count", async () => {
+  const [ada, bob, cleo] = await openWorkspace(meshes, "ada", "bob", "cleo");
+  await disagree(ada, bob);
+  const { conflict, result } = await waiting(bob, { resolve: { strategy: "vote", voters: 2 } });
+  expect(await cleo.vote(conflict, ["ours"])).toBe("open");
+  await ada.write("plan.md", "newer\n");
+  expect(await ada.vote(conflict, ["ours"])).toBe("open"); // it is found anew, and the ballots with it
+  const again = await ada.conflict(conflict.id);
+  expect(again.clashes).toMatchObject([{ theirs: { version: 3 } }]);
+  expect(await ada.vote(conflict, ["ours"])).toBe("open");
+  expect(await cleo.vote(conflict, ["ours"])).toBe("open");
+  expect(await ada.resolve(conflict, { files: { "plan.md": "of the old one\n" } })).toBe("open");
+  expect(await ada.vote(again, ["ours"])).toBe("open");
+  expect(await cleo.vote(again, ["ours"])).toBe("committed");
+  expect(await result).toMatchObject({ version: 4 });
+});
+
 test("a vote that too few take part in is decided by those who do, and without any by what is said for it", async () => {
   const [ada, bob, cleo] = await openWorkspace(meshes, "ada", "bob", "cleo");
   await disagree(ada, bob);
@@ -173,7 +190,7 @@ test("a vote that too few take part in is decided by those who do, and without a
   await judge.close();
 });
 
-test("a decision for one file of several commits that one, and not the rest", async () => {
+test("a decision about several files needs all of them, and commits the rest with them", async () => {
   const [ada, bob] = await openWorkspace(meshes, "ada", "bob");
   await ada.transact({}, (context) => {
     context.write("a", "1");

@@ -81,7 +81,12 @@ export function strategyOf(option: StrategyOption): Strategy {
 export interface DecisionSite {
   readonly services: WorkspaceServices;
   readonly agent: string;
-  resolve(id: string, decisions: readonly Decision[], by?: string): Promise<CommitAnswer>;
+  /** Decides about what the conflict names; if more has come since, it stays open. */
+  resolve(
+    conflict: Pick<ConflictDetected, "id" | "clashes">,
+    decisions: readonly Decision[],
+    by?: string,
+  ): Promise<CommitAnswer>;
   tally(id: string): Promise<CommitAnswer>;
   /** Resolves when a conflict is decided. */
   decided(id: string, signal?: AbortSignal): Promise<ConflictResolved>;
@@ -141,7 +146,14 @@ async function mergeByMeaning(
       if (mine.some(({ strategy }) => strategy.otherwise === "escalate")) return undefined;
       decisions = mine.map(instead);
     }
-    const answer = await site.resolve(conflict.id, decisions, "semantic").catch(unlessDecided);
+    const decide = (about: readonly Decision[]): Promise<CommitAnswer> =>
+      site.resolve(conflict, about, "semantic");
+    const answer = await decide(decisions)
+      .catch((error: unknown) => {
+        if (!isMeshError(error, "INVALID_INPUT")) throw error;
+        return decide(mine.map(({ path }) => ({ path, winner: "theirs" }))); // it makes no sense any more
+      })
+      .catch(unlessDecided);
     if (answer === undefined || answer.resolved) return answer?.resolved;
     conflict = answer.conflict!;
     // oxlint-enable no-await-in-loop

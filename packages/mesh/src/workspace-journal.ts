@@ -8,7 +8,6 @@ import {
   type Committed,
   type ConflictDetected,
   type ConflictResolved,
-  type RecordedEvent,
   type Side,
 } from "@plexus/core";
 import { readCommand } from "./entity-record.ts";
@@ -20,7 +19,7 @@ export interface WorkspaceRecord {
   readonly sequence: number;
   /** When it was stored, by the broker's clock: milliseconds since the epoch. */
   readonly storedAt: number;
-  readonly events: readonly RecordedEvent[];
+  readonly events: readonly (readonly [name: string, data: unknown])[];
 }
 
 /** A commit, and when it was stored. */
@@ -208,5 +207,8 @@ export function changeIn({ changes }: StoredCommit, path: string): Committed["ch
 }
 
 function readRecord({ sequence, storedAt, data }: StoredMessage): WorkspaceRecord {
-  return { sequence, storedAt, events: readCommand(data).events };
+  const events = readCommand(data).events.map((event) => {
+    return [event[0], Workspaces.types.read(event)] as const; // brought up to what the contract has now
+  });
+  return { sequence, storedAt, events };
 }

@@ -84,7 +84,8 @@ test("a commit that names what does not exist is refused: bases, hashes, ids tha
   await expect(ada.at(9)).rejects.toMatchObject({ code: "NO_FILE" });
   await expect(ada.diff(0, 9)).rejects.toMatchObject({ code: "NO_FILE" });
   await expect(ada.conflict("c123")).rejects.toMatchObject({ code: "NO_FILE" });
-  await expect(ada.vote("c123", ["ours"])).rejects.toMatchObject({ code: "NO_FILE" });
+  const unknown = { id: "c123", commit: "", by: "ada", message: "", clashes: [] };
+  await expect(ada.vote(unknown, ["ours"])).rejects.toMatchObject({ code: "NO_FILE" });
   const raw = (await meshes.join()).get(Workspaces, "shop");
   const request = { by: "eve", message: "", reads: [], parents: [] };
   const bad = [

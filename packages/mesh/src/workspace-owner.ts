@@ -7,6 +7,7 @@ import {
   elect,
   filesOf,
   findFile,
+  isMeshError,
   judge,
   rebased,
   renew,
@@ -75,7 +76,7 @@ export function workspaceHandlers(services: WorkspaceServices): EntityHandlers<t
   };
 
   /** Counts the ballots of a vote. */
-  const count = (context: Owned, conflict: OpenConflict, by: string): Promise<CommitAnswer> => {
+  const count = async (context: Owned, conflict: OpenConflict): Promise<CommitAnswer> => {
     const { clashes, ballots } = conflict;
     const contested = clashes.filter(({ strategy }) => strategy.strategy === "vote");
     const candidates = CANDIDATES.filter(
@@ -83,8 +84,16 @@ export function workspaceHandlers(services: WorkspaceServices): EntityHandlers<t
     );
     const rankings = ballots.map(({ ranking }) => ranking);
     const winner = elect(candidates, rankings, contested[0]?.strategy.method) as Decision["winner"];
-    const decisions = contested.map(({ path }) => ({ path, winner }));
-    return decide(context, conflict, by, decisions);
+    const decided = (outcome: Decision["winner"]): Promise<CommitAnswer> => {
+      const decisions = contested.map(({ path }) => ({ path, winner: outcome }));
+      return decide(context, conflict, "vote", decisions);
+    };
+    try {
+      return await decided(winner);
+    } catch (error) {
+      if (!isMeshError(error, "INVALID_INPUT")) throw error;
+      return decided("theirs"); // the commit makes no sense any more
+    }
   };
 
   return {
@@ -98,26 +107,24 @@ export function workspaceHandlers(services: WorkspaceServices): EntityHandlers<t
       const clashes = await clash(state, request, key);
       return carryOut(context, judge(state, request, version, clashes));
     },
-    resolve: ({ id, by, decisions, seen = {} }, context) => {
+    resolve: ({ id, by, decisions, seen }, context) => {
       const conflict = demandOpen(context.state, id);
-      const outdated = conflict.clashes.some(
-        ({ path, theirs }) => (seen[path] ?? theirs.version) !== theirs.version,
-      );
-      if (outdated) return stillOpen(context, conflict);
+      if (!hasSeen(conflict, seen)) return stillOpen(context, conflict);
       return decide(context, conflict, by, decisions);
     },
-    ballot: ({ id, by, ranking }, context) => {
+    ballot: ({ id, by, ranking, seen }, context) => {
       const before = demandOpen(context.state, id);
       const voters = votersOf(before);
+      if (!hasSeen(before, seen)) return stillOpen(context, before);
       context.emit("ballot_cast", { id, by, ranking, at: context.version });
       const conflict = demandOpen(context.state, id);
       if (conflict.ballots.length < voters) return stillOpen(context, conflict);
-      return count(context, conflict, "vote");
+      return count(context, conflict);
     },
     tally: ({ id, by }, context) => {
       const conflict = demandOpen(context.state, id);
       votersOf(conflict);
-      if (conflict.ballots.length > 0) return count(context, conflict, "vote");
+      if (conflict.ballots.length > 0) return count(context, conflict);
       const { otherwise = "reject" } = conflict.clashes.find(isVote)!.strategy;
       if (otherwise === "escalate" || otherwise === "semantic") {
         return stillOpen(context, conflict);
@@ -243,6 +250,11 @@ function carryOut(context: Owned, { outcome, events }: Verdict): CommitAnswer {
 function demandOpen({ conflicts }: WorkspaceState, id: string): OpenConflict {
   if (Object.hasOwn(conflicts, id)) return conflicts[id]!;
   throw new MeshError("NO_FILE", `No conflict ${id} is open.`);
+}
+
+/** Whether somebody knows what stands there, as far as the conflict does. */
+function hasSeen({ clashes }: OpenConflict, seen: Readonly<Record<string, number>>): boolean {
+  return clashes.every(({ path, theirs }) => seen[path] === theirs.version);
 }
 
 function isVote({ strategy }: Clash): boolean {

@@ -78,13 +78,13 @@ test("an update of a path that comes to matter later is told when it does", asyn
       await ada.write("a", "2");
       await ada.write("signal", "");
       context.write("signal", "");
-      await expect.poll(() => updates.length).toBe(1);
+      await expect.poll(() => updates.length, { timeout: 15_000 }).toBe(1);
       context.write("a", "3");
-      await expect.poll(() => updates.length).toBe(2);
+      await expect.poll(() => updates.length, { timeout: 15_000 }).toBe(2);
     }),
   );
   expect(updates.map(({ version }) => version)).toEqual([3, 2]);
-});
+}, 60_000);
 
 test("who watches gets every commit once and in order, from any version on, over a restart of the broker", async () => {
   const [ada, bob] = await openWorkspace(meshes, "ada", "bob");
@@ -107,4 +107,4 @@ test("who watches gets every commit once and in order, from any version on, over
   await expect.poll(() => fresh.length, { timeout: 15_000 }).toBe(3);
   expect(fresh[0]).toMatchObject({ version: 6, by: "ada", changes: [{ path: "file 5" }] });
   await Promise.all(watching.map((one) => one.close()));
-});
+}, 90_000);

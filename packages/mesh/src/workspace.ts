@@ -14,6 +14,7 @@ import { inLanes } from "./workspace-checkout.ts";
 import {
   WorkspaceCommitter,
   conflictOf,
+  seenIn,
   type CommitOptions,
   type CommitResult,
   type WorkspaceConflict,
@@ -253,7 +254,7 @@ export class Workspace {
     conflict: WorkspaceConflict,
     winner: Decision["winner"] | { readonly files: Readonly<Record<string, string | Uint8Array>> },
   ): Promise<CommitAnswer["outcome"]> {
-    const { id, clashes } = conflict;
+    const { clashes } = conflict;
     const decisions =
       typeof winner === "string"
         ? clashes.map(({ path }) => ({ path, winner }))
@@ -264,8 +265,7 @@ export class Workspace {
               return { path: demandPath(path), winner: "merged" as const, hash, size };
             }),
           );
-    const seen = Object.fromEntries(clashes.map(({ path, theirs }) => [path, theirs.version]));
-    return (await this.#committer.resolve(id, decisions, this.agent, seen)).outcome;
+    return (await this.#committer.resolve(conflict, decisions)).outcome;
   }
 
   /** Waits until a conflict is decided, in whichever process its commit was begun. Rejects with `CONFLICT` if the commit lost. */
@@ -273,9 +273,16 @@ export class Workspace {
     return this.#committer.settled(id, options.signal);
   }
 
-  /** Casts this agent's ballot in the vote on a conflict, the best first; a second one replaces the first. */
-  async vote(id: string, ranking: Ballot["ranking"]): Promise<CommitAnswer["outcome"]> {
-    return (await this.#reader.owner.ballot({ id, by: this.agent, ranking })).outcome;
+  /**
+   * Casts this agent's ballot in the vote on a conflict, the best first; a second one replaces the first. It does not count if more
+   * has been committed since the conflict was read.
+   */
+  async vote(
+    { id, clashes }: WorkspaceConflict,
+    ranking: Ballot["ranking"],
+  ): Promise<CommitAnswer["outcome"]> {
+    const ballot = { id, by: this.agent, ranking, seen: seenIn(clashes) };
+    return (await this.#reader.owner.ballot(ballot)).outcome;
   }
 
   /** Takes part in every vote of this workspace: `rank` tells whom it prefers, or nothing to abstain. */
@@ -289,7 +296,7 @@ export class Workspace {
       if (!conflict.clashes.some(({ strategy }) => strategy.strategy === "vote")) return;
       const ranking = await rank(conflict);
       if (ranking === undefined) return;
-      await this.vote(conflict.id, ranking).catch((error: unknown) => {
+      await this.vote(conflict, ranking).catch((error: unknown) => {
         if (!isMeshError(error, "NO_FILE")) throw error; // others have decided it
       });
     };

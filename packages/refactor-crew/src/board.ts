@@ -11,6 +11,8 @@ export class Board {
   readonly asks = new Map<string, Assignment>();
   /** Process ids of agents, of their latest lives. */
   readonly joined = new Map<string, number>();
+  /** Agents that have begun with their work. */
+  readonly begun = new Set<string>();
   readonly finished = new Set<string>();
   readonly reviewed = new Set<string>();
   readonly reverted = new Set<string>();
@@ -56,10 +58,14 @@ export class Board {
       case "started":
         this.started = true;
         break;
+      case "took":
+        this.begun.add(action.agent);
+        break;
       case "landed":
         this.landed.set(action.job, action);
         break;
       case "dropped":
+        this.begun.add(action.agent);
         this.dropped.add(action.job);
         break;
       case "finished":

@@ -80,12 +80,14 @@ export class FolderPlace implements Workplace {
   async *actions(signal: AbortSignal): AsyncIterable<Action> {
     const log = await open(logOf(this.#folder), "r");
     const bell = new Bell();
+    const decoder = new TextDecoder();
     const watcher = watch(logOf(this.#folder), () => bell.ring());
     try {
       for (let rest = ""; !signal.aborted;) {
         // oxlint-disable-next-line no-await-in-loop -- what comes next
         const { bytesRead, buffer } = await log.read({ buffer: Buffer.alloc(2 ** 16) });
-        const lines = (rest + buffer.toString("utf8", 0, bytesRead)).split("\n");
+        const text = decoder.decode(buffer.subarray(0, bytesRead), { stream: true });
+        const lines = (rest + text).split("\n");
         rest = lines.pop()!;
         yield* lines.map((line) => Action.parse(JSON.parse(line)));
         // oxlint-disable-next-line no-await-in-loop -- until there is more

@@ -65,6 +65,11 @@ export function backlog(plan: Pick<CrewPlan, "agents" | "seed" | "jobs">): reado
   return found;
 }
 
+/** Agents that have work of their own. */
+export function workersOf(plan: Pick<CrewPlan, "agents" | "seed" | "jobs">): string[] {
+  return [...new Set(backlog(plan).map(({ agent }) => agent))];
+}
+
 /** By what they follow from: finding them takes a moment. */
 const known = new Map<string, readonly Assignment[]>();
 

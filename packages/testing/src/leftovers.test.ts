@@ -74,3 +74,35 @@ test("a parent that disposes what it opened ends by itself and leaves nothing", 
   expect(await files()).toEqual([]);
   await expect.poll(running, { timeout: 1_000 }).toEqual([]);
 });
+
+test(
+  "a process whose proxy is cut while a connection is ending can end",
+  { timeout: 60_000 },
+  async () => {
+    const script = join(directory, "cutter.ts");
+    const kit = new URL("./index.ts", import.meta.url).href;
+    await writeFile(
+      script,
+      `import { once } from "node:events";
+     import { connect, createServer } from "node:net";
+     import { setTimeout as sleep } from "node:timers/promises";
+     import { startProxy } from ${JSON.stringify(kit)};
+     const target = createServer((socket) => socket.on("error", () => {})).listen(0);
+     await once(target, "listening");
+     const proxy = await startProxy({ target: "127.0.0.1:" + target.address().port });
+     const client = connect({ port: proxy.port, allowHalfOpen: true }).on("error", () => {});
+     await once(client, "connect");
+     await sleep(100);
+     proxy.hold();
+     client.end("the last words");
+     await sleep(100);
+     await Promise.all([proxy.heal(), proxy.cut()]); // what was held is sent and, at once, cut off
+     client.destroy();
+     target.close();
+     console.log("done");`,
+    );
+    await using process = spawnNode(script);
+    await process.waitForLine("done", 30_000);
+    expect((await process.exited).code).toBe(0);
+  },
+);

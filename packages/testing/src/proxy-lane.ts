@@ -1,4 +1,5 @@
 import type { Socket } from "node:net";
+import { reset } from "./reset.ts";
 
 /** Bytes that one lane holds at most; then its sender is no longer read, as if its socket buffers were full. */
 const capacity = 16 * 1024 * 1024;
@@ -48,7 +49,7 @@ export class ProxyLane {
       }
       this.#queue.shift();
       if (what === "end") this.#to.end();
-      else if (what === "reset") this.#to.resetAndDestroy();
+      else if (what === "reset") reset(this.#to);
       else {
         this.#queued -= what.length;
         this.#draining = !this.#to.write(what);

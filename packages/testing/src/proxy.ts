@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import { pickPort } from "./port.ts";
 import { ProxyLane } from "./proxy-lane.ts";
+import { reset } from "./reset.ts";
 
 /** Which way bytes go through a proxy. */
 export type Direction = "toTarget" | "toClient";
@@ -80,7 +81,7 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
     server = undefined;
     const closed = closing && once(closing, "close");
     closing?.close();
-    for (const { sockets } of links) for (const socket of sockets) socket.resetAndDestroy();
+    for (const { sockets } of links) for (const socket of sockets) reset(socket);
     await closed;
   };
   return {

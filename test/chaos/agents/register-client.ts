@@ -39,7 +39,7 @@ async function run(order: Order): Promise<Operation<Request, Answer>[]> {
     const client = `${name}/${n}`;
     while (now() < untilMs) {
       // oxlint-disable no-await-in-loop -- a client does one thing after the other
-      await once(history, client, draw(key, random), order);
+      await once(history, client, draw(key, random, order.broken), order);
       await sleep(random() * order.pauseMs);
       // oxlint-enable no-await-in-loop
     }
@@ -52,9 +52,11 @@ async function run(order: Order): Promise<Operation<Request, Answer>[]> {
 /** What this client has seen of each register, for swaps. */
 const seen = new Map<string, Reading>();
 
-function draw(key: string, random: () => number): Request {
+function draw(key: string, random: () => number, broken: boolean): Request {
   const drawn = random();
   const to = `${name}:${written++}`;
+  // Who trusts his copy must not ask the broker for anything else, or would wait for it and see nothing old.
+  if (broken) return name === "c0" ? { key, do: "exchange", to } : { key, do: "read" };
   if (drawn < 0.4) return { key, do: "read" };
   if (drawn < 0.5 && key.startsWith("s")) return { key, do: "write", to };
   if (drawn < 0.7) return { key, do: "exchange", to };

@@ -13,12 +13,13 @@ async function transfer(): Promise<void> {
   const lane = async (): Promise<never> => {
     for (;;) {
       const n = next++;
-      // oxlint-disable-next-line no-await-in-loop -- one of several that run side by side
-      await moves.appendAll([
+      const set = [
         { key: `from ${n % 50}`, events: moved(n, -5) },
         { key: `to ${n % 50}`, events: moved(n, 5) },
         { key: "book", events: [moved(n, 0), moved(n, 0)] },
-      ]);
+      ];
+      // oxlint-disable-next-line no-await-in-loop -- one of several that run side by side
+      await moves.appendAll(set, { timeout: "60s" });
       if (n === 20) console.log("busy");
     }
   };

@@ -29,7 +29,9 @@ export interface CursorAddress {
   readonly consumer: string;
 }
 
-const API_TIMEOUT_MS = 3_000; // everything here is asked again
+// Everything here is asked again, and a cluster that has just lost a node may entrust that one with a cursor: then with another one.
+const API_TIMEOUT_MS = 3_000;
+const PATIENCE_MS = 0;
 const NS_PER_MS = 1_000_000;
 const CURSOR_KEPT_MS = 60_000; // one that has not been asked for that long is forgotten
 /** How long the broker knows an append by its id. */
@@ -44,7 +46,7 @@ export class JournalStore {
   readonly #opened = new Map<string, Promise<void>>();
 
   constructor(link: Link, subjects: Subjects) {
-    this.#streams = new Streams(link, API_TIMEOUT_MS);
+    this.#streams = new Streams(link, API_TIMEOUT_MS, PATIENCE_MS);
     this.#subjects = subjects;
   }
 

@@ -16,8 +16,10 @@ export interface PulledRecord {
 const WINDOW = 8_192; // messages asked for or in hand
 const MAX_HELD_BYTES = 16 * 1024 * 1024;
 const REQUEST_BYTES = 8 * 1024 * 1024;
-const EXPIRES_MS = 10_000;
-const ALARM_MS = EXPIRES_MS + 2_000; // an answer that is so late does not come any more
+const EXPIRES_MS = 30_000;
+const HEARTBEAT_MS = 2_000; // of the broker, when there is nothing to send
+const ENDED = /max ?bytes|batch completed/i; // descriptions of requests that have had their bytes, or messages
+const ALARM_MS = 3 * HEARTBEAT_MS; // whoever is silent for so long is not there any more
 
 /** Reads a consumer that needs no acknowledgements as fast as the broker sends: many records for one request. */
 export class RecordPull {
@@ -31,6 +33,10 @@ export class RecordPull {
   #held = 0;
   #heldBytes = 0;
   #heardMs = nowMs();
+  /** Something came since it was last looked after. */
+  #fresh = false;
+  /** Number of the last delivery that came. */
+  #last = 0;
   #stopped = false;
 
   /**
@@ -51,15 +57,14 @@ export class RecordPull {
     this.#unsubscribe = link.stream(inbox, (message) => {
       if (this.#stopped) return;
       const { data, reply: ack } = message;
-      if (!ack) {
-        this.#heardMs = nowMs();
-        this.#status(message.headers);
-        return;
-      }
+      this.#fresh = true;
+      if (!ack) return this.#status(message.headers);
       this.#asked = Math.max(0, this.#asked - 1);
       this.#held++;
       this.#heldBytes += data.length;
-      on.take(record(data, ack));
+      const taken = record(data, ack);
+      this.#last = taken.delivery;
+      on.take(taken);
     });
     this.#ask();
   }
@@ -73,9 +78,10 @@ export class RecordPull {
 
   /** To be called now and then: finds out that the broker has forgotten what was asked for. */
   check(): void {
-    if (this.#asked > 0 && this.#held === 0 && nowMs() - this.#heardMs > ALARM_MS) {
-      this.#fail("it is silent");
-    }
+    if (this.#fresh || this.#asked === 0) {
+      this.#fresh = false;
+      this.#heardMs = nowMs();
+    } else if (nowMs() - this.#heardMs > ALARM_MS) this.#fail("it is silent");
   }
 
   stop(): void {
@@ -86,17 +92,22 @@ export class RecordPull {
   #ask(): void {
     const room = WINDOW - this.#asked - this.#held;
     if (room < WINDOW / 2 || this.#stopped || this.#heldBytes > MAX_HELD_BYTES) return;
-    this.#heardMs = nowMs();
-    const text = `{"batch":${room},"max_bytes":${this.#requestBytes},"expires":${EXPIRES_MS * 1e6}}`;
+    const text = `{"batch":${room},"max_bytes":${this.#requestBytes},"expires":${EXPIRES_MS * 1e6},"idle_heartbeat":${HEARTBEAT_MS * 1e6}}`;
     if (this.#link.publish(this.#next, Buffer.from(text), this.#inbox)) this.#asked += room;
   }
 
   /** An answer without a record: the request has ended, or the consumer is gone. */
   #status(headers: Headers | undefined): void {
     const { code = 0, description = "" } = headers ?? {};
-    const ended = code === 408 || code === 404 || (code === 409 && /max ?bytes/i.test(description));
-    if (!ended) return this.#fail(`${code} ${description}`);
-    this.#asked -= Number(headers?.get("Nats-Pending-Messages") || this.#asked);
+    if (code === 100) {
+      const delivered = Number(headers?.get("Nats-Last-Consumer"));
+      return delivered > this.#last ? this.#fail("a record is missing") : undefined;
+    }
+    const full = code === 409 && ENDED.test(description);
+    if (code !== 408 && code !== 404 && !full) return this.#fail(`${code} ${description}`);
+    // What is left of the request does not come. One that has all it asked for names no number, or none.
+    const left = headers?.get("Nats-Pending-Messages");
+    this.#asked -= left ? Number(left) : full ? 0 : this.#asked;
     this.#asked = Math.max(0, this.#asked);
     this.#ask();
   }

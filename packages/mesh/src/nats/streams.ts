@@ -30,12 +30,17 @@ const CONSUMER_EXISTS = new Set([10_013, 10_148]);
 export class Streams {
   readonly #link: Link;
   readonly #timeoutMs: number;
+  readonly #patienceMs: number;
   #manager: Promise<JetStreamManager> | undefined;
 
-  /** @param timeoutMs how long the broker may take for one request */
-  constructor(link: Link, timeoutMs = API_TIMEOUT_MS) {
+  /**
+   * @param timeoutMs how long the broker may take for one request
+   * @param patienceMs for how long it is asked the same; 0 for who asks for something else then
+   */
+  constructor(link: Link, timeoutMs = API_TIMEOUT_MS, patienceMs = PATIENCE_MS) {
     this.#link = link;
     this.#timeoutMs = timeoutMs;
+    this.#patienceMs = patienceMs;
   }
 
   /** Throws `INCOMPATIBLE_BROKER` if the broker has no JetStream at all. */
@@ -154,7 +159,7 @@ export class Streams {
   /** All that is asked here may be asked twice. */
   async #ask<T>(ask: (manager: JetStreamManager) => Promise<T>): Promise<T> {
     const manager = await this.#managing();
-    const giveUpMs = nowMs() + PATIENCE_MS;
+    const giveUpMs = nowMs() + this.#patienceMs;
     for (;;) {
       // oxlint-disable no-await-in-loop -- again only after a failure
       try {

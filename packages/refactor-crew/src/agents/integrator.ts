@@ -1,6 +1,6 @@
 import { deliver } from "../deliver.ts";
 import { inFolder } from "../folder.ts";
-import { agentsOf, backlog } from "../plan.ts";
+import { backlog, workersOf } from "../plan.ts";
 import { ruleOf } from "../rules/rules.ts";
 import { runTests, type TestResult } from "../run-tests.ts";
 import type { Tree } from "../tree.ts";
@@ -8,6 +8,8 @@ import type { Commit, Snapshot } from "../workplace.ts";
 import { takeAllBack, takeBack, undoId } from "./take-back.ts";
 import type { Seat } from "./seat.ts";
 
+/** Times that it looks for what broke the tests; then it delivers what there is, and says what fails. */
+const MAX_SEARCHES = 30;
 /** Commits that come between two runs of the tests, unless everybody waits. */
 const EVERY = 6;
 
@@ -17,11 +19,10 @@ const EVERY = 6;
  */
 export async function integrate(seat: Seat): Promise<void> {
   const { place, board, plan, signal } = seat;
-  const workers = agentsOf(plan).filter((agent) =>
-    backlog(plan).some((one) => one.agent === agent),
-  );
+  const workers = workersOf(plan);
   let good = 0;
   let tested = -1;
+  let searches = 0;
   await tellUndone();
   // oxlint-disable no-await-in-loop -- one run of the tests after the other
   for (;;) {
@@ -82,10 +83,12 @@ export async function integrate(seat: Seat): Promise<void> {
     return isAsked;
   }
 
-  /** @returns false if there is no history to look into */
+  /** @returns false if there is no history to look into, or it was no use too often */
   async function findAndTakeBack(head: Snapshot, result: TestResult): Promise<boolean> {
     const { failures, files } = result;
     if (place.history === undefined || head.version === undefined) return false;
+    searches += 1;
+    if (searches > MAX_SEARCHES) return false;
     const commits = await place.history.commits();
     const bad = await firstBad(commits, head.version, files);
     if (bad === undefined) return false;
@@ -116,11 +119,15 @@ export async function integrate(seat: Seat): Promise<void> {
     const commits = (await place.history?.commits()) ?? [];
     for (const { id, version } of commits) {
       const bad = commits.find((one) => id.startsWith(undoId(one)));
-      if (bad === undefined || board.reverted.has(bad.id)) continue;
-      // oxlint-disable-next-line no-await-in-loop -- in order
-      await tellReverted(bad, version, []);
-      // oxlint-disable-next-line no-await-in-loop -- in order
-      await askAgain(bad, "breaks the tests");
+      if (bad === undefined) continue;
+      const since = commits.filter((one) => one.version >= bad.version && one.version < version);
+      for (const gone of id.endsWith("#all") ? since : [bad]) {
+        if (board.reverted.has(gone.id)) continue;
+        // oxlint-disable-next-line no-await-in-loop -- in order
+        await tellReverted(gone, version, []);
+        // oxlint-disable-next-line no-await-in-loop -- in order
+        await askAgain(gone, "breaks the tests");
+      }
     }
   }
 

@@ -67,6 +67,7 @@ export class Turn {
     const woken = new AbortController();
     const updates: Update[] = [];
     const end = draft.onUpdate((update) => {
+      if (woken.signal.aborted) return;
       updates.push(update);
       if (this.#startsOver(update)) woken.abort();
     });
@@ -75,12 +76,14 @@ export class Turn {
     );
     end();
     signal.throwIfAborted();
-    for (const { path, by, version } of updates) {
-      const reaction = woken.signal.aborted ? "starts over" : "goes on";
+    const isOver = woken.signal.aborted;
+    // The last one was too much.
+    for (const { path, by, version } of isOver ? updates.slice(-1) : updates) {
+      const reaction = isOver ? "starts over" : "goes on";
       // oxlint-disable-next-line no-await-in-loop -- in order
       await place.tell({ kind: "told", job: one.id, path, by, version, reaction });
     }
-    if (woken.signal.aborted) throw new StartsOver();
+    if (isOver) throw new StartsOver();
   }
 
   /** A vote is about two names for one thing, so nothing else may have come in between. */

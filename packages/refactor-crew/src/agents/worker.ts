@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Assignment, backlog, thinkMs } from "../plan.ts";
+import { type Assignment, backlog, thinkMs, workersOf } from "../plan.ts";
 import { ruleOf } from "../rules/rules.ts";
 import type { Landing } from "../workplace.ts";
 import type { Author } from "./author.ts";
@@ -45,16 +45,16 @@ export async function work({ place, board, plan, signal }: Seat, author: Author)
       }
       const { version } = snapshot;
       await place.tell({ kind: "took", job: one.id, title, version, attempt });
+      // A fair start: nobody is through with something before the others have begun.
+      await board.until(() => workersOf(plan).every((agent) => board.begun.has(agent)), signal);
       const thinking = thinkMs(plan, one, attempt);
       const vote = one.contested === true && attempt <= MAX_VOTES;
       const turn = new Turn({ one, snapshot, place, author, thinkMs: thinking, vote, signal });
       const about = { id: one.id, agent: place.agent, title, vote };
       const landing = await place.attempt(about, (draft) => turn.write(draft));
-      const isWhole =
-        landing.landed && !landing.clash?.files.some(({ winner }) => winner === "theirs");
-      await tellClash(one, title, { ...landing, landed: isWhole });
+      await tellClash(one, title, landing);
       wasVoted ||= landing.clash?.strategy === "vote";
-      if (isWhole) {
+      if (landing.landed) {
         const { paths, spots, by } = turn;
         if (paths.length === 0) return drop("nothing left to do");
         const { unseen } = landing;
