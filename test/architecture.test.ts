@@ -15,6 +15,7 @@ const LAYERS: Record<string, { internal: string[]; external: RegExp }> = {
     internal: ["core"],
     external: /^(zod|opossum|@ai-sdk\/[\w-]+|@pydantic\/genai-prices)$/,
   },
+  workflow: { internal: ["core"], external: /^zod$/ },
   testing: { internal: ["core", "mesh"], external: /^@nats-io\/[\w-]+$/ },
   trading: { internal: ["core", "mesh", "llm"], external: /^(?!@nats-io\/).+$/ },
   "refactor-crew": { internal: ["core", "mesh", "llm"], external: /^(?!@nats-io\/).+$/ },

@@ -10,7 +10,8 @@ export function installPeers(log: (line: string) => void): string | undefined {
   const folder = fileURLToPath(new URL("./peers", import.meta.url));
   const installed = (name: string): boolean =>
     existsSync(`${folder}/node_modules/${name}/package.json`);
-  if (["moleculer", "nats", "bullmq"].every(installed)) return undefined;
+  const names = ["moleculer", "nats", "bullmq", "@langchain/langgraph"];
+  if (names.every(installed)) return undefined;
   log("installing the peers to compare with (once)");
   const { status, stderr, error } = spawnSync("npm", ["ci", "--prefix", folder], {
     cwd: folder,

@@ -12,6 +12,7 @@ import { type Bench, runRounds } from "./rounds.ts";
 import { rpc } from "./rpc.ts";
 import { scale } from "./scale.ts";
 import { tasks } from "./tasks.ts";
+import { workflow } from "./workflow.ts";
 import { workspace } from "./workspace.ts";
 
 const benches: Record<string, Bench> = {
@@ -27,6 +28,7 @@ const benches: Record<string, Bench> = {
   entities,
   journal,
   workspace,
+  workflow,
 };
 
 const usage = `Usage: npm run bench -- ${Object.keys(benches).join("|")} [--json] [--quick]

@@ -57,7 +57,7 @@ export interface Outcome {
 }
 
 /** Contenders whose packages are installed on demand. */
-const PEERS = /^(moleculer|bullmq)/;
+const PEERS = /^(moleculer|bullmq|langgraph)/;
 
 /** One round's measurements: contender → case → measurement. */
 type Round = Map<string, Map<string, Measurement>>;

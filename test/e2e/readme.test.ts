@@ -9,13 +9,15 @@ const root = join(import.meta.dirname, "..", "..");
 const run = promisify(execFile);
 let folder: string;
 
-/** Writes the README's TypeScript blocks, each named by its first line's comment, into a folder of the repository. */
+/** Writes the READMEs' TypeScript blocks, each named by its first line's comment, into a folder of the repository. */
 beforeAll(() => {
   folder = mkdtempSync(join(root, "test", ".readme-"));
-  const blocks = readFileSync(join(root, "README.md"), "utf8").matchAll(
-    /```ts\n\/\/ ([\w-]+\.ts)\n([\s\S]*?)```/g,
-  );
-  for (const [, name, text] of blocks) writeFileSync(join(folder, name!), text!);
+  for (const readme of ["README.md", "packages/workflow/README.md"]) {
+    const blocks = readFileSync(join(root, readme), "utf8").matchAll(
+      /```ts\n\/\/ ([\w-]+\.ts)\n([\s\S]*?)```/g,
+    );
+    for (const [, name, text] of blocks) writeFileSync(join(folder, name!), text!);
+  }
   writeFileSync(
     join(folder, "tsconfig.json"),
     JSON.stringify({
@@ -33,7 +35,7 @@ beforeAll(() => {
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-it("the README's example compiles", async () => {
+it("the READMEs' examples compile", async () => {
   const tsc = join(root, "node_modules", ".bin", "tsc");
   const { stdout } = await run(tsc, ["-p", folder]).catch((error: { stdout: string }) => error);
   expect(stdout).toBe("");
@@ -48,4 +50,11 @@ it("the README's example runs as it says", async () => {
   await ask.waitForLine(/^change 0\.04$/);
   await ask.waitForLine(/^SPX 100 SPX 101 SPX 104 $/);
   expect((await ask.exited).code).toBe(0);
+});
+
+it("the workflow's example runs as it says", async () => {
+  await using review = spawnNode(join(folder, "review.ts"));
+  await review.waitForLine(/^Publish 3 notes\?$/);
+  await review.waitForLine(/^2 topics, about cats, about dogs$/);
+  expect((await review.exited).code).toBe(0);
 });

@@ -16,6 +16,10 @@ export const ERROR_CODES = {
     retryable: false,
     meaning: "No such file, or version of it, in this workspace.",
   },
+  NO_RUN: {
+    retryable: false,
+    meaning: "No such run: never begun, or nothing of it is left to do.",
+  },
   NO_CAPABILITY: { retryable: false, meaning: "The agent is there but does not offer it." },
   INVALID_INPUT: { retryable: false, meaning: "The input does not match the contract's schema." },
   INVALID_OUTPUT: { retryable: false, meaning: "The answer does not match the contract's schema." },
@@ -48,6 +52,11 @@ export const ERROR_CODES = {
   CONFLICT: { retryable: true, meaning: "Somebody else changed the same thing first." },
   FENCED: { retryable: false, meaning: "A newer owner exists; this one may no longer write." },
   DUPLICATE: { retryable: false, meaning: "The same thing has already been recorded." },
+  GRAPH_CHANGED: {
+    retryable: false,
+    meaning: "The run was recorded under a graph that this one cannot go on with.",
+  },
+  STEP_LIMIT: { retryable: false, meaning: "A workflow has taken more steps than it may." },
   UNAUTHORIZED: { retryable: false, meaning: "The sender lacks the permission." },
   RATE_LIMITED: { retryable: true, meaning: "A rate limit is used up for now." },
   MODEL_FAILED: { retryable: true, meaning: "The model's provider failed, or answered nonsense." },

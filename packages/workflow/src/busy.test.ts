@@ -1,0 +1,134 @@
+import { describe, expect, test } from "vitest";
+import { z } from "zod";
+import { onBusy, type BusyPolicy } from "./busy.ts";
+import { append } from "./channel.ts";
+import { Command, END, START } from "./command.ts";
+import { StateGraph } from "./graph.ts";
+import { MemoryCheckpointer } from "./memory-checkpointer.ts";
+
+const thread = "t";
+
+/** A run notes its name, which can be undone, and then waits: for an answer, or until it is released. */
+function desk(release?: Promise<void>) {
+  const undone: string[] = [];
+  const graph = new StateGraph({ name: z.string(), log: append(z.string()) })
+    .addNode("note", ({ name }) => ({ log: [`${name} begins`] }), {
+      compensate: ({ log }) => void undone.push(String(log)),
+    })
+    .addNode("work", async ({ name }, ctx) => {
+      if (release) await release;
+      else ctx.interrupt(name);
+      return { log: [`${name} ends`] };
+    })
+    .addEdge(START, "note")
+    .addEdge("note", "work")
+    .addEdge("work", END)
+    .compile({ checkpointer: new MemoryCheckpointer() });
+  const begin = (name: string, busy?: BusyPolicy, signal?: AbortSignal) =>
+    graph.invoke({ name }, { thread, ...(busy ? { busy } : {}), ...(signal ? { signal } : {}) });
+  return { graph, begin, undone };
+}
+
+const answer = new Command({ resume: "go on" });
+
+test.each<[BusyPolicy, string]>([
+  ["reject", "begin refuse refuse refuse begin"],
+  ["enqueue", "begin wait wait wait begin"],
+  ["interrupt", "begin end end wait begin"],
+  ["rollback", "begin undo undo wait begin"],
+])("%s: decides by how the other run stands", (policy, decisions) => {
+  const statuses = ["idle", "running", "waiting", "compensating", "failed"] as const;
+  expect(statuses.map((status) => onBusy(policy, status)).join(" ")).toBe(decisions);
+});
+
+describe("an input while a run waits", () => {
+  test("is refused by default, and changes nothing", async () => {
+    const { graph, begin } = desk();
+    await begin("first");
+    await expect(begin("second")).rejects.toMatchObject({ code: "CONFLICT" });
+    const { output } = await graph.invoke(answer, { thread });
+    expect(output.log).toEqual(["first begins", "first ends"]);
+  });
+
+  test("enqueued, has its turn when that run is over, in the order of the inputs", async () => {
+    const { graph, begin } = desk();
+    await begin("first");
+    const second = begin("second", "enqueue");
+    const third = begin("third", "enqueue");
+    await graph.invoke(answer, { thread });
+    expect((await second).interrupts).toMatchObject([{ value: "second" }]);
+    await graph.invoke(answer, { thread });
+    expect((await third).interrupts).toMatchObject([{ value: "third" }]);
+    const { output } = await graph.invoke(answer, { thread });
+    const names = ["first", "second", "third"];
+    expect(output.log).toEqual(names.flatMap((name) => [`${name} begins`, `${name} ends`]));
+  });
+
+  test("enqueued, is gone when its caller gives up", async () => {
+    const { graph, begin } = desk();
+    await begin("first");
+    const giveUp = new AbortController();
+    const second = begin("second", "enqueue", giveUp.signal);
+    await new Promise(setImmediate);
+    giveUp.abort(new Error("no patience"));
+    await expect(second).rejects.toThrow("no patience");
+    const { output } = await graph.invoke(answer, { thread });
+    expect(output.log).toEqual(["first begins", "first ends"]);
+  });
+
+  test("interrupting, ends that run and builds on what it has left", async () => {
+    const { graph, begin, undone } = desk();
+    await begin("first");
+    await begin("second", "interrupt");
+    const { output } = await graph.invoke(answer, { thread });
+    expect(output).toEqual({
+      name: "second",
+      log: ["first begins", "second begins", "second ends"],
+    });
+    expect(undone).toEqual([]);
+  });
+
+  test("rolling back, undoes that run and builds on what was before it", async () => {
+    const { graph, begin, undone } = desk();
+    await begin("zeroth");
+    await graph.invoke(answer, { thread });
+    await begin("first");
+    await begin("second", "rollback");
+    const { output } = await graph.invoke(answer, { thread });
+    expect(output).toEqual({
+      name: "second",
+      log: ["zeroth begins", "zeroth ends", "second begins", "second ends"],
+    });
+    expect(undone).toEqual(["first begins"]);
+    expect((await graph.getState(thread)).values).toEqual(output);
+  });
+});
+
+describe("an input while a run is executed", () => {
+  test("enqueued, waits for its end", async () => {
+    const release = Promise.withResolvers<void>();
+    const { begin } = desk(release.promise);
+    const first = begin("first");
+    const second = begin("second", "enqueue");
+    release.resolve();
+    await first;
+    const { output } = await second;
+    expect(output.log).toEqual(["first begins", "first ends", "second begins", "second ends"]);
+  });
+
+  test.each<[BusyPolicy, string[], string[]]>([
+    ["interrupt", ["first begins", "second begins", "second ends"], []],
+    ["rollback", ["second begins", "second ends"], ["first begins"]],
+  ])("%s: ends it; who waits for it is told", async (policy, log, expected) => {
+    const release = Promise.withResolvers<void>();
+    const { begin, undone } = desk(release.promise);
+    const first = begin("first");
+    const refused = first.catch((error: unknown) => error);
+    await new Promise(setImmediate);
+    const second = begin("second", policy);
+    expect(await refused).toMatchObject({ code: "CANCELED" });
+    release.resolve();
+    expect((await second).output.log).toEqual(log);
+    expect(undone).toEqual(expected);
+  });
+});

@@ -1,0 +1,350 @@
+import { MeshError, fromWireError } from "@plexus/core";
+import { onBusy, type BusyPolicy } from "./busy.ts";
+import { MemoryCache, type Cache } from "./cache.ts";
+import type { Checkpointer } from "./checkpointer.ts";
+import { Command } from "./command.ts";
+import { drawGraph } from "./drawing.ts";
+import type { Driver, Listener } from "./driver.ts";
+import { checkInput, outputOf, route, startView } from "./boundary.ts";
+import { originalError, type Host } from "./execute.ts";
+import { History, type StateSnapshot } from "./history.ts";
+import { newId } from "./id.ts";
+import { Line } from "./line.ts";
+import { waitingTasks } from "./look.ts";
+import { mermaid } from "./mermaid.ts";
+import type { Migration } from "./migration.ts";
+import type { Plan } from "./plan.ts";
+import { interruptsOf, type Interrupt } from "./interrupt.ts";
+import type { RunState } from "./run.ts";
+import type { DurabilityMode } from "./run-log.ts";
+import { Sessions, busy } from "./session.ts";
+import { RunStream, type StreamItem, type StreamMode } from "./stream.ts";
+import { isOver } from "./task.ts";
+import { checkWrites, publicValues } from "./view.ts";
+
+/** What a graph is executed with. */
+export interface CompileOptions {
+  /** Where runs are kept. Without one, a run lives as long as its `invoke`, and cannot wait for anybody. */
+  readonly checkpointer?: Checkpointer;
+  /** Default: what nodes with a `cache` policy return is kept in this process. */
+  readonly cache?: Cache;
+  /** How states of older versions become states of this one. */
+  readonly migrations?: readonly Migration[];
+  /** Milliseconds since the epoch. Default `Date.now`. */
+  readonly now?: () => number;
+  /** Numbers in [0, 1), for back-off. Default `Math.random`. */
+  readonly random?: () => number;
+}
+
+/** How one call goes about it. */
+export interface InvokeOptions {
+  /** The conversation that the run belongs to: a later run on it begins with the state that the last one has left. Default: a new one. */
+  readonly thread?: string;
+  /** Cancels the run: what it has done is compensated, and `invoke` rejects with `CANCELED`. */
+  readonly signal?: AbortSignal;
+  /** Default `async`. Means nothing without a checkpointer. */
+  readonly durability?: DurabilityMode;
+  /** What becomes of an input while another run is under way on the thread. Default `reject`. */
+  readonly busy?: BusyPolicy;
+}
+
+/** What a run has come to. */
+export interface RunResult<Output> {
+  readonly thread: string;
+  readonly run: string;
+  /** `waiting`: for an answer or an event. A run that fails or is canceled rejects instead. */
+  readonly status: "completed" | "waiting";
+  /** The graph's output; while the run waits, the state as far as it is. */
+  readonly output: Output;
+  /** Questions to be answered by `invoke(new Command({ resume, interrupt }))`. */
+  readonly interrupts: readonly Interrupt[];
+}
+
+/** A graph that can be executed. Made by `StateGraph.compile`. */
+export class CompiledGraph<Input = unknown, Output = unknown> {
+  readonly plan: Plan;
+  readonly #options: CompileOptions;
+  readonly #host: Host;
+  readonly #sessions: Sessions;
+  readonly #history: History;
+  /** Enqueued inputs. */
+  readonly #line = new Line();
+
+  constructor(plan: Plan, options: CompileOptions) {
+    this.plan = plan;
+    this.#options = options;
+    const { now = Date.now, random = Math.random, cache = new MemoryCache({ now }) } = options;
+    this.#host = { cache, now, random };
+    this.#sessions = new Sessions(plan, this.#host, options);
+    this.#history = new History(plan, options.checkpointer, now);
+  }
+
+  /**
+   * Executes the graph until it ends, or waits for an answer or an event. The input begins a new run; a {@link Command} with
+   * `resume` answers an interrupt; `null` goes on where a run was left by a process that died, or has failed.
+   *
+   * Rejects with the error of the node that failed (`details` says what could not be undone), `CANCELED`, `CONFLICT` while another run
+   * is under way on the thread, `NO_RUN` when there is nothing to go on with, `GRAPH_CHANGED`, `FENCED`.
+   */
+  async invoke(
+    input: Input | Command | null,
+    options: InvokeOptions = {},
+  ): Promise<RunResult<Output>> {
+    const { thread = newId() } = options;
+    return this.#result(thread, await this.#run(thread, input, options, []));
+  }
+
+  /** Like `invoke`, and tells what happens meanwhile. `result` is what `invoke` would have returned. */
+  stream<const M extends StreamMode>(
+    input: Input | Command | null,
+    options: InvokeOptions & { readonly mode: M | readonly M[] },
+  ): AsyncIterable<StreamItem<M>> & { readonly result: Promise<RunResult<Output>> } {
+    const { thread = newId(), mode } = options;
+    const stream = new RunStream<StreamItem<M>>(typeof mode === "string" ? [mode] : mode);
+    const result = this.#run(thread, input, options, [stream]).then((run) =>
+      this.#result(thread, run),
+    );
+    result.then(
+      () => stream.end(),
+      (error: unknown) => stream.end({ error }),
+    );
+    return Object.assign(stream, { result });
+  }
+
+  /**
+   * Tells a run of an event that its nodes wait for (`ctx.waitFor`), and executes what follows. Kept for the next of its nodes that waits
+   * for it if none does. Rejects with `OVERLOADED` when 1,000 of that name are kept already, `NO_RUN` when no run is under way.
+   */
+  async signal(
+    thread: string,
+    event: string,
+    value: unknown,
+    options: Omit<InvokeOptions, "thread"> = {},
+  ): Promise<RunResult<Output>> {
+    const run = await this.#sessions.run(thread, options, (driver) => {
+      if (isOver(driver.run)) {
+        throw new MeshError("NO_RUN", `On thread ${thread} no run is under way.`);
+      }
+      if (!driver.take({ type: "signal", name: event, value: value ?? null })) {
+        throw new MeshError("OVERLOADED", `Thread ${thread} has not read its events ${event}.`);
+      }
+      driver.cancelOn(options.signal);
+      return undefined;
+    });
+    return this.#result(thread, run);
+  }
+
+  /** Cancels a run that waits, or that this process executes, and compensates it. Resolves when that is done; false if nothing was under way. */
+  async cancel(thread: string, reason = "The run was canceled."): Promise<boolean> {
+    let canceled = false;
+    await this.#sessions.run(thread, {}, (driver) => {
+      canceled = driver.take({ type: "cancel", reason });
+      return undefined;
+    });
+    return canceled;
+  }
+
+  /** The state of a thread, now or at a checkpoint of {@link getStateHistory}. Rejects with `NO_RUN` for an unknown one. */
+  getState(thread: string, options: { readonly checkpoint?: number } = {}): Promise<StateSnapshot> {
+    return this.#history.state(thread, options.checkpoint);
+  }
+
+  /** All checkpoints of a thread, newest first: one for each complete step, and one for each time the run has come to rest. */
+  getStateHistory(thread: string): Promise<StateSnapshot[]> {
+    return this.#history.checkpoints(thread);
+  }
+
+  /** Changes the state of a thread at rest from outside, as a node's update would. Rejects with `INVALID_INPUT`, `CONFLICT`. */
+  async updateState(thread: string, update: Partial<Input>): Promise<void> {
+    const writes = checkWrites(this.plan, "The update", update, undefined, "INVALID_INPUT");
+    await this.#sessions.run(thread, {}, (driver, fresh) => {
+      if (!fresh) throw busy(thread);
+      driver.take({ type: "update", writes });
+      return "record";
+    });
+  }
+
+  /**
+   * Begins a new thread with the state that another one had at a checkpoint. `invoke(null, { thread })` goes on from there, executing
+   * anew what had not been finished then.
+   */
+  fork(
+    thread: string,
+    options: { readonly checkpoint?: number; readonly to?: string } = {},
+  ): Promise<string> {
+    return this.#history.fork(thread, options.checkpoint, options.to ?? newId());
+  }
+
+  /** What the stream of a thread's runs has told, read from what is recorded; no node is executed. Without `custom` and `tokens`. */
+  replay<const M extends Exclude<StreamMode, "custom" | "tokens">>(
+    thread: string,
+    options: { readonly mode: M | readonly M[]; readonly upTo?: number },
+  ): AsyncIterable<StreamItem<M>> {
+    const { mode, upTo } = options;
+    return this.#history.replay(thread, typeof mode === "string" ? [mode] : mode, upTo);
+  }
+
+  /** The graph as a Mermaid flowchart. */
+  mermaid(): string {
+    return mermaid(this.plan);
+  }
+
+  /** The graph for a terminal, as a tree of who follows whom. */
+  draw(): string {
+    return drawGraph(this.plan);
+  }
+
+  async #run(
+    thread: string,
+    input: Input | Command | null,
+    options: InvokeOptions,
+    listeners: readonly Listener[],
+  ): Promise<RunState> {
+    const watch = (driver: Driver): void => {
+      for (const listener of listeners) driver.listen(listener);
+      driver.cancelOn(options.signal);
+    };
+    if (input === null || input instanceof Command) {
+      return this.#sessions.run(thread, options, (driver) => {
+        watch(driver);
+        if (input instanceof Command) answer(driver, input, thread);
+        else goOn(driver, thread);
+        return undefined;
+      });
+    }
+    const leave =
+      options.busy === "enqueue" ? await this.#line.enter(thread, options.signal) : undefined;
+    try {
+      return await this.#whenFree(thread, input, options, (driver) => {
+        watch(driver);
+        leave?.();
+      });
+    } finally {
+      leave?.();
+    }
+  }
+
+  /** Begins a run when the thread's last one is over, or has been ended by the policy. */
+  async #whenFree(
+    thread: string,
+    input: Input,
+    options: InvokeOptions,
+    begins: (driver: Driver) => void,
+  ): Promise<RunState> {
+    const { busy: policy = "reject", signal } = options;
+    for (let undone: string | undefined; ;) {
+      let done = false;
+      // oxlint-disable no-await-in-loop -- until it is this input's turn
+      const run = await this.#sessions.run(thread, { ...options, undone }, (driver) => {
+        const decision = onBusy(policy, driver.run.status);
+        if (decision === "refuse") throw busy(thread);
+        if (decision === "begin") {
+          done = true;
+          begins(driver);
+          return this.#start(driver, input, thread, signal);
+        }
+        const reason = "A newer input has taken the run's place.";
+        if (decision === "end") driver.take({ type: "cancel", reason, keep: true });
+        if (decision === "undo") driver.take({ type: "cancel", reason });
+        if (decision === "undo") undone = driver.run.run;
+        return decision === "wait" ? "leave" : undefined;
+      });
+      if (done) return run;
+      if (!isOver(run)) await this.#sessions.ended(thread, signal);
+      // oxlint-enable no-await-in-loop
+    }
+  }
+
+  #start(
+    driver: Driver,
+    input: Input,
+    thread: string,
+    signal = new AbortController().signal,
+  ): undefined | Promise<undefined> {
+    const { plan } = this;
+    const writes = checkInput(plan, input);
+    const run = newId();
+    const context = { thread, run, step: 0, visits: 0, signal };
+    const begin = (goto: Awaited<ReturnType<typeof route>>): undefined => {
+      signal.throwIfAborted();
+      driver.take({ type: "start", run, writes, goto });
+    };
+    const goto = route(
+      plan.start,
+      "START",
+      () => startView(plan, driver.run.values, writes),
+      context,
+    );
+    return goto instanceof Promise ? goto.then(begin) : begin(goto);
+  }
+
+  #result(thread: string, run: RunState): RunResult<Output> {
+    if (run.status === "failed" || run.status === "canceled") throw failure(thread, run);
+    const waiting = run.status === "waiting";
+    if (waiting && this.#options.checkpointer === undefined) {
+      throw new MeshError(
+        "INVALID_CONTRACT",
+        `Graph ${this.plan.name} waits, and has no checkpointer to wait with: compile it with one.`,
+      );
+    }
+    return {
+      thread,
+      run: run.run,
+      status: waiting ? "waiting" : "completed",
+      output: (waiting || run.status === "idle"
+        ? publicValues(this.plan, run.values)
+        : outputOf(this.plan, run.values)) as Output,
+      interrupts: waiting ? interruptsOf(run) : [],
+    };
+  }
+}
+
+function failure(thread: string, { error, run, step, uncompensated }: RunState): MeshError {
+  const recorded = error ?? { code: "AGENT_FAILED", message: "unknown", retryable: false };
+  const { code, message, retryable, details, cause } =
+    originalError(recorded) ?? fromWireError(recorded);
+  return new MeshError(code, message, {
+    cause,
+    retryable,
+    details: {
+      thread,
+      run,
+      step,
+      ...(uncompensated.length > 0 ? { uncompensated } : {}),
+      ...(isRecord(details) ? details : {}),
+    },
+  });
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null;
+}
+
+/** Goes on where a run was left, or has failed. */
+function goOn(driver: Driver, thread: string): void {
+  if (!isOver(driver.run) || driver.take({ type: "retry" })) return;
+  throw new MeshError("NO_RUN", `On thread ${thread} there is no run to go on with.`);
+}
+
+/** Answers the interrupt that the command names, or the only one. */
+function answer(driver: Driver, { resume, interrupt }: Command, thread: string): void {
+  if (resume === undefined) {
+    throw new MeshError("INVALID_INPUT", "A command without resume is for nodes to return.");
+  }
+  const open = [...waitingTasks(driver.run)].filter(
+    ({ task }) => task.state.is === "waiting" && task.state.wait.kind === "interrupt",
+  );
+  const ids = open.map(({ id }) => id);
+  const which = interrupt ?? (ids.length === 1 ? ids[0] : undefined);
+  if (ids.length === 0) {
+    throw new MeshError("NO_RUN", `On thread ${thread} no run waits for an answer.`);
+  }
+  if (which === undefined || !ids.includes(which)) {
+    throw new MeshError(
+      "INVALID_INPUT",
+      `The run on thread ${thread} waits for ${ids.length} answers: say which one, by interrupt: ${ids.join(", ")}.`,
+      { details: { interrupts: ids } },
+    );
+  }
+  driver.take({ type: "answer", task: which, value: resume });
+}

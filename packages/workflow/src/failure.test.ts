@@ -1,0 +1,276 @@
+import { MeshError } from "@plexus/core";
+import { describe, expect, test } from "vitest";
+import { z } from "zod";
+import { append, sum } from "./channel.ts";
+import { END, START } from "./command.ts";
+import { StateGraph } from "./graph.ts";
+import { MemoryCheckpointer } from "./memory-checkpointer.ts";
+
+const channels = { log: append(z.string()) };
+const log = (...entries: string[]) => ({ log: entries });
+
+const trip = (undone: string[], bookHotel: () => object) =>
+  new StateGraph({ log: append(z.string()), flight: z.string(), nights: sum() })
+    .addNode("flight", () => ({ flight: "LH1", log: ["flight"] }), {
+      compensate: ({ flight }) => void undone.push(`flight ${flight}`),
+    })
+    .addNode("car", () => ({ log: ["car"] }), { compensate: () => void undone.push("car") })
+    .addNode("hotel", bookHotel)
+    .addEdge(START, "flight")
+    .addEdge("flight", "car")
+    .addEdge("car", "hotel")
+    .addEdge("hotel", END)
+    .compile({ checkpointer: new MemoryCheckpointer() });
+
+const full = (): never => {
+  throw new Error("fully booked");
+};
+
+describe("policies", () => {
+  test("a failed attempt is repeated as often as the retry policy says, under one execution id", async () => {
+    const attempts: [number, string][] = [];
+    const graph = new StateGraph(channels)
+      .addNode(
+        "flaky",
+        (_, { attempt, execution }) => {
+          attempts.push([attempt, execution]);
+          if (attempt < 3) throw new Error("not yet");
+          return log("done");
+        },
+        { retry: { attempts: 3, first: 1, max: 2 } },
+      )
+      .addEdge(START, "flaky")
+      .addEdge("flaky", END)
+      .compile();
+    expect((await graph.invoke({})).output.log).toEqual(["done"]);
+    expect(attempts.map(([attempt]) => attempt)).toEqual([1, 2, 3]);
+    expect(new Set(attempts.map(([, execution]) => execution)).size).toBe(1);
+  });
+
+  test("errors that say that repeating is no use, or that `when` does not take, are not repeated", async () => {
+    let attempts = 0;
+    const build = (error: Error, when?: (error: unknown) => boolean) =>
+      new StateGraph(channels)
+        .addNode(
+          "a",
+          () => {
+            attempts++;
+            throw error;
+          },
+          { retry: { attempts: 3, first: 0, ...(when ? { when } : {}) } },
+        )
+        .addEdge(START, "a")
+        .addEdge("a", END)
+        .compile();
+    await expect(build(new MeshError("BUDGET_EXCEEDED", "broke")).invoke({})).rejects.toMatchObject(
+      {
+        code: "BUDGET_EXCEEDED",
+      },
+    );
+    await expect(build(new Error("x"), () => false).invoke({})).rejects.toThrow("x");
+    expect(attempts).toBe(2);
+    await expect(build(new Error("x")).invoke({})).rejects.toThrow("x");
+    expect(attempts).toBe(5);
+    await expect(build(new Error("x"), full).invoke({})).rejects.toThrow("fully booked");
+  });
+
+  test("an attempt that takes longer than its timeout is told to stop, and fails with TIMEOUT", async () => {
+    let stopped = false;
+    const graph = new StateGraph(channels)
+      .addNode(
+        "hangs",
+        (_, { signal }) => {
+          signal.addEventListener("abort", () => (stopped = true));
+          return new Promise(() => {});
+        },
+        { timeout: 5 },
+      )
+      .addEdge(START, "hangs")
+      .addEdge("hangs", END)
+      .compile();
+    await expect(graph.invoke({})).rejects.toMatchObject({ code: "TIMEOUT" });
+    expect(stopped).toBe(true);
+  });
+
+  test("a cached node is executed once for equal inputs, until the time is over", async () => {
+    let executed = 0;
+    let now = 1_000;
+    const graph = new StateGraph({ n: z.number(), log: append(z.string()) })
+      .addNode("costly", ({ n }) => log(`${n}: ${++executed}`), {
+        input: z.object({ n: z.number() }),
+        cache: { ttl: "1m" },
+      })
+      .addEdge(START, "costly")
+      .addEdge("costly", END)
+      .compile({ now: () => now });
+    const ask = async (n: number) => (await graph.invoke({ n })).output.log;
+    expect(await ask(1)).toEqual(["1: 1"]);
+    expect(await ask(1)).toEqual(["1: 1"]);
+    expect(await ask(2)).toEqual(["2: 2"]);
+    now += 60_001;
+    expect(await ask(1)).toEqual(["1: 3"]);
+  });
+});
+
+describe("compensation", () => {
+  test("undoes what has been done, backwards, when the run fails", async () => {
+    const undone: string[] = [];
+    const graph = trip(undone, full);
+    await expect(graph.invoke({}, { thread: "t" })).rejects.toThrow("fully booked");
+    expect(undone).toEqual(["car", "flight LH1"]);
+    expect(await graph.getState("t")).toMatchObject({ status: "failed" });
+    await expect(graph.invoke(null, { thread: "t" })).rejects.toMatchObject({ code: "NO_RUN" });
+  });
+
+  test("undoes nothing when the run succeeds", async () => {
+    const undone: string[] = [];
+    await trip(undone, () => ({})).invoke({});
+    expect(undone).toEqual([]);
+  });
+
+  test("reaches into subgraphs that have ended, and those that have not", async () => {
+    const undone: string[] = [];
+    const step = (name: string, fails: boolean) =>
+      new StateGraph(channels)
+        .addNode("deep", () => log(name), { compensate: () => void undone.push(name) })
+        .addNode("then", () => {
+          if (fails) throw new Error("deep down");
+        })
+        .addEdge(START, "deep")
+        .addEdge("deep", "then")
+        .addEdge("then", END)
+        .compile();
+    const mapping = { map: () => ({}), merge: () => ({}) };
+    const middle = new StateGraph(channels)
+      .addSubgraph("inner", step("inner", true), mapping)
+      .addEdge(START, "inner")
+      .addEdge("inner", END)
+      .compile();
+    const graph = new StateGraph(channels)
+      .addSubgraph("first", step("first", false), mapping)
+      .addSubgraph("second", middle, mapping)
+      .addEdge(START, "first")
+      .addEdge("first", "second")
+      .addEdge("second", END)
+      .compile();
+    await expect(graph.invoke({})).rejects.toThrow("deep down");
+    expect(undone).toEqual(["inner", "first"]);
+  });
+
+  test("that fails for good is told of, and the rest is undone nevertheless", async () => {
+    const undone: string[] = [];
+    let attempts = 0;
+    const graph = new StateGraph(channels)
+      .addNode("a", () => ({}), { compensate: () => void undone.push("a") })
+      .addNode("b", () => ({}), {
+        retry: { attempts: 2, first: 0 },
+        compensate: () => {
+          attempts++;
+          throw new Error("cannot");
+        },
+      })
+      .addNode("c", full)
+      .addEdge(START, "a")
+      .addEdge("a", "b")
+      .addEdge("b", "c")
+      .addEdge("c", END)
+      .compile();
+    await expect(graph.invoke({})).rejects.toMatchObject({
+      message: "Node c: Error: fully booked",
+      details: { uncompensated: ["b"] },
+    });
+    expect(attempts).toBe(2);
+    expect(undone).toEqual(["a"]);
+  });
+});
+
+describe("cancellation", () => {
+  test("reaches the node that is executed, undoes what has been done, and rejects with CANCELED", async () => {
+    const told: string[] = [];
+    const gaveUp = new AbortController();
+    const graph = new StateGraph(channels)
+      .addNode("done", () => ({}), {
+        compensate: (_, { signal }) => void told.push(`undone, aborted: ${signal.aborted}`),
+      })
+      .addNode("hangs", (_, { signal }) => {
+        signal.addEventListener("abort", () => told.push("stopped"));
+        gaveUp.abort();
+        return new Promise(() => {});
+      })
+      .addEdge(START, "done")
+      .addEdge("done", "hangs")
+      .addEdge("hangs", END)
+      .compile({ checkpointer: new MemoryCheckpointer() });
+    const run = graph.invoke({}, { thread: "t", signal: gaveUp.signal });
+    await expect(run).rejects.toMatchObject({ code: "CANCELED" });
+    expect(told).toEqual(["stopped", "undone, aborted: false"]);
+    expect(await graph.getState("t")).toMatchObject({ status: "canceled" });
+  });
+
+  test("of a run that waits is possible from elsewhere; of one that is over it does nothing", async () => {
+    const store = new MemoryCheckpointer();
+    const build = () =>
+      new StateGraph(channels)
+        .addNode("ask", (_, ctx) => log(ctx.interrupt<string>("?")))
+        .addEdge(START, "ask")
+        .addEdge("ask", END)
+        .compile({ checkpointer: store });
+    await build().invoke({}, { thread: "t" });
+    expect(await build().cancel("t", "changed my mind")).toBe(true);
+    expect(await build().cancel("t")).toBe(false);
+    const state = await build().getState("t");
+    expect(state).toMatchObject({ status: "canceled", error: { message: "changed my mind" } });
+  });
+
+  test("before it begins, nothing is executed", async () => {
+    let executed = false;
+    const graph = new StateGraph(channels)
+      .addNode("a", () => void (executed = true))
+      .addEdge(START, "a")
+      .addEdge("a", END)
+      .compile();
+    await expect(graph.invoke({}, { signal: AbortSignal.abort() })).rejects.toThrow("aborted");
+    expect(executed).toBe(false);
+  });
+});
+
+test("a failed run goes on where it failed, and repeats nothing that has ended", async () => {
+  let broken = true;
+  const executed: string[] = [];
+  const inner = new StateGraph(channels)
+    .addNode("deep", () => void executed.push("deep"))
+    .addNode("fragile", () => {
+      executed.push("fragile");
+      if (broken) throw new Error("broken");
+    })
+    .addEdge(START, "deep")
+    .addEdge("deep", "fragile")
+    .addEdge("fragile", END)
+    .compile();
+  const graph = new StateGraph(channels)
+    .addNode("sibling", () => void executed.push("sibling"))
+    .addSubgraph("inner", inner, { map: () => ({}), merge: () => log("inner") })
+    .addNode("after", () => void executed.push("after"))
+    .addEdge(START, "sibling")
+    .addEdge(START, "inner")
+    .addEdge(["sibling", "inner"], "after")
+    .addEdge("after", END)
+    .compile({ checkpointer: new MemoryCheckpointer() });
+  await expect(graph.invoke({}, { thread: "t" })).rejects.toThrow("broken");
+  broken = false;
+  const { status } = await graph.invoke(null, { thread: "t" });
+  expect(status).toBe("completed");
+  expect(executed).toEqual(["sibling", "deep", "fragile", "fragile", "after"]);
+});
+
+test("the original error is the cause of what the caller gets", async () => {
+  const original = new TypeError("original");
+  const graph = new StateGraph(channels)
+    .addNode("a", () => {
+      throw original;
+    })
+    .addEdge(START, "a")
+    .addEdge("a", END)
+    .compile();
+  await expect(graph.invoke({})).rejects.toMatchObject({ code: "AGENT_FAILED", cause: original });
+});

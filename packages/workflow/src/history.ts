@@ -1,0 +1,150 @@
+import { isDeepStrictEqual } from "node:util";
+import { MeshError, type WireError } from "@plexus/core";
+import type { Checkpointer, StoredThread } from "./checkpointer.ts";
+import type { Effect, RunEvent } from "./event.ts";
+import { interruptsOf, type Interrupt } from "./interrupt.ts";
+import type { Plan } from "./plan.ts";
+import { decodeEvents, encodeSnapshot } from "./record.ts";
+import type { RunStatus } from "./run.ts";
+import { skeletonOf } from "./skeleton.ts";
+import { itemsOf, type StreamItem, type StreamMode } from "./stream.ts";
+import { isOver } from "./task.ts";
+import { ThreadReader, readThread } from "./thread.ts";
+import { publicValues } from "./view.ts";
+
+/** A thread's state at a checkpoint. */
+export interface StateSnapshot {
+  readonly thread: string;
+  /** Names the checkpoint within its thread; rises. */
+  readonly checkpoint: number;
+  /** When it was recorded, in ms since the epoch. */
+  readonly at: number;
+  readonly run: string;
+  readonly status: RunStatus;
+  /** Steps of the run. */
+  readonly step: number;
+  readonly values: Readonly<Record<string, unknown>>;
+  /** Nodes that are being executed, or are due. */
+  readonly next: readonly string[];
+  readonly interrupts: readonly Interrupt[];
+  readonly error?: WireError;
+}
+
+/** A channel that differs between two states. */
+export interface StateDifference {
+  readonly channel: string;
+  readonly before: unknown;
+  readonly after: unknown;
+}
+
+/** What has changed between two states, by channel. */
+export function diffStates(
+  before: Pick<StateSnapshot, "values">,
+  after: Pick<StateSnapshot, "values">,
+): StateDifference[] {
+  const channels = new Set([...Object.keys(before.values), ...Object.keys(after.values)]);
+  return [...channels]
+    .map((channel) => ({
+      channel,
+      before: before.values[channel],
+      after: after.values[channel],
+    }))
+    .filter((one) => !isDeepStrictEqual(one.before, one.after));
+}
+
+/** Reads what is recorded of threads. */
+export class History {
+  readonly #plan: Plan;
+  readonly #checkpointer: Checkpointer | undefined;
+  readonly #now: () => number;
+
+  constructor(plan: Plan, checkpointer: Checkpointer | undefined, now: () => number) {
+    this.#plan = plan;
+    this.#checkpointer = checkpointer;
+    this.#now = now;
+  }
+
+  async state(thread: string, upTo?: number): Promise<StateSnapshot> {
+    return snapshotOf(thread, await this.#read(thread, upTo));
+  }
+
+  async checkpoints(thread: string): Promise<StateSnapshot[]> {
+    const found: StateSnapshot[] = [];
+    for await (const { effects, reader } of this.#events(thread)) {
+      if (effects.some(({ type }) => type === "step" || type === "rest")) {
+        found.push(snapshotOf(thread, reader));
+      }
+    }
+    return found.toReversed();
+  }
+
+  async fork(thread: string, upTo: number | undefined, to: string): Promise<string> {
+    const { run, plan } = await this.#read(thread, upTo);
+    const graph = skeletonOf(plan);
+    await using owned = await this.#kept.own(to);
+    if (owned.position > 0) throw new MeshError("CONFLICT", `There is a thread ${to} already.`);
+    await owned.snapshot(0, encodeSnapshot({ at: this.#now(), graph, run }));
+    return to;
+  }
+
+  async *replay<M extends StreamMode>(
+    thread: string,
+    modes: readonly M[],
+    upTo?: number,
+  ): AsyncGenerator<StreamItem<M>> {
+    const wanted: ReadonlySet<StreamMode> = new Set(modes);
+    for await (const { event, effects, reader } of this.#events(thread, upTo)) {
+      yield* itemsOf(wanted, event, effects, reader) as StreamItem<M>[];
+    }
+  }
+
+  async *#events(
+    thread: string,
+    upTo = Infinity,
+  ): AsyncGenerator<{ event: RunEvent; effects: readonly Effect[]; reader: ThreadReader }> {
+    const stored = await this.#kept.read(thread, { whole: true, upTo });
+    this.#mustExist(thread, stored);
+    const reader = new ThreadReader(this.#plan, stored.snapshot);
+    for (const recorded of decodeEvents(stored.records)) {
+      const effects = reader.apply(recorded);
+      const { event } = recorded;
+      if (event.type !== "graph") yield { event, effects, reader };
+    }
+  }
+
+  async #read(thread: string, upTo = Infinity): Promise<ThreadReader> {
+    const stored = await this.#kept.read(thread, { upTo });
+    this.#mustExist(thread, stored);
+    return readThread(this.#plan, stored);
+  }
+
+  #mustExist(thread: string, { snapshot, records }: StoredThread): void {
+    if (snapshot !== undefined || records.length > 0) return;
+    throw new MeshError("NO_RUN", `Nothing is recorded of thread ${thread}.`);
+  }
+
+  get #kept(): Checkpointer {
+    if (this.#checkpointer !== undefined) return this.#checkpointer;
+    throw new MeshError(
+      "INVALID_CONTRACT",
+      `Graph ${this.#plan.name} has no checkpointer, so nothing is recorded: compile it with one.`,
+    );
+  }
+}
+
+function snapshotOf(thread: string, { plan, run, position, at }: ThreadReader): StateSnapshot {
+  const { status, step, error, tasks } = run;
+  const open = isOver(run) ? [] : tasks.filter(({ state }) => state.is !== "done");
+  return {
+    thread,
+    checkpoint: position,
+    at,
+    run: run.run,
+    status,
+    step,
+    values: publicValues(plan, run.values),
+    next: [...open.map(({ node }) => node), ...(isOver(run) ? [] : run.deferred)],
+    interrupts: interruptsOf(run),
+    ...(error === undefined ? {} : { error }),
+  };
+}

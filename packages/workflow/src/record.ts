@@ -1,0 +1,77 @@
+import { MeshError, decodePayload, encodePayload } from "@plexus/core";
+import { MAX_PART_BYTES } from "./checkpointer.ts";
+import type { StoredRecord } from "./checkpointer.ts";
+import type { ThreadEvent } from "./event.ts";
+import type { RunState } from "./run.ts";
+import type { Skeleton } from "./skeleton.ts";
+
+const VERSION = 1;
+const LAST = 0;
+const MORE = 1;
+
+/** An event as it is recorded. */
+export interface Recorded {
+  /** Position of the last record it is in. */
+  readonly position: number;
+  /** When, in ms since the epoch, by the clock of whoever recorded it. */
+  readonly at: number;
+  readonly event: ThreadEvent;
+}
+
+/** An event as records of bounded size. Throws `UNENCODABLE`, naming the path, for what cannot be stored. */
+export function encodeEvent(event: ThreadEvent, at: number): Uint8Array[] {
+  const bytes = encodePayload([VERSION, at, event]);
+  const records: Uint8Array[] = [];
+  const room = MAX_PART_BYTES - 1;
+  for (let from = 0; from < bytes.length; from += room) {
+    const part = bytes.subarray(from, from + room);
+    const record = new Uint8Array(part.length + 1);
+    record[0] = from + room < bytes.length ? MORE : LAST;
+    record.set(part, 1);
+    records.push(record);
+  }
+  return records;
+}
+
+/** The events in records, in order. Throws `BAD_MESSAGE` for what this version cannot read. */
+export function* decodeEvents(records: Iterable<StoredRecord>): Generator<Recorded> {
+  let parts: Uint8Array[] = [];
+  for (const { position, bytes } of records) {
+    parts.push(bytes.subarray(1));
+    if (bytes[0] !== LAST) continue;
+    const whole = parts.length === 1 ? parts[0]! : Buffer.concat(parts);
+    parts = [];
+    const [version, at, event] = decodePayload(whole) as [number, number, ThreadEvent];
+    if (version !== VERSION) throw unreadable(version);
+    yield { position, at, event };
+  }
+}
+
+/** A thread as a snapshot holds it. */
+export interface Snapshot {
+  readonly at: number;
+  readonly graph: Skeleton;
+  readonly run: RunState;
+}
+
+/** A state as a snapshot's parts. */
+export function encodeSnapshot({ at, graph, run }: Snapshot): Uint8Array[] {
+  const bytes = encodePayload([VERSION, at, graph, run]);
+  const parts: Uint8Array[] = [];
+  for (let from = 0; from < bytes.length; from += MAX_PART_BYTES) {
+    parts.push(bytes.slice(from, from + MAX_PART_BYTES));
+  }
+  return parts;
+}
+
+/** The state in a snapshot. Throws `BAD_MESSAGE` for one that this version cannot read. */
+export function decodeSnapshot(parts: readonly Uint8Array[]): Snapshot {
+  type Tuple = [number, number, Skeleton, RunState];
+  const [version, at, graph, run] = decodePayload(Buffer.concat(parts)) as Tuple;
+  if (version !== VERSION) throw unreadable(version);
+  return { at, graph, run };
+}
+
+function unreadable(version: unknown): MeshError {
+  return new MeshError("BAD_MESSAGE", `A checkpoint of format ${String(version)} cannot be read.`);
+}

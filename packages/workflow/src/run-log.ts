@@ -1,0 +1,141 @@
+import type { OwnedThread, StoredThread } from "./checkpointer.ts";
+import type { RunEvent, ThreadEvent } from "./event.ts";
+import { encodeEvent } from "./record.ts";
+
+/**
+ * When events are stored. `sync`: before anything follows from them. `async`: while the run goes on; who dies then repeats
+ * what was not stored yet. `exit`: when the run comes to rest.
+ */
+export type DurabilityMode = "sync" | "async" | "exit";
+
+const MIN_SNAPSHOT_BYTES = 128 * 1024;
+/** A run that is further ahead of its checkpointer waits for it. */
+const MAX_AHEAD_BYTES = 8 * 1024 * 1024;
+
+/** Writes a run's events to the thread it owns: one write at a time, and what comes meanwhile is the next one. */
+export class RunLog {
+  readonly #thread: OwnedThread;
+  readonly #mode: DurabilityMode;
+  readonly #now: () => number;
+  #waiting: Uint8Array[] = [];
+  #ahead = 0;
+  #writing: Promise<void> | undefined;
+  #snapshotting: Promise<void> | undefined;
+  /** Position of the last record, once it is written. */
+  #position: number;
+  /** Bytes of records since the last snapshot, and of that. */
+  #since = 0;
+  #last = 0;
+  #failure: { readonly error: unknown } | undefined;
+  readonly #preface: Uint8Array[];
+
+  /** `preface`: what has to be recorded before anything else is, if anything else is. `stored`: what was read of the thread. */
+  constructor(
+    thread: OwnedThread,
+    options: {
+      readonly mode: DurabilityMode;
+      readonly now: () => number;
+      readonly preface: ThreadEvent | undefined;
+      readonly stored: StoredThread;
+    },
+  ) {
+    const { mode, now, preface, stored } = options;
+    this.#thread = thread;
+    this.#mode = mode;
+    this.#now = now;
+    this.#position = thread.position;
+    this.#preface = preface ? encodeEvent(preface, now()) : [];
+    this.#since = sizeOf(stored.records.map(({ bytes }) => bytes));
+    this.#last = sizeOf(stored.snapshot?.parts ?? []);
+  }
+
+  /** An event as records. Throws `UNENCODABLE`. */
+  encode(event: RunEvent): Uint8Array[] {
+    return encodeEvent(event, this.#now());
+  }
+
+  add(records: readonly Uint8Array[]): void {
+    const all = this.#preface.length > 0 ? [...this.#preface.splice(0), ...records] : records;
+    for (const record of all) {
+      this.#waiting.push(record);
+      this.#ahead += record.length;
+      this.#since += record.length;
+    }
+    this.#position += all.length;
+    if (this.#mode !== "exit") this.#write();
+  }
+
+  /** Whether the run must wait for {@link stored} before it goes on. */
+  get mustWait(): boolean {
+    return this.#mode === "sync" || (this.#mode === "async" && this.#ahead > MAX_AHEAD_BYTES);
+  }
+
+  /** Resolves when all that was added is stored. Rejects with what kept it from being, `FENCED` above all. */
+  async stored(): Promise<void> {
+    const target = this.#position;
+    do {
+      this.#write();
+      // oxlint-disable-next-line no-await-in-loop -- writes follow each other
+      await this.#writing;
+      this.#check();
+    } while (this.#thread.position < target);
+    await this.#snapshotting;
+    this.#check();
+  }
+
+  #check(): void {
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
+
+  /**
+   * Stores a snapshot of the state after all that was added, if the records since the last one have come to more than it: so
+   * snapshots never cost more than records do, and whoever reads a thread reads at most twice what its state takes.
+   */
+  snapshotIfDue(snapshot: () => Uint8Array[]): void {
+    if (this.#snapshotting !== undefined) return;
+    if (this.#since < Math.max(MIN_SNAPSHOT_BYTES, this.#last)) return;
+    const position = this.#position;
+    const parts = snapshot();
+    this.#since = 0;
+    this.#last = sizeOf(parts);
+    this.#snapshotting = this.#snapshot(position, parts);
+  }
+
+  async #snapshot(position: number, parts: readonly Uint8Array[]): Promise<void> {
+    try {
+      while (this.#thread.position < position && this.#failure === undefined) {
+        this.#write();
+        // oxlint-disable-next-line no-await-in-loop -- writes follow each other
+        await this.#writing;
+      }
+      if (this.#failure === undefined) await this.#thread.snapshot(position, parts);
+    } catch (error) {
+      this.#failure ??= { error };
+    } finally {
+      this.#snapshotting = undefined;
+    }
+  }
+
+  #write(): void {
+    if (this.#writing !== undefined || this.#waiting.length === 0) return;
+    if (this.#failure !== undefined) return;
+    const batch = this.#waiting;
+    this.#waiting = [];
+    this.#writing = this.#append(batch);
+  }
+
+  async #append(batch: readonly Uint8Array[]): Promise<void> {
+    try {
+      await this.#thread.append(batch);
+      this.#ahead -= sizeOf(batch);
+    } catch (error) {
+      this.#failure ??= { error };
+    }
+    this.#writing = undefined;
+    if (this.#mode !== "exit") this.#write();
+  }
+}
+
+function sizeOf(parts: readonly Uint8Array[]): number {
+  return parts.reduce((sum, { length }) => sum + length, 0);
+}

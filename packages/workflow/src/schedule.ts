@@ -1,0 +1,52 @@
+import { MeshError } from "@plexus/core";
+import { END } from "./command.ts";
+import type { Exits, Plan } from "./plan.ts";
+import type { RunState, Target } from "./run.ts";
+
+/** Where a complete step leads, in the order of its tasks. Counts those who have arrived at a join. */
+export function nextTargets(plan: Plan, run: RunState): Target[] {
+  const targets: Target[] = [];
+  for (const { node, state } of run.tasks) {
+    const exits: Exits = plan.nodes.get(node)!;
+    for (const target of exits.next) if (target !== END) targets.push(target);
+    for (const { key, from, to } of exits.joins) {
+      const arrived = (run.joins[key] ??= []);
+      if (!arrived.includes(node)) arrived.push(node);
+      if (arrived.length < from.length) continue;
+      delete run.joins[key];
+      if (to !== END) targets.push(to);
+    }
+    if (state.is === "done") targets.push(...state.result.goto);
+  }
+  return targets;
+}
+
+/** The values of a graph's channels before anything was written. */
+export function initialValues(plan: Plan): Record<string, unknown> {
+  const values: Record<string, unknown> = {};
+  for (const [key, channel] of plan.channels) values[key] = channel.initial();
+  return values;
+}
+
+/** What of the targets is due now, each node once; deferred ones wait in the run until nothing else is. */
+export function splitDeferred(plan: Plan, run: RunState, targets: readonly Target[]): Target[] {
+  const due: Target[] = [];
+  for (const target of targets) {
+    if (typeof target !== "string") due.push(target);
+    else if (plan.nodes.get(target)!.deferred) {
+      if (!run.deferred.includes(target)) run.deferred.push(target);
+    } else if (!due.includes(target)) due.push(target);
+  }
+  return due.length > 0 ? due : run.deferred.splice(0);
+}
+
+/** Counts an execution of the node. Throws `STEP_LIMIT` if it is one too many. */
+export function countVisit(plan: Plan, run: RunState, node: string): void {
+  const visits = (run.visits[node] ?? 0) + 1;
+  run.visits[node] = visits;
+  if (visits <= plan.nodes.get(node)!.maxVisits) return;
+  throw new MeshError(
+    "STEP_LIMIT",
+    `Node ${node} of graph ${plan.name} may be executed ${visits - 1} times in a run (maxVisits), and is due once more.`,
+  );
+}

@@ -1,0 +1,71 @@
+import type { Offer, RunState, Target, Task, TaskResult, Undo, Wait } from "./run.ts";
+
+/** A task that is about to begin. */
+export function newTask(id: string, target: Target): Task {
+  const task: Task = {
+    id,
+    node: typeof target === "string" ? target : target.node,
+    state: { is: "ready" },
+    attempt: 1,
+    answers: [],
+    effects: {},
+  };
+  return typeof target === "string" ? task : { ...task, sent: { input: target.input } };
+}
+
+/** The task that undoes what an earlier one has done. */
+export function undoingTask(id: string, undoes: Undo): Task {
+  return { ...newTask(id, undoes.path.join("/")), undoes };
+}
+
+/** What a finished task has come to. */
+export function resultOf({ state }: Task): TaskResult {
+  return state.is === "done" ? state.result : { writes: {}, goto: [] };
+}
+
+/** The run of the subgraph that the task is in, or was in when it failed. */
+export function childOf({ state }: Task): RunState | undefined {
+  return "child" in state ? state.child : undefined;
+}
+
+/** True when nothing is under way in the run, and a new one may begin. */
+export function isOver({ status }: RunState): boolean {
+  return (
+    status === "idle" || status === "completed" || status === "failed" || status === "canceled"
+  );
+}
+
+/** Takes out all that the run and the subgraphs it is in have to undo, oldest first; paths begin in this run. */
+export function takeUndo(run: RunState): Undo[] {
+  const undo = run.undo.splice(0);
+  for (const task of run.tasks) {
+    const child = childOf(task);
+    if (child === undefined) continue;
+    for (const { path, update } of takeUndo(child)) {
+      undo.push({ path: [task.node, ...path], update });
+    }
+  }
+  return undo;
+}
+
+/** Failed and interrupted tasks are ready once more, and have their attempts before them; finished ones stay finished. */
+export function resetFailed(run: RunState): void {
+  run.status = "running";
+  delete run.error;
+  for (const task of run.tasks) {
+    const { state } = task;
+    const child = childOf(task);
+    if (child !== undefined && child.status !== "completed") {
+      task.state = { is: "inside", child };
+      if (child.status === "failed") resetFailed(child);
+    } else if (state.is === "failed" || state.is === "running") {
+      task.state = { is: "ready" };
+      task.attempt = 1;
+    }
+  }
+}
+
+/** What a task that waits is woken with when something has come. */
+export function offerOf(wait: Wait, value: unknown): Offer {
+  return "until" in wait && wait.until !== undefined ? { value, until: wait.until } : { value };
+}
