@@ -33,8 +33,9 @@ export interface ConsumerAddress {
   readonly consumer: string;
 }
 
-// Everything here is asked again, and a cluster that has just lost a node may entrust that one with a replay.
+// Everything here is asked again, and a cluster that has just lost a node may entrust that one with a replay: then with another one.
 const API_TIMEOUT_MS = 3_000;
+const PATIENCE_MS = 0;
 const NS_PER_MS = 1_000_000;
 const OVERLAP = 10_065;
 /** Metadata of a topic's stream and of its consumers. */
@@ -53,7 +54,7 @@ export class TopicStore {
   readonly #opened = new Map<string, Promise<void>>();
 
   constructor(link: Link, subjects: Subjects) {
-    this.#streams = new Streams(link, API_TIMEOUT_MS);
+    this.#streams = new Streams(link, API_TIMEOUT_MS, PATIENCE_MS);
     this.#subjects = subjects;
   }
 
