@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Workspace, WorkspaceConflict } from "@plexus/mesh";
@@ -116,6 +116,25 @@ test("checkout and import take files to a directory and back, and overwrite noth
   await writeFile(join(folder, "src/cart.ts"), "in the way\n");
   expect((await run("checkout", "shop", folder, "--force")).code).toBe(0);
   expect(await readFile(join(folder, "src/cart.ts"), "utf8")).toBe("by hand\n");
+}, 90_000);
+
+test("an import says what it waits for, and gives up in time; one that cannot be names all that is wrong", async () => {
+  await begin();
+  await mkdir(join(folder, "src"));
+  await writeFile(join(folder, "src/cart.ts"), "something else\n");
+  const late = await run("import", "shop", folder, "--resolve", "escalate", "--timeout", "3s");
+  expect(late.code).toBe(5);
+  const [, id] = /Waits as conflict (\w+)/.exec(late.stderr) ?? [];
+  expect(late.stderr).toContain(`Conflict ${id} stays open.`);
+  const unclean = await run("resolve", "shop", id!, "--merged");
+  expect(unclean).toMatchObject({ code: 1, stderr: expect.stringContaining("merge cleanly") });
+  expect((await run("resolve", "shop", id!, "--theirs")).code).toBe(0);
+  await symlink("/etc/passwd", join(folder, "link"));
+  await writeFile(join(folder, "back\\slash"), "");
+  const refused = await run("import", "shop", folder);
+  expect(refused.code).toBe(1);
+  expect(refused.stderr).toMatch(/"link" is a symbolic link/);
+  expect(refused.stderr).toMatch(/back/);
 }, 90_000);
 
 test("checkout --git makes each commit one of git, with its agent as the author", async () => {

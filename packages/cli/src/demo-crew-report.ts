@@ -79,7 +79,7 @@ function endOf(action: Action): string | undefined {
   if (action.kind !== "clashed") return undefined;
   if (action.strategy === "vote") return "voted";
   if (action.landed) return "merged";
-  return action.files.some(({ type }) => type === "read/write") ? "write skew" : "done again";
+  return action.files[0]?.type === "read/write" ? "write skew" : "done again"; // as the timeline says
 }
 
 const WORDS: Readonly<Record<string, string>> = {
@@ -121,5 +121,6 @@ function historyRows({ plan, commits }: CrewOutcome): string[] {
   return [
     `Commits ${commits.length}: ${authors}`,
     `Git     ${plan.out} (\`git log --format='%an: %s'\` there tells the same)`,
+    "        its tests: `npm test` there, with Node.js 22.18 or newer",
   ];
 }

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rm, rmdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -63,13 +63,18 @@ export function crewCommand(): Command {
 
 async function runCrew(options: CrewOptions, stop: AbortSignal): Promise<ExitCode> {
   const { json = false, uncoordinated = false, agents, seed, seconds, jobs } = options;
+  if (uncoordinated && (options.server ?? options.chaos) !== undefined) {
+    throw new UsageError("--uncoordinated has no broker: leave out --server and --chaos.");
+  }
+  await using stack = new AsyncDisposableStack();
   const out = await outFolder(options.out);
+  // Nothing is left of a run that did not get as far as putting something there.
+  stack.defer(() => rmdir(out).catch(() => undefined));
   const mode = uncoordinated ? "folder" : "workspace";
   const plan = CrewPlan.parse({ agents, seed, seconds, jobs, mode, out });
   const say = (line: string): void =>
     void (json ? process.stderr : process.stdout).write(`${line}\n`);
   const model = await namedModel();
-  await using stack = new AsyncDisposableStack();
   const { place, env, where, killBroker } = await found(plan, options.server, stack, say);
   const view = new CrewView();
   say(`Plexus crew demo: ${agents} agents refactor one project, ${where}; seed ${seed}`);
@@ -158,6 +163,10 @@ async function outFolder(named: string | undefined): Promise<string> {
     throw new UsageError(`--out ${named}: ${error.message}`, { cause: error });
   });
   if (files.length > 0) throw new UsageError(`--out ${named}: there is something in it already.`);
+  await mkdir(folder).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "EEXIST") return;
+    throw new UsageError(`--out ${named}: ${error.message}`, { cause: error });
+  });
   return folder;
 }
 

@@ -22,7 +22,9 @@ export function reportFailure(command: string, error: unknown, json: boolean): v
     printJson({ error: { code, message, retryable } });
     return;
   }
-  const remedy = isMeshError(error) ? REMEDIES[error.code] : undefined;
+  // What agents take is not what a workspace takes: there the message says it all.
+  const said = code === "INVALID_INPUT" && command.startsWith("plexus workspace");
+  const remedy = isMeshError(error) && !said ? REMEDIES[error.code] : undefined;
   const sentence = /[.!?]$/.test(message) ? message : `${message}.`;
   note(`${command}: ${code}: ${remedy === undefined ? message : `${sentence} ${remedy}`}`);
 }

@@ -1,7 +1,7 @@
 import type { LockInfo, LockWaiter, Mesh } from "@plexus/mesh";
 import type { Command } from "commander";
 import { meshCommand, withMesh, type MeshOptions } from "./mesh-options.ts";
-import { paint, print, printJson, table, uptime } from "./output.ts";
+import { oneLine, paint, print, printJson, table, uptime } from "./output.ts";
 
 const HEADER = ["LOCK", "WHO", "STATE", "FOR", "TOKEN", "INTENT"];
 
@@ -31,11 +31,11 @@ async function show(mesh: Mesh, { json }: MeshOptions): Promise<void> {
 function rows({ name, holder, waiters }: LockInfo): string[][] {
   const held = holder ? row(holder, paint("green", "holds"), String(holder.token)) : FREE;
   const waiting = waiters.map((waiter) => ["", ...row(waiter, paint("yellow", "waits"), "-")]);
-  return [[paint("bold", name), ...held], ...waiting];
+  return [[paint("bold", oneLine(name)), ...held], ...waiting];
 }
 
 const FREE = ["-", "free", "-", "-", ""];
 
 function row({ client, since, intent }: LockWaiter, state: string, token: string): string[] {
-  return [client, state, uptime((Date.now() - since) / 1_000), token, intent];
+  return [oneLine(client), state, uptime((Date.now() - since) / 1_000), token, oneLine(intent)];
 }

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { table, toJson, toLine, toText, uptime } from "./output.ts";
+import { oneLine, table, toJson, toLine, toText, uptime } from "./output.ts";
 
 test("every kind of payload becomes JSON", () => {
   const value = {
@@ -24,6 +24,11 @@ test("a person sees text as it is, and binary as hex", () => {
   expect(toText("two\nlines")).toBe("two\nlines");
   expect(toText({ raw: [new Uint8Array([10, 11])] })).toBe("{ raw: [ <Buffer 0a 0b> ] }");
   expect(toText(new Map([["k", new Uint8Array([1])]]))).toBe("Map(1) { 'k' => <Buffer 01> }");
+});
+
+test("what others have written has no power over the terminal", () => {
+  expect(oneLine("bad \u001b[31mred\nnext\u009b")).toBe("bad \\x1b[31mred\\nnext\\x9b");
+  expect(oneLine("größer als 日本")).toBe("größer als 日本");
 });
 
 test("a value on one line has no line break", () => {

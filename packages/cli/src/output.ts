@@ -20,6 +20,15 @@ export function note(line: string): void {
   process.stderr.write(`${line}\n`);
 }
 
+/** What somebody else has written, on one line and without power over the terminal. */
+export function oneLine(text: string): string {
+  // oxlint-disable-next-line no-control-regex -- that is what it is about
+  return text.replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, (char) => {
+    const code = char.codePointAt(0)!;
+    return char === "\n" ? "\\n" : `\\x${code.toString(16).padStart(2, "0")}`;
+  });
+}
+
 function width(cell: string): number {
   return stripVTControlCharacters(cell).length;
 }

@@ -3,7 +3,7 @@ import { MeshError } from "@plexus/core";
 import type { Workspace, WorkspaceConflict } from "@plexus/mesh";
 import type { Command } from "commander";
 import { UsageError } from "./exit-codes.ts";
-import { paint, print, printJson, table } from "./output.ts";
+import { oneLine, paint, print, printJson, table } from "./output.ts";
 import {
   onWorkspace,
   short,
@@ -86,7 +86,9 @@ async function filesOf(
       throw new UsageError(`--file: ${path} is not in conflict.`);
     }
     // oxlint-disable-next-line no-await-in-loop -- a few
-    files[path] = await readFile(option.slice(at + 1));
+    files[path] = await readFile(option.slice(at + 1)).catch((error: unknown) => {
+      throw new UsageError(`--file ${option}: ${(error as Error).message}`, { cause: error });
+    });
   }
   return files;
 }
@@ -103,11 +105,13 @@ async function list(repo: Workspace, options: WorkspaceCommandOptions): Promise<
   }
   const rows = open.map(({ id, by, message, clashes }) => [
     paint("bold", id),
-    by,
+    oneLine(by),
     clashes[0]!.strategy.strategy,
     clashes.map(({ path }) => path).join(" "),
-    [...new Set(clashes.flatMap(({ theirs }) => theirs.commits.map((one) => one.by)))].join(" "),
-    message,
+    oneLine(
+      [...new Set(clashes.flatMap(({ theirs }) => theirs.commits.map((one) => one.by)))].join(" "),
+    ),
+    oneLine(message),
   ]);
   for (const line of table(CONFLICTS, rows)) print(line);
 }
@@ -121,17 +125,18 @@ async function explain(
     return;
   }
   const { id, by, message, commit, clashes, resolved } = conflict;
-  print(`${paint("bold", id)}  ${by} wants to commit: ${message}  ${paint("dim", commit)}`);
+  print(
+    `${paint("bold", id)}  ${oneLine(by)} wants to commit: ${oneLine(message)}  ${paint("dim", commit)}`,
+  );
   for (const { path, kind, strategy, base, theirs, ours } of clashes) {
     print("");
     print(`${paint("bold", path)}  ${kind}, strategy ${strategy.strategy}`);
     print(`  base    version ${base.version}  ${short(base.hash)}`);
-    print(`  ours    ${by}  ${short(ours.hash)}`);
+    print(`  ours    ${oneLine(by)}  ${short(ours.hash)}`);
     print(`  theirs  version ${theirs.version}  ${short(theirs.hash)}`);
     for (const one of theirs.commits) {
-      print(
-        `          ${one.version}  ${one.by}: ${one.message}${one.intent ? ` (${one.intent})` : ""}`,
-      );
+      const why = `${one.by}: ${one.message}${one.intent ? ` (${one.intent})` : ""}`;
+      print(`          ${one.version}  ${oneLine(why)}`);
     }
     if (theirs.more !== undefined) print(`          and ${theirs.more} before`);
   }
@@ -140,8 +145,8 @@ async function explain(
   else {
     const winners = resolved.decisions.map(({ path, winner }) => `${path}: ${winner}`).join(", ");
     const version = resolved.version === undefined ? "" : ` as version ${resolved.version}`;
-    print(`Decided by ${resolved.by}: ${resolved.outcome}${version}; ${winners}.`);
+    print(`Decided by ${oneLine(resolved.by)}: ${resolved.outcome}${version}; ${winners}.`);
     for (const ballot of resolved.ballots ?? [])
-      print(`  ${ballot.by}: ${ballot.ranking.join(" > ")}`);
+      print(`  ${oneLine(ballot.by)}: ${ballot.ranking.join(" > ")}`);
   }
 }

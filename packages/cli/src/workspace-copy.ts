@@ -1,12 +1,12 @@
 import { mkdir } from "node:fs/promises";
 import { resolve } from "node:path";
 import { checkoutTree, exportToGit, importTree, type StrategyOption } from "@plexus/mesh";
-import { STRATEGIES, type StrategyName } from "@plexus/core";
+import { MeshError, STRATEGIES, toMs, type Duration, type StrategyName } from "@plexus/core";
 import { Option, type Command } from "commander";
 import { UsageError } from "./exit-codes.ts";
 import { fired } from "./interrupt.ts";
 import { meshCommand, withMesh, type MeshOptions } from "./mesh-options.ts";
-import { print, printJson } from "./output.ts";
+import { note, print, printJson } from "./output.ts";
 import {
   onWorkspace,
   versionArgument,
@@ -88,17 +88,27 @@ export function importCommand(): Command {
     )
     .addOption(
       new Option("--resolve <strategy>", "how conflicts are decided").choices(
-        STRATEGIES.filter((one) => one !== "vote"),
+        STRATEGIES.filter((one) => one !== "vote" && one !== "semantic"), // nobody here could decide
       ),
     )
     .action((name: string, directory: string, options: ImportCommandOptions) =>
       withWorkspace(options, name, async (repo, signal) => {
-        const { message, prune, resolve: strategy } = options;
+        const { message, prune, resolve: strategy, timeout } = options;
+        const waiting: string[] = [];
+        const ended = timeout === undefined ? signal : timedOut(signal, timeout, waiting);
         const done = await importTree(repo, directory, {
-          signal,
+          signal: ended,
+          onConflict: ({ id }) => {
+            waiting.push(id);
+            note(
+              `Waits as conflict ${id}: decide with \`plexus workspace resolve ${name} ${id}\`.`,
+            );
+          },
           prune: prune === true,
           ...(message === undefined ? {} : { message }),
           ...(strategy === undefined ? {} : { resolve: strategy as StrategyOption }),
+        }).catch((error: unknown) => {
+          throw signal.aborted || !ended.aborted ? error : ended.reason;
         });
         if (options.json) printJson(done);
         else
@@ -107,6 +117,16 @@ export function importCommand(): Command {
           );
       }),
     );
+}
+
+/** Fires at Ctrl-C, or when somebody should have decided by now. */
+function timedOut(signal: AbortSignal, timeout: Duration, waiting: readonly string[]): AbortSignal {
+  const late = new AbortController();
+  setTimeout(() => {
+    const still = waiting.length === 0 ? "" : ` Conflict ${waiting.at(-1)} stays open.`;
+    late.abort(new MeshError("TIMEOUT", `Not committed within ${toMs(timeout)} ms.${still}`));
+  }, toMs(timeout)).unref();
+  return AbortSignal.any([signal, late.signal]);
 }
 
 /** `plexus workspace serve` */

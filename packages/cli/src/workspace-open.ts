@@ -1,4 +1,4 @@
-import { Workspaces, toMs } from "@plexus/core";
+import { MeshError, Workspaces, isMeshError, toMs } from "@plexus/core";
 import type { Mesh, Workspace } from "@plexus/mesh";
 import { InvalidArgumentError, type Command } from "commander";
 import { meshCommand, nameArgument, withMesh, type MeshOptions } from "./mesh-options.ts";
@@ -22,7 +22,12 @@ export function withWorkspace<T>(
   work: (repo: Workspace, signal: AbortSignal, mesh: Mesh) => Promise<T>,
 ): Promise<T> {
   return withMesh(options, async (mesh, signal) => {
-    await mesh.waitFor(Workspaces, { timeout: toMs(options.timeout ?? HOST_TIMEOUT), signal });
+    const timeout = toMs(options.timeout ?? HOST_TIMEOUT);
+    await mesh.waitFor(Workspaces, { timeout, signal }).catch((error: unknown) => {
+      if (!isMeshError(error, "NO_AGENT")) throw error;
+      const text = `Nobody hosts the workspaces of mesh ${mesh.mesh}. \`plexus workspace serve\` does.`;
+      throw new MeshError("NO_AGENT", text, { cause: error });
+    });
     const { agent = process.env["USER"] ?? "cli" } = options;
     return work(mesh.workspace(name, { agent }), signal, mesh);
   });

@@ -1,7 +1,7 @@
 import type { StoredCommit } from "@plexus/mesh";
 import type { Command } from "commander";
 import { countArgument } from "./mesh-options.ts";
-import { paint, print, printJson, table, uptime } from "./output.ts";
+import { oneLine, paint, print, printJson, table, uptime } from "./output.ts";
 import {
   onWorkspace,
   short,
@@ -10,6 +10,7 @@ import {
   type WorkspaceCommandOptions,
 } from "./workspace-open.ts";
 
+const MAX_PATHS = 20; // of one commit
 const FILES = ["PATH", "SIZE", "VERSION", "HASH"];
 const LINES = ["VERSION", "BY", "LINE", "TEXT"];
 
@@ -28,6 +29,7 @@ export function listCommand(): Command {
           const tree = await repo.at(options.at);
           const files = await tree.list(prefix);
           if (options.json) printJson({ version: tree.version, files });
+          else if (tree.version === 0) print(`Nothing was ever committed to ${name}.`);
           else if (files.length === 0)
             print(`No such files in ${name} at version ${tree.version}.`);
           else {
@@ -77,7 +79,7 @@ export function blameCommand(): Command {
         }
         const rows = lines.map(({ version, by, line, text }) => [
           String(version),
-          by,
+          oneLine(by),
           String(line),
           text,
         ]);
@@ -121,14 +123,16 @@ function tell({
   const age = uptime((Date.now() - storedAt) / 1_000);
   const through = conflict === undefined ? "" : paint("yellow", `  through conflict ${conflict}`);
   print(
-    `${paint("yellow", String(version))}  ${paint("bold", by)}  ${age} ago  ${message}${through}`,
+    `${paint("yellow", String(version))}  ${paint("bold", oneLine(by))}  ${age} ago  ${oneLine(message)}${through}`,
   );
-  if (intent !== undefined) print(`   ${paint("dim", intent)}`);
-  for (const { path, hash, before } of changes) {
+  if (intent !== undefined) print(`   ${paint("dim", oneLine(intent))}`);
+  const sorted = changes.toSorted((a, b) => (a.path < b.path ? -1 : 1));
+  for (const { path, hash, before } of sorted.slice(0, MAX_PATHS)) {
     const mark = hash === undefined ? "-" : before.hash === undefined ? "+" : "~";
     print(`   ${mark} ${path}`);
   }
-  print(`   ${paint("dim", id)}`);
+  if (sorted.length > MAX_PATHS) print(`   and ${sorted.length - MAX_PATHS} more`);
+  print(`   ${paint("dim", oneLine(id))}`);
 }
 
 function tint(line: string): void {

@@ -18,7 +18,14 @@ export type { Topic, TopicSpec } from "./topic.ts";
 export type { DurableTopic, ResolvedDurableTopic } from "./durable-topic.ts";
 export { state } from "./state.ts";
 export type { State, StateSpec } from "./state.ts";
-export { ERROR_CODES, MeshError, fromWireError, isMeshError, toMeshError } from "./errors.ts";
+export {
+  ERROR_CODES,
+  MeshError,
+  fromWireError,
+  isMeshError,
+  quote,
+  toMeshError,
+} from "./errors.ts";
 export type { ErrorCode, MeshErrorOptions, WireError } from "./errors.ts";
 export { toMs } from "./duration.ts";
 export type { Duration } from "./duration.ts";

@@ -213,6 +213,14 @@ describe("an open conflict", () => {
     expect(() => settle(desk.state, conflict, "ada", some, desk.at)).toThrow("b is not decided");
   });
 
+  test("is not decided for a merge that there is not", () => {
+    const { desk, conflict } = waiting();
+    const merged = ["a", "b"].map((path) => ({ path, winner: "merged" as const }));
+    expect(() => settle(desk.state, conflict, "eve", merged, desk.at)).toThrow(
+      "a does not merge cleanly",
+    );
+  });
+
   test("is decided path by path, and ends", () => {
     const { desk, conflict } = waiting();
     const decisions = [

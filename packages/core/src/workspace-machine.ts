@@ -206,7 +206,13 @@ export function settle(
     if (how === "merged" && clash.kind === "read/write") {
       throw new MeshError("INVALID_INPUT", `Conflict ${id}: ${clash.path} was only read.`);
     }
-    if (own?.hash === undefined) return decision(clash, how);
+    if (own?.hash === undefined) {
+      if (how === "merged" && clash.merged === undefined) {
+        const text = `Conflict ${id}: ${clash.path} does not merge cleanly. Choose ours or theirs, or say what shall be there.`;
+        throw new MeshError("INVALID_INPUT", text);
+      }
+      return decision(clash, how);
+    }
     return { ...decision(clash, "ours"), winner: how, hash: own.hash, size: own.size ?? 0 };
   });
   const told = { id, request, clashes, at, by, ...(ballots.length > 0 ? { ballots } : {}) };

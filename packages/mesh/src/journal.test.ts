@@ -434,7 +434,7 @@ describe("somebody who is not the holder any more", () => {
     await writes;
     await new Promise((resolve) => setTimeout(resolve, 300));
     expect(await last()).toMatchObject({ state: 1_000, token: 2 ** 52 });
-    expect(projection.state).toBe(1_000); // the others see what is stored
+    await expect.poll(() => projection.state).toBe(1_000); // the others see what is stored
   });
 });
 

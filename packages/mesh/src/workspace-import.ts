@@ -1,6 +1,6 @@
 import { lstat, readFile, readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { CHECKOUT_FOLDER, MeshError, demandPath } from "@plexus/core";
+import { CHECKOUT_FOLDER, MeshError, demandPath, quote } from "@plexus/core";
 import { nameOf } from "./nats/blob-store.ts";
 import { inLanes, readCheckout, writeCheckout } from "./workspace-checkout.ts";
 import type { CommitOptions } from "./workspace-committer.ts";
@@ -8,7 +8,10 @@ import { filesInWorkTree, isWorkTree, versionInWorkTree } from "./workspace-git.
 import type { Workspace } from "./workspace.ts";
 
 /** Options of {@link importTree}. */
-export interface ImportOptions extends Pick<CommitOptions, "message" | "resolve" | "signal"> {
+export interface ImportOptions extends Pick<
+  CommitOptions,
+  "message" | "resolve" | "signal" | "onConflict"
+> {
   /** Also remove what is in the workspace and not in the directory. Of a checkout, what was removed there always is. */
   readonly prune?: boolean;
 }
@@ -23,6 +26,7 @@ export interface ImportReport {
 }
 
 const FILES_PER_COMMIT = 1_000;
+const MAX_NAMED = 20; // files that an error names
 
 /**
  * Commits what has changed in a directory: files as they are on disk, of a git work tree those that git does not ignore. What a
@@ -46,16 +50,10 @@ export async function importTree(
   const head = await repo.at();
   const known = new Map((await head.list()).map(({ path, hash }) => [path, hash]));
   const names = isGit ? await filesInWorkTree(directory) : await walk(directory);
-  const found = new Map<string, string>();
-  for (const name of names) {
-    const path = demandPath(name);
-    if (found.has(path))
-      throw new MeshError("INVALID_INPUT", `${path} is there twice, in two normal forms.`);
-    found.set(path, name);
-  }
+  const found = await demandFiles(directory, names);
   const hashes = new Map<string, string>();
   await inLanes([...found], async ([path, name]) => {
-    hashes.set(path, nameOf(await read(directory, name)).hash);
+    hashes.set(path, nameOf(await readFile(join(directory, name))).hash);
   });
   const written = [...hashes].filter(([path, hash]) => {
     return known.get(path) !== hash && own[path]?.hash !== hash;
@@ -80,7 +78,7 @@ export async function importTree(
       part.map((path) => ({ path, base: base(path) })),
       async (path) => {
         const name = found.get(path);
-        return name === undefined ? undefined : read(directory, name);
+        return name === undefined ? undefined : readFile(join(directory, name));
       },
       { ...options, message },
     );
@@ -124,11 +122,29 @@ async function walk(directory: string): Promise<string[]> {
   return files;
 }
 
-/** The bytes of a file. Throws `INVALID_INPUT` for what is none: a symbolic link may lead anywhere. */
-async function read(directory: string, name: string): Promise<Uint8Array> {
-  const file = join(directory, name);
-  const there = await lstat(file);
-  if (there.isFile()) return readFile(file);
-  const what = there.isSymbolicLink() ? "a symbolic link" : "no ordinary file";
-  throw new MeshError("INVALID_INPUT", `${file} is ${what}, and is not imported.`);
+/** Files by their paths. Throws `INVALID_INPUT` that names all that cannot be imported: a symbolic link may lead anywhere. */
+async function demandFiles(
+  directory: string,
+  names: readonly string[],
+): Promise<Map<string, string>> {
+  const found = new Map<string, string>();
+  const refused: string[] = [];
+  await inLanes(names, async (name) => {
+    try {
+      const there = await lstat(join(directory, name));
+      if (!there.isFile()) {
+        const what = there.isSymbolicLink() ? "a symbolic link" : "no ordinary file";
+        throw new Error(`${quote(name)} is ${what}`);
+      }
+      const path = demandPath(name);
+      if (found.has(path)) throw new Error(`${quote(path)} is there twice, in two normal forms`);
+      found.set(path, name);
+    } catch (error) {
+      refused.push((error as Error).message.replace(/\.$/, ""));
+    }
+  });
+  if (refused.length === 0) return found;
+  const more = refused.length > MAX_NAMED ? `; and ${refused.length - MAX_NAMED} more` : "";
+  const text = `Nothing is imported of ${directory}: ${refused.toSorted().slice(0, MAX_NAMED).join("; ")}${more}.`;
+  throw new MeshError("INVALID_INPUT", text);
 }

@@ -10,6 +10,7 @@ const MANIFEST = {
   name: "kiosk",
   private: true,
   type: "module",
+  engines: { node: ">=22.18" }, // the first that runs TypeScript
   scripts: { test: "node --test test/*.test.ts" },
 };
 /** The share of tests that nobody has written yet. */
