@@ -42,8 +42,8 @@ export class BucketProjection implements Projection<unknown> {
   #revision = 0;
   #unwatch: (() => void) | undefined;
   #election: Election | undefined;
-  /** Ends the folding that is under way. */
-  #interrupt: (() => void) | undefined;
+  /** Ends the folding that is under way; what it has folded is not written any more if somebody else has. */
+  #interrupt: ((why: "overtaken" | "stopped") => void) | undefined;
   #stopped: Promise<void> | undefined;
 
   constructor(
@@ -173,7 +173,7 @@ export class BucketProjection implements Projection<unknown> {
     const { token, builds } = this.#stored;
     // The one who folds hears its own writes, too, before they are confirmed.
     if (this.#interrupt && record.token === token && record.builds === builds) return;
-    this.#interrupt?.();
+    this.#interrupt?.("overtaken");
     this.#show(record, revision);
   }
 
@@ -208,7 +208,11 @@ export class BucketProjection implements Projection<unknown> {
     const found = entry!.value as ProjectionRecord;
     if (found.token > token) throw new MeshError("FENCED", `${this.#key} has a newer owner.`);
     const interrupted = Promise.withResolvers<void>();
-    this.#interrupt = interrupted.resolve;
+    let overtaken = false;
+    this.#interrupt = (why) => {
+      overtaken ||= why === "overtaken";
+      interrupted.resolve();
+    };
     signal.addEventListener("abort", () => interrupted.resolve(), { once: true });
     const { version } = this.#spec;
     const { builds } = found;
@@ -220,7 +224,7 @@ export class BucketProjection implements Projection<unknown> {
       interrupted.resolve();
     };
     const write = async (): Promise<void> => {
-      while (sequence > this.#stored.sequence || this.#stored.token !== token) {
+      while (!overtaken && (sequence > this.#stored.sequence || this.#stored.token !== token)) {
         const record = { state, sequence, version, token, builds };
         // oxlint-disable-next-line no-await-in-loop -- one after the other, each with all that has come meanwhile
         if (!(await this.#write(record))) return interrupted.resolve();
@@ -270,9 +274,10 @@ export class BucketProjection implements Projection<unknown> {
   async #write(record: ProjectionRecord): Promise<boolean> {
     const { bucket } = this.#compactions;
     const kept = structuredClone(record); // what was stored is shown, not what is folded on
+    const expected = this.#revision; // also when it is repeated: what was heard meanwhile is somebody else's
     try {
       const revision = await this.#services.surely(
-        () => bucket.put(this.#key, kept, { revision: this.#revision }),
+        () => bucket.put(this.#key, kept, { revision: expected }),
         undefined,
         Infinity,
       );
@@ -300,7 +305,7 @@ export class BucketProjection implements Projection<unknown> {
   async #end(reason: MeshError): Promise<void> {
     this.#waiters.fail(reason);
     this.#unwatch?.();
-    this.#interrupt?.();
+    this.#interrupt?.("stopped");
     await this.#election?.resign();
     this.#ended.resolve();
   }
