@@ -208,9 +208,9 @@ export class BucketProjection implements Projection<unknown> {
     const found = entry!.value as ProjectionRecord;
     if (found.token > token) throw new MeshError("FENCED", `${this.#key} has a newer owner.`);
     const interrupted = Promise.withResolvers<void>();
-    let overtaken = false;
+    const overtaken = new AbortController();
     this.#interrupt = (why) => {
-      overtaken ||= why === "overtaken";
+      if (why === "overtaken") overtaken.abort();
       interrupted.resolve();
     };
     signal.addEventListener("abort", () => interrupted.resolve(), { once: true });
@@ -224,7 +224,9 @@ export class BucketProjection implements Projection<unknown> {
       interrupted.resolve();
     };
     const write = async (): Promise<void> => {
-      while (!overtaken && (sequence > this.#stored.sequence || this.#stored.token !== token)) {
+      const behind = (): boolean =>
+        sequence > this.#stored.sequence || this.#stored.token !== token;
+      while (!overtaken.signal.aborted && behind()) {
         const record = { state, sequence, version, token, builds };
         // oxlint-disable-next-line no-await-in-loop -- one after the other, each with all that has come meanwhile
         if (!(await this.#write(record))) return interrupted.resolve();
