@@ -27,23 +27,23 @@ test("a mesh on a cluster outlives each of its brokers", async () => {
     },
   });
   await caller.waitFor(Worker);
-  expect(await caller.get(Worker).work(0)).toEqual(served);
+  // The registry may tell of the host before the caller's broker knows the way to it.
+  await expect.poll(() => caller.get(Worker).work(0).catch(String)).toEqual(served);
   await cluster.brokers[0]!.kill();
   const errors: unknown[] = [];
   const outcome = () =>
     caller
       .get(Worker)
-      .holdSafely(0, { timeout: "15s" })
+      .holdSafely(0, { timeout: "5s" })
       .catch((error: unknown) => errors.push(error));
-  await expect.poll(outcome, { timeout: 15_000 }).toEqual(served);
-  // Until the host is back at another broker it cannot be found, and callers are told so.
-  const notFound = expect.objectContaining({ code: "NO_AGENT", retryable: true });
-  expect(errors).toEqual(errors.map(() => notFound));
+  await expect.poll(outcome, { timeout: 60_000 }).toEqual(served);
+  // Until the registry has a leader again and the host is back in it, callers are told so; one call may get lost with the broker.
+  expect(errors).toEqual(errors.map(() => expect.objectContaining({ retryable: true })));
   await cluster.ready();
   const newcomer = await join([three, two]);
-  await newcomer.waitFor(Worker, { timeout: "15s" });
-  expect(await newcomer.get(Worker).work(0)).toEqual(served);
-}, 60_000);
+  await newcomer.waitFor(Worker, { timeout: "30s" });
+  await expect.poll(() => newcomer.get(Worker).work(0).catch(String)).toEqual(served);
+}, 180_000);
 
 test("instances at one broker are replaced under the load of callers at others, and no call fails", async () => {
   await using cluster = await startCluster();
