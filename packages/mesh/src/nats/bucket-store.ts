@@ -1,6 +1,7 @@
 import { DiscardPolicy, RetentionPolicy, StorageType } from "@nats-io/jetstream";
-import { MeshError, escapeKey, isMeshError, unescapeKey, type Subjects } from "@plexus/core";
+import { MeshError, escapeKey, unescapeKey, type Subjects } from "@plexus/core";
 import type { JetStream } from "./jetstream.ts";
+import { Lasting } from "./lasting.ts";
 import type { Link } from "./link.ts";
 import { Streams } from "./streams.ts";
 
@@ -33,12 +34,12 @@ const OPERATION = "KV-Operation"; // as in other clients' buckets: DEL, PURGE
 export class BucketStore {
   readonly #js: JetStream;
   readonly #link: Link;
+  readonly #stored: Lasting;
   readonly #streams: Streams;
   readonly #bucket: string;
   /** Prefix of the subjects on which the broker tells of writes. */
   readonly #told: string;
   readonly #settings: BucketSettings;
-  #opened: Promise<unknown> | undefined;
 
   constructor(
     js: JetStream,
@@ -50,13 +51,14 @@ export class BucketStore {
     this.#js = js;
     this.#link = link;
     this.#streams = new Streams(link, API_TIMEOUT_MS);
+    this.#stored = new Lasting(link, () => this.#make());
     this.#told = subjects.bucket(name, "");
     this.#bucket = `${subjects.mesh}-${name}`;
     this.#settings = settings;
   }
 
   async read(key: string): Promise<StoredEntry | undefined> {
-    const found = await this.#asking(() => this.#js.last(this.#stream, this.#subject(key)));
+    const found = await this.#stored.asking(() => this.#js.last(this.#stream, this.#subject(key)));
     if (found === undefined) return undefined;
     const removed = found.header(OPERATION) !== undefined;
     return { key, data: removed ? undefined : found.data, revision: found.sequence };
@@ -77,7 +79,7 @@ export class BucketStore {
     if (ttlMs !== undefined) headers["Nats-TTL"] = `${Math.max(1, Math.ceil(ttlMs / 1_000))}s`;
     else if (data === undefined && this.#settings.storage === "memory")
       headers["Nats-TTL"] = MARKER_TTL;
-    return this.#asking(() =>
+    return this.#stored.asking(() =>
       this.#js.publish(this.#subject(key), data ?? new Uint8Array(0), {
         headers,
         ...(revision === undefined ? {} : { expect: { sequence: revision } }),
@@ -88,7 +90,7 @@ export class BucketStore {
   /** The keys that have ever been written and are still remembered, removed ones included. */
   async keys(): Promise<string[]> {
     const prefix = this.#subject("");
-    const info = await this.#asking(() => this.#streams.info(this.#stream, `${prefix}>`));
+    const info = await this.#stored.asking(() => this.#streams.info(this.#stream, `${prefix}>`));
     return Object.keys(info?.state.subjects ?? {}).flatMap(
       (subject) => unescapeKey(subject.slice(prefix.length)) ?? [],
     );
@@ -106,30 +108,6 @@ export class BucketStore {
       listener({ key: own, data: removed ? undefined : data, revision });
     });
     return () => subscription.unsubscribe();
-  }
-
-  /** Makes the bucket if need be, and once more when the broker has lost it: those in memory do not survive its restart. */
-  async #asking<T>(ask: () => Promise<T>): Promise<T> {
-    await this.#open();
-    try {
-      return await ask();
-    } catch (error) {
-      if (!isMeshError(error, "NOT_CONNECTED") || !this.#link.connected) throw error;
-      this.#opened = undefined;
-      await this.#open();
-      return ask();
-    }
-  }
-
-  #open(): Promise<unknown> {
-    if (this.#opened === undefined) {
-      const opened = this.#make();
-      this.#opened = opened;
-      opened.catch(() => {
-        if (this.#opened === opened) this.#opened = undefined;
-      });
-    }
-    return this.#opened;
   }
 
   async #make(): Promise<void> {

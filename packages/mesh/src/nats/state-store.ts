@@ -1,8 +1,9 @@
 import { DiscardPolicy, RetentionPolicy, StorageType } from "@nats-io/jetstream";
-import { MeshError, escapeKey, isMeshError, type State } from "@plexus/core";
+import { MeshError, escapeKey, type State } from "@plexus/core";
 import { decodeState, encodeState, type StateRecord, type StoredState } from "../state-record.ts";
 import type { Runtime } from "../runtime.ts";
 import { JetStream } from "./jetstream.ts";
+import { Lasting } from "./lasting.ts";
 import { Streams } from "./streams.ts";
 
 /** What was read of a state's stream, in its order. */
@@ -33,8 +34,8 @@ export class StateStore {
   readonly #stream: string;
   readonly #writing: JetStream;
   readonly #reading: JetStream;
+  readonly #stored: Lasting;
   readonly #streams: Streams;
-  #opened: Promise<unknown> | undefined;
 
   constructor(runtime: Runtime, contract: State) {
     const { link, subjects, client } = runtime;
@@ -45,12 +46,13 @@ export class StateStore {
     this.#writing = new JetStream(link, `${inbox}.w`, undefined, WRITE_TIMEOUT_MS);
     this.#reading = new JetStream(link, `${inbox}.r`, undefined, READ_TIMEOUT_MS);
     this.#streams = new Streams(link, API_TIMEOUT_MS);
+    this.#stored = new Lasting(link, () => this.#make());
   }
 
   /** What the stream's leader, or who believes to be it, has under a key. */
   async read(key: string): Promise<StoredState | undefined> {
     const subject = this.#subject(key);
-    const found = await this.#asking(() => this.#reading.last(this.#stream, subject));
+    const found = await this.#stored.asking(() => this.#reading.last(this.#stream, subject));
     if (found === undefined) return undefined;
     const { data, sequence, storedAt } = found;
     return { record: decodeState(data), revision: sequence, storedAt };
@@ -64,7 +66,7 @@ export class StateStore {
     const subject = this.#subject(record.key);
     const data = encodeState(record);
     const headers = this.#lifetime(record);
-    return this.#asking(() =>
+    return this.#stored.asking(() =>
       this.#writing.publish(subject, data, { headers, expect: { sequence: revision } }),
     );
   }
@@ -72,13 +74,13 @@ export class StateStore {
   /** Writes something that is no record, and resolves with its sequence: everything confirmed before it was asked for lies before it. */
   barrier(): Promise<number> {
     const subject = this.#runtime.subjects.state(this.#contract.name, BARRIER);
-    return this.#asking(() => this.#writing.publish(subject, new Uint8Array(0)));
+    return this.#stored.asking(() => this.#writing.publish(subject, new Uint8Array(0)));
   }
 
   /** What lies in the stream from a sequence on, as one of its replicas knows it. */
   async page(from: number): Promise<Page> {
     const prefix = this.#runtime.subjects.state(this.#contract.name, "");
-    const messages = await this.#asking(() =>
+    const messages = await this.#stored.asking(() =>
       this.#reading.batch(this.#stream, `${prefix}>`, from, PAGE),
     );
     const bytes = messages.reduce((sum, { data }) => sum + data.length, 0);
@@ -141,30 +143,6 @@ export class StateStore {
       return this.#runtime.subjects.state(this.#contract.name, KEYS + escapeKey(key));
     }
     throw new MeshError("INVALID_INPUT", `State ${this.#contract.name}: a key is a text.`);
-  }
-
-  /** Makes the stream if need be, and once more when the broker has lost it: what is in memory does not survive its restart. */
-  async #asking<T>(ask: () => Promise<T>): Promise<T> {
-    await this.#open();
-    try {
-      return await ask();
-    } catch (error) {
-      if (!isMeshError(error, "NOT_CONNECTED") || !this.#runtime.link.connected) throw error;
-      this.#opened = undefined;
-      await this.#open();
-      return ask();
-    }
-  }
-
-  #open(): Promise<unknown> {
-    if (this.#opened === undefined) {
-      const opened = this.#make();
-      this.#opened = opened;
-      opened.catch(() => {
-        if (this.#opened === opened) this.#opened = undefined;
-      });
-    }
-    return this.#opened;
   }
 
   async #make(): Promise<void> {
