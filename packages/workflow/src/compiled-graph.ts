@@ -1,7 +1,6 @@
-import { MeshError, fromWireError } from "@plexus/core";
+import { MeshError, fromWireError, type Checkpointer } from "@plexus/core";
 import { onBusy, type BusyPolicy } from "./busy.ts";
 import { MemoryCache, type Cache } from "./cache.ts";
-import type { Checkpointer } from "./checkpointer.ts";
 import { Command } from "./command.ts";
 import { drawGraph } from "./drawing.ts";
 import type { Driver, Listener } from "./driver.ts";

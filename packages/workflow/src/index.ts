@@ -23,7 +23,7 @@ export type { Migration } from "./migration.ts";
 export { MemoryCache } from "./cache.ts";
 export type { Cache } from "./cache.ts";
 export { MemoryCheckpointer } from "./memory-checkpointer.ts";
-export { MAX_PART_BYTES } from "./checkpointer.ts";
+export { MAX_PART_BYTES } from "@plexus/core";
 export type {
   Checkpointer,
   OwnedThread,
@@ -31,7 +31,8 @@ export type {
   StoredRecord,
   StoredSnapshot,
   StoredThread,
-} from "./checkpointer.ts";
+  ThreadState,
+} from "@plexus/core";
 export type { DurabilityMode } from "./run-log.ts";
 export type { RunStatus } from "./run.ts";
 export { agentNode, commandNode, taskNode } from "./remote-nodes.ts";

@@ -1,4 +1,4 @@
-import type { OwnedThread, StoredThread } from "./checkpointer.ts";
+import type { OwnedThread, StoredThread } from "@plexus/core";
 import type { RunEvent, ThreadEvent } from "./event.ts";
 import { encodeEvent } from "./record.ts";
 

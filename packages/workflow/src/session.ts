@@ -1,5 +1,4 @@
-import { MeshError } from "@plexus/core";
-import type { OwnedThread } from "./checkpointer.ts";
+import { MeshError, type OwnedThread } from "@plexus/core";
 import type { CompileOptions, InvokeOptions } from "./compiled-graph.ts";
 import { Driver } from "./driver.ts";
 import type { ThreadEvent } from "./event.ts";
