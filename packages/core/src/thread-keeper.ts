@@ -15,6 +15,9 @@ export interface ThreadKeeper {
   >;
   /** Goes on with a thread that was `busy` when its last owner left it. */
   resume(thread: string): void;
-  /** Somebody else is to own these threads: begins nothing more in them. Resolves when nothing is executed in them any more. */
-  leave(threads: readonly string[]): Promise<void>;
+  /**
+   * Somebody else is to own these threads: begins nothing more in them, and lets who waits for them fail for this reason, which makes
+   * callers go there. Resolves when nothing is executed in them any more.
+   */
+  leave(threads: readonly string[], reason: Error): Promise<void>;
 }

@@ -50,7 +50,7 @@ export interface PartSource {
   readonly stream: string;
   readonly subject: string;
   /** Asks until the broker answers. */
-  ask<T>(request: () => Promise<T>): Promise<T>;
+  readonly ask: <T>(request: () => Promise<T>) => Promise<T>;
 }
 
 /** The newest complete one, by the last message on its subject, of which `wanted` is true. */

@@ -1,7 +1,6 @@
 import {
   MeshError,
   decodePayload,
-  isMeshError,
   toMeshError,
   type Entity,
   type OwnedThread,
@@ -194,7 +193,7 @@ export class ThreadPartition implements HostedPartition, LogOwner, WriterHome {
       return { output: await handler(parsed.data, call) };
     } catch (thrown) {
       if (isMoved(execution.canceled)) throw execution.canceled;
-      if (isMoved(thrown) || isMeshError(thrown, "FENCED")) throw moved(this);
+      if (isMoved(thrown)) throw thrown;
       return { error: toMeshError(thrown).toJSON() };
     } finally {
       execution.scope = undefined;
@@ -203,7 +202,7 @@ export class ThreadPartition implements HostedPartition, LogOwner, WriterHome {
 
   async #quieten(quiet: () => void): Promise<void> {
     const startedMs = nowMs();
-    await this.#keeper.leave([...this.#writers.keys()]);
+    await this.#keeper.leave([...this.#writers.keys()], moved(this));
     this.#underway.cancelAll(moved(this));
     await this.#underway.idle();
     // With it the next owner need not look at what has been executed here.

@@ -17,7 +17,7 @@ export interface ThreadSource {
   readonly lastRecord: StoredMessage | undefined;
   readonly lastSnapshot: StoredMessage | undefined;
   /** Asks until the broker answers. */
-  ask<T>(request: () => Promise<T>): Promise<T>;
+  readonly ask: <T>(request: () => Promise<T>) => Promise<T>;
 }
 
 const BATCH = 256;

@@ -88,7 +88,7 @@ class MeshCheckpointer implements Checkpointer {
   async expire(): Promise<void> {
     const proxy = await this.#first;
     this.#stores = [await host(await meshes.join())];
-    await proxy.hold();
+    proxy.hold();
   }
 
   async #open(): Promise<Proxy> {
