@@ -1,5 +1,6 @@
 import { parseArgs } from "node:util";
 import type { Campaign } from "./campaign.ts";
+import { graphCampaign } from "./graphs.ts";
 import { linearizabilityCampaign } from "./linearizability.ts";
 import { recoveryCampaign } from "./recovery.ts";
 import { shardCampaign } from "./shards.ts";
@@ -13,6 +14,7 @@ const campaigns: Record<string, Campaign> = {
   shards: shardCampaign,
   linearizability: linearizabilityCampaign,
   workspace: workspaceCampaign,
+  graphs: graphCampaign,
 };
 
 const width = Math.max(...Object.keys(campaigns).map((name) => name.length));

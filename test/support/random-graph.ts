@@ -12,7 +12,7 @@ import * as fc from "fast-check";
 import { z } from "zod";
 
 /** A part of a graph. */
-type Block =
+export type Block =
   | { kind: "node"; slow: boolean; flaky: number; undo: boolean }
   | { kind: "waits"; on: "interrupt" | "event" | "time" | "condition"; times: number }
   | { kind: "effects"; count: number }
@@ -68,6 +68,11 @@ export class World {
     this.done.set(what, (this.done.get(what) ?? 0) + 1);
   }
 
+  /** How long what is done takes; undefined: no time at all. */
+  pause(): Promise<void> | undefined {
+    return undefined;
+  }
+
   forget(): void {
     this.done.clear();
     this.undone = [];
@@ -85,14 +90,16 @@ export function buildGraph(blocks: Block[], fails: boolean, world: World, name =
   const node = (id: string, handler: Handler, options: object = {}): void => {
     const counted: Handler = (input, context) => {
       world.count(context.execution);
-      return handler(input, context);
+      return behind(world.pause(), () => handler(input, context));
     };
     graph = graph.addNode(id, counted, options);
   };
   const undo = (id: string): object => ({
     compensate: (update: { total: number }, context: NodeContext) => {
       world.count(context.execution);
-      world.undone.push(`${name}/${id}:${update.total}`);
+      return behind(world.pause(), () => {
+        world.undone.push(`${name}/${id}:${update.total}`);
+      });
     },
   });
   for (const [i, block] of blocks.entries()) {
@@ -135,9 +142,9 @@ export function buildGraph(blocks: Block[], fails: boolean, world: World, name =
         node(id, async (_, context) => {
           const log: string[] = [];
           for (let n = 0; n < block.count; n++) {
-            const effect = (key: string): string => {
+            const effect = (key: string): string | Promise<string> => {
               world.count(key);
-              return `effect ${n}`;
+              return behind(world.pause(), () => `effect ${n}`);
             };
             // oxlint-disable-next-line no-await-in-loop -- effects follow each other
             log.push(await context.effect(`e${n}`, effect));
@@ -234,4 +241,8 @@ export function buildGraph(blocks: Block[], fails: boolean, world: World, name =
     link("fails");
   }
   return graph.addEdge(last, END);
+}
+
+function behind<T>(pause: Promise<void> | undefined, work: () => T | Promise<T>): T | Promise<T> {
+  return pause === undefined ? work() : pause.then(work);
 }

@@ -1,0 +1,85 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { spawnNode, type NodeProcess } from "@plexus/testing";
+
+/** What the processes are started with. */
+export interface GraphHostsOptions {
+  readonly servers: string;
+  readonly seed: number;
+  readonly graphs: number;
+  readonly lease: string;
+  /** Whether they run the built packages, which start in a third of the time, or the sources. */
+  readonly built: boolean;
+}
+
+const START_MS = 60_000;
+
+/** The processes that host the graphs of a suite: they are killed, and stand still for a while. */
+export class GraphHosts implements AsyncDisposable {
+  readonly #options: GraphHostsOptions;
+  readonly #awake = new Set<NodeProcess>();
+  readonly #all = new Set<NodeProcess>();
+  /** How often each execution, and each effect, was begun. */
+  readonly begun = new Map<string, number>();
+  killed = 0;
+  frozen = 0;
+
+  constructor(options: GraphHostsOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves when more than one works, so that one can be taken away. */
+  async enough(): Promise<void> {
+    // oxlint-disable-next-line no-await-in-loop -- polls
+    while (this.#awake.size < 2) await sleep(20);
+  }
+
+  /** Starts one more; resolves when it hosts the graphs. */
+  async join(): Promise<void> {
+    const { servers, seed, graphs, lease, built } = this.#options;
+    const host = spawnNode(new URL("./agents/graph-host.ts", import.meta.url), {
+      args: [String(seed), String(graphs), lease],
+      env: { PLEXUS_SERVERS: servers, PLEXUS_LOG_LEVEL: "silent" },
+      execArgv: built ? [] : ["--conditions=plexus-source"],
+    });
+    this.#all.add(host);
+    void this.#listen(host);
+    await host.waitForLine("ready", START_MS);
+    this.#awake.add(host);
+  }
+
+  /** SIGKILL, to one of those that work. */
+  async kill(drawn: number): Promise<void> {
+    const host = this.#draw(drawn);
+    this.killed++;
+    await host.kill();
+    this.#all.delete(host);
+  }
+
+  /** SIGSTOP, and SIGCONT after a while. Resolves when it works again. */
+  async freeze(drawn: number, ms: number): Promise<void> {
+    const host = this.#draw(drawn);
+    this.frozen++;
+    await host.pause();
+    await sleep(ms);
+    host.resume();
+    this.#awake.add(host);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([...this.#all].map((host) => host.kill()));
+  }
+
+  #draw(drawn: number): NodeProcess {
+    const host = [...this.#awake][Math.floor(drawn * this.#awake.size)]!;
+    this.#awake.delete(host);
+    return host;
+  }
+
+  async #listen(host: NodeProcess): Promise<void> {
+    for await (const line of host.lines()) {
+      if (!line.startsWith("did ")) continue;
+      const what = line.slice("did ".length);
+      this.begun.set(what, (this.begun.get(what) ?? 0) + 1);
+    }
+  }
+}
