@@ -6,6 +6,8 @@ export interface GraphHostsOptions {
   readonly servers: string;
   readonly seed: number;
   readonly graphs: number;
+  /** How many there are to be. */
+  readonly hosts: number;
   readonly lease: string;
   /** Whether they run the built packages, which start in a third of the time, or the sources. */
   readonly built: boolean;
@@ -22,15 +24,18 @@ export class GraphHosts implements AsyncDisposable {
   readonly begun = new Map<string, number>();
   killed = 0;
   frozen = 0;
+  #asleep = 0;
 
   constructor(options: GraphHostsOptions) {
     this.#options = options;
   }
 
-  /** Resolves when more than one works, so that one can be taken away. */
+  /** Resolves when one can be taken away: at most one is still starting, and two work. */
   async enough(): Promise<void> {
+    const enough = (): boolean =>
+      this.#awake.size > 1 && this.#awake.size + this.#asleep >= this.#options.hosts - 1;
     // oxlint-disable-next-line no-await-in-loop -- polls
-    while (this.#awake.size < 2) await sleep(20);
+    while (!enough()) await sleep(20);
   }
 
   /** Starts one more; resolves when it hosts the graphs. */
@@ -59,9 +64,11 @@ export class GraphHosts implements AsyncDisposable {
   async freeze(drawn: number, ms: number): Promise<void> {
     const host = this.#draw(drawn);
     this.frozen++;
+    this.#asleep++;
     await host.pause();
     await sleep(ms);
     host.resume();
+    this.#asleep--;
     this.#awake.add(host);
   }
 

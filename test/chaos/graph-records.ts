@@ -4,7 +4,7 @@ import type { DurabilityMode } from "@plexus/workflow";
 import type { ThreadEvent } from "../../packages/workflow/src/event.ts";
 import { decodeEvents } from "../../packages/workflow/src/record.ts";
 import { World } from "../support/random-graph.ts";
-import { compileGraph, type SuiteGraph } from "./graph-suite.ts";
+import type { SuiteRun } from "./graph-suite.ts";
 
 /** What a run has come to. */
 export interface Come {
@@ -32,12 +32,13 @@ interface Runs {
 /** Begins a run, answers what it asks and sends what it waits for. Returns how it ends. */
 export async function runToTheEnd(
   graph: Runs,
+  input: object,
   thread: string,
   durability: DurabilityMode,
 ): Promise<string> {
   const options = { thread, durability };
   try {
-    let result = await graph.invoke({}, options);
+    let result = await graph.invoke(input, options);
     let light = 0;
     while (result.status === "waiting") {
       const [question] = result.interrupts;
@@ -56,11 +57,11 @@ export async function runToTheEnd(
   }
 }
 
-/** What a run of the graph comes to when nothing disturbs it. */
-export async function runCalmly(graph: SuiteGraph): Promise<Come> {
+/** What a run comes to when nothing disturbs it. */
+export async function runCalmly({ graph, input }: SuiteRun): Promise<Come> {
   const store = new MemoryCheckpointer();
-  const calm = compileGraph(graph, new World(), store);
-  return whatCame(store, calm, "calm", await runToTheEnd(calm, "calm", "sync"));
+  const calm = graph.compile(new World(), store);
+  return whatCame(store, calm, "calm", await runToTheEnd(calm, input, "calm", "sync"));
 }
 
 /** What is recorded of a thread. */

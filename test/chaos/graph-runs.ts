@@ -1,35 +1,37 @@
-import type { Entity } from "@plexus/core";
+import type { Checkpointer } from "@plexus/core";
 import type { Mesh } from "@plexus/mesh";
 import { remoteGraph, type DurabilityMode } from "@plexus/workflow";
 import { graphContract } from "../../packages/workflow/src/graph-contract.ts";
 import { World } from "../support/random-graph.ts";
 import type { RunProgress } from "./graph-progress.ts";
 import { difference, runCalmly, runToTheEnd, whatCame } from "./graph-records.ts";
-import { compileGraph, type SuiteGraph } from "./graph-suite.ts";
+import type { SuiteRun } from "./graph-suite.ts";
 
 /** A run that has ended. */
 interface Done {
   readonly thread: string;
-  readonly graph: SuiteGraph;
+  readonly run: SuiteRun;
   readonly end: string;
 }
 
 const DURABILITIES: readonly DurabilityMode[] = ["sync", "async", "exit"];
 const AT_ONCE = 8;
+/** Of those who execute nothing. */
+const world = new World();
 
 /** Runs that are begun, answered and waited for here and executed elsewhere: so many at a time, of one graph after the other. */
 export class GraphRuns {
   readonly done: Done[] = [];
   readonly #mesh: Mesh;
-  readonly #suite: readonly SuiteGraph[];
+  readonly #runs: readonly SuiteRun[];
   readonly #progress: RunProgress;
   readonly #lanes: Promise<unknown>;
   #begun = 0;
   #ending = false;
 
-  constructor(mesh: Mesh, suite: readonly SuiteGraph[], lanes: number, progress: RunProgress) {
+  constructor(mesh: Mesh, runs: readonly SuiteRun[], lanes: number, progress: RunProgress) {
     this.#mesh = mesh;
-    this.#suite = suite;
+    this.#runs = runs;
     this.#progress = progress;
     this.#lanes = Promise.all(Array.from({ length: lanes }, () => this.#lane()));
     this.#lanes.catch(() => undefined); // told by end()
@@ -44,17 +46,17 @@ export class GraphRuns {
   /** How what came of each run differs from the calm run of its graph, in words. */
   async audit(): Promise<string[]> {
     const calm = new Map(
-      await Promise.all(this.#suite.map(async (graph) => [graph, await runCalmly(graph)] as const)),
+      await Promise.all(this.#runs.map(async (run) => [run, await runCalmly(run)] as const)),
     );
     const wrong: string[] = [];
     const left = [...this.done];
     const lane = async (): Promise<void> => {
-      for (let run = left.pop(); run !== undefined; run = left.pop()) {
-        const { graph, thread, end } = run;
-        const store = this.#mesh.threads(contractOf(graph));
+      for (let done = left.pop(); done !== undefined; done = left.pop()) {
+        const { run, thread, end } = done;
+        const store = this.#storeOf(run);
         // oxlint-disable-next-line no-await-in-loop -- one of several that go side by side
-        const came = await whatCame(store, compileGraph(graph, new World(), store), thread, end);
-        const how = difference(came, calm.get(graph)!);
+        const came = await whatCame(store, run.graph.compile(world, store), thread, end);
+        const how = difference(came, calm.get(run)!);
         if (how !== undefined) wrong.push(`${thread} ${how}`);
       }
     };
@@ -64,29 +66,29 @@ export class GraphRuns {
 
   /** How a thread stands, in words. */
   async describe(thread: string): Promise<string> {
-    const graph = this.#suite.find(({ name }) => thread.startsWith(`${name}-`))!;
-    const store = this.#mesh.threads(contractOf(graph));
-    const snapshot = compileGraph(graph, new World(), store).getState(thread);
+    const run = this.#runs.find(({ name }) => thread.startsWith(`${name}_`))!;
+    const store = this.#storeOf(run);
+    const snapshot = run.graph.compile(world, store).getState(thread);
     const told = await snapshot.then(JSON.stringify, (error: Error) => error.message);
     return `${thread}: ${told}`;
+  }
+
+  #storeOf({ graph }: SuiteRun): Checkpointer {
+    return this.#mesh.threads(graphContract(graph.name));
   }
 
   async #lane(): Promise<void> {
     while (!this.#ending) {
       const n = this.#begun++;
-      const graph = this.#suite[n % this.#suite.length]!;
-      const durability = DURABILITIES[Math.floor(n / this.#suite.length) % DURABILITIES.length]!;
-      const thread = `${graph.name}-${durability}-${n}`;
-      const remote = remoteGraph(this.#mesh, compileGraph(graph, new World()));
+      const run = this.#runs[n % this.#runs.length]!;
+      const durability = DURABILITIES[Math.floor(n / this.#runs.length) % DURABILITIES.length]!;
+      const thread = `${run.name}_${durability}_${n}`;
+      const remote = remoteGraph(this.#mesh, run.graph.compile(world));
       this.#progress.begins(thread);
       // oxlint-disable-next-line no-await-in-loop -- one after the other
-      const end = await runToTheEnd(remote, thread, durability);
+      const end = await runToTheEnd(remote, run.input, thread, durability);
       this.#progress.ends(thread);
-      this.done.push({ thread, graph, end });
+      this.done.push({ thread, run, end });
     }
   }
-}
-
-function contractOf({ name }: SuiteGraph): Entity {
-  return graphContract(name);
 }

@@ -6,7 +6,7 @@ import type { Campaign, CampaignOutcome } from "./campaign.ts";
 import { GraphHosts } from "./graph-hosts.ts";
 import { RunProgress } from "./graph-progress.ts";
 import { GraphRuns } from "./graph-runs.ts";
-import { constructs, drawSuite } from "./graph-suite.ts";
+import { drawSuite } from "./graph-suite.ts";
 import { quiet } from "./quiet.ts";
 
 /** Which graphs are executed, and what happens to those who execute them. */
@@ -59,7 +59,7 @@ export const graphCampaign: Campaign = {
     const kills = Math.max(10, Math.round(1_000 * scale));
     const freezes = Math.max(1, Math.round(kills / 25));
     const restarts = Math.max(1, Math.round(8 * scale));
-    const plan = { seed, graphs: 8, hosts: 5, lanes: 24, kills, killEveryMs: 700 };
+    const plan = { seed, graphs: 16, hosts: 5, lanes: 24, kills, killEveryMs: 700 };
     return outcomeOf(await runGraphCampaign({ ...plan, freezes, restarts, built: true }, log));
   },
 };
@@ -86,11 +86,18 @@ export async function runGraphCampaign(
   plan: GraphPlan,
   log: (line: string) => void,
 ): Promise<GraphReport> {
-  const { seed, graphs, built } = plan;
+  const { seed, graphs, built, hosts: count } = plan;
   const suite = drawSuite(seed, graphs);
   await using broker = await startBroker();
   const lease = `${LEASE_MS}ms`;
-  await using hosts = new GraphHosts({ servers: broker.url, seed, graphs, lease, built });
+  await using hosts = new GraphHosts({
+    servers: broker.url,
+    seed,
+    graphs,
+    hosts: count,
+    lease,
+    built,
+  });
   await Promise.all(Array.from({ length: plan.hosts }, () => hosts.join()));
   const options = { servers: broker.url, name: "asker", http: false, log: quiet } as const;
   await using mesh = await connect(options);
@@ -98,7 +105,7 @@ export async function runGraphCampaign(
   using progress = new RunProgress(nats, mesh.mesh, STUCK_MS);
   await nats.flush();
   const startedMs = performance.now();
-  const runs = new GraphRuns(mesh, suite, plan.lanes, progress);
+  const runs = new GraphRuns(mesh, suite.runs, plan.lanes, progress);
   let restarted = 0;
   const faults = disturb(plan, hosts, {
     restart: async () => {
@@ -120,7 +127,7 @@ export async function runGraphCampaign(
   await nats.close();
   const begun = [...hosts.begun.values()];
   return {
-    constructs: constructs(suite),
+    constructs: suite.constructs,
     runs: runs.done.length,
     begun: begun.length,
     repeated: begun.filter((times) => times > 1).length,

@@ -5,7 +5,7 @@ import type { Duration } from "@plexus/core";
 import { connect, shutdownSignal } from "@plexus/mesh";
 import { hostGraph } from "@plexus/workflow";
 import { World } from "../../support/random-graph.ts";
-import { compileGraph, drawSuite } from "../graph-suite.ts";
+import { drawSuite } from "../graph-suite.ts";
 
 const MAX_PAUSE_MS = 60;
 
@@ -24,8 +24,8 @@ const [seed, count, lease] = process.argv.slice(2);
 await using mesh = await connect({ name: "graph-host", http: false });
 const world = new ToldWorld();
 await Promise.all(
-  drawSuite(Number(seed), Number(count)).map((graph) =>
-    hostGraph(mesh, compileGraph(graph, world), { lease: lease as Duration }),
+  drawSuite(Number(seed), Number(count)).graphs.map((graph) =>
+    hostGraph(mesh, graph.compile(world), { lease: lease as Duration }),
   ),
 );
 console.log("ready");
