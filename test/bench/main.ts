@@ -10,6 +10,7 @@ import { registry } from "./registry.ts";
 import { asJson, asTable, reportOf } from "./report.ts";
 import { type Bench, runRounds } from "./rounds.ts";
 import { rpc } from "./rpc.ts";
+import { runs } from "./runs.ts";
 import { scale } from "./scale.ts";
 import { tasks } from "./tasks.ts";
 import { workflow } from "./workflow.ts";
@@ -29,6 +30,7 @@ const benches: Record<string, Bench> = {
   journal,
   workspace,
   workflow,
+  runs,
 };
 
 const usage = `Usage: npm run bench -- ${Object.keys(benches).join("|")} [--json] [--quick]

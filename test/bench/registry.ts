@@ -1,5 +1,5 @@
-import { readFileSync } from "node:fs";
 import { sleep } from "./clock.ts";
+import { cpuSeconds } from "./processes.ts";
 import { Remote } from "./remote.ts";
 import type { Crowd } from "./roles/crowd.ts";
 import type { Newcomer } from "./roles/newcomer.ts";
@@ -7,8 +7,6 @@ import type { Bench, Measurement, Site } from "./rounds.ts";
 
 const PROCESSES = 4;
 const INSTANCES = 1000;
-/** Clock ticks of /proc/<pid>/stat: 100 a second on Linux, whatever the kernel's own rate. */
-const TICKS_PER_SECOND = 100;
 
 /** A mesh of a thousand agents: how fast a newcomer sees them all, and what they cost while nothing happens. */
 export const registry: Bench<"plexus"> = {
@@ -50,11 +48,4 @@ async function sample(_: "plexus", { quick, brokerPid, ...place }: Site): Promis
     { name: "newcomer sees all", unit: "s", value: seconds },
     { name: "broker CPU at rest", unit: "% of a core", value: (used / rest) * 100 },
   ];
-}
-
-/** CPU time of a process, user and system (Linux). */
-function cpuSeconds(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" "); // the name before it may hold spaces
-  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
 }
