@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { jetstreamManager } from "@nats-io/jetstream";
 import {
   encodePayload,
   entity,
@@ -186,3 +187,34 @@ test("an owner behind whose back somebody has raised the fence writes nothing mo
   await using alive = await ownSurely([store], "t");
   expect(alive.position).toBe(1);
 });
+
+test("owners that die one after the other do not all read the same: the first one to take over writes down what is under way", async () => {
+  const nats = await meshes.nats();
+  const { streams } = await jetstreamManager(nats);
+  const table = async (): Promise<number> => {
+    const subject = `${meshes.name}.log.threads.${partitionOf("t-0", 4)}.=o.t`;
+    const found = await streams.getMessage(`${meshes.name}-journal`, { last_by_subj: subject });
+    return found?.seq ?? 0;
+  };
+  const proxies = await Promise.all(upTo(2).map(() => startProxy({ target: meshes.broker.url })));
+  const [first, second] = proxies.map(async ({ url }) => meshes.join({ servers: url }));
+  const store = await host(await first!);
+  const threads = upTo(1_000)
+    .map((n) => `t-${n}`)
+    .filter((thread) => partitionOf(thread, 4) === partitionOf("t-0", 4))
+    .slice(0, 100);
+  await inTurn(threads, async (thread) => {
+    const owned = await ownSurely([store], thread);
+    await owned.append([bytes("a")], "busy");
+  });
+  expect(await table()).toBe(0);
+  const resumed: string[][] = [[], []];
+  await host(await second!, resumed[0]);
+  proxies[0]!.hold();
+  await expect.poll(() => resumed[0]!.length).toBe(threads.length);
+  await expect.poll(table).toBeGreaterThan(0);
+  await host(await meshes.join(), resumed[1]);
+  proxies[1]!.hold();
+  await expect.poll(() => resumed[1]!.toSorted()).toEqual(threads.toSorted());
+  await Promise.all(proxies.map((proxy) => proxy[Symbol.asyncDispose]()));
+}, 120_000);

@@ -10,6 +10,7 @@ type Entry = readonly [thread: string, busy: boolean];
 
 const MAX_TAIL = 1_000; // messages since the table was written, which the next owner reads …
 const MAX_TAIL_BYTES = 4 * 1024 * 1024; // … and bytes
+const LONG_TAIL = 64; // that who has read it spares the next owner
 const PART_BYTES = 512 * 1024;
 const BATCH = 1_024;
 const LAG_MS = 10;
@@ -52,6 +53,8 @@ export class ThreadTable {
     const entries = (bytes === undefined ? [] : decodePayload(bytes)) as Entry[];
     for (const [thread, busy] of entries) this.#open.set(thread, busy);
     await this.#readTail();
+    // Owners that die one after the other would all read the same; what costs them the lease if it takes too long.
+    if (this.#tail > LONG_TAIL) void this.write().catch(() => undefined);
     return [...this.#open].filter(([, busy]) => busy).map(([thread]) => thread);
   }
 
