@@ -27,8 +27,9 @@ export function openSqlite(path: string): object {
   };
 }
 
+const bound = (args: readonly unknown[]) => args.map((one) => (one ?? null) as SQLInputValue);
+
 function statement(prepared: StatementSync) {
-  const bound = (args: readonly unknown[]) => args.map((one) => (one ?? null) as SQLInputValue);
   return {
     run: (...args: unknown[]) => prepared.run(...bound(args)),
     get: (...args: unknown[]) => prepared.get(...bound(args)),
