@@ -158,6 +158,18 @@ export class RemoteGraph<Input = unknown, Output = unknown> {
     return to;
   }
 
+  /** As of a local graph; made with the graph itself only. */
+  replay<const M extends Exclude<StreamMode, "custom" | "tokens">>(
+    thread: string,
+    options: { readonly mode: M | readonly M[]; readonly upTo?: number },
+  ): AsyncIterable<StreamItem<M>> {
+    if (this.#graph !== undefined) return this.#graph.replay(thread, options);
+    throw new MeshError(
+      "INVALID_CONTRACT",
+      `To replay thread ${thread}, remoteGraph() needs the graph, not its name.`,
+    );
+  }
+
   /** What the graph looks like, from whoever hosts it. */
   async describe(): Promise<GraphDescription> {
     return (await this.#tell("", "describe", null)) as GraphDescription;
