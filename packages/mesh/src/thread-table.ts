@@ -6,11 +6,14 @@ import { lastComplete, readParts, writeParts } from "./parted-record.ts";
 import type { PartitionLog } from "./partition-log.ts";
 import { TABLE, readThreadMessage, type ThreadMessage } from "./thread-record.ts";
 
-type Entry = readonly [thread: string, busy: boolean];
+/** What is to happen with a thread: something now, something at a time (ms since the epoch), or nothing (`Infinity`). */
+type Entry = readonly [thread: string, due: number];
 
+const DUE = { busy: 0, waiting: Infinity } as const;
 const MAX_TAIL = 1_000; // messages since the table was written, which the next owner reads …
 const MAX_TAIL_BYTES = 4 * 1024 * 1024; // … and bytes
-const LONG_TAIL = 64; // that who has read it spares the next owner
+const MAX_PASSED = 10_000; // messages of all partitions since then, which the broker passes over
+const LONG_READ = 500; // of these, when an owner that has met them spares the next one the same
 const PART_BYTES = 512 * 1024;
 const BATCH = 1_024;
 const LAG_MS = 10;
@@ -22,9 +25,14 @@ const LAG_MS = 10;
 export class ThreadTable {
   readonly #services: EntityServices;
   readonly #log: PartitionLog;
-  readonly #open = new Map<string, boolean>();
-  /** Sequence of the last message that is in it. */
+  readonly #open = new Map<string, number>();
+  /** Threads that this process is to go on with, or goes on with already. */
+  readonly #told = new Set<string>();
+  /** The earliest time at which a thread has slept long enough, or before. */
+  #nextMs = Infinity;
+  /** Sequence of the last message that is in it; and when it was last written. */
   #upTo = 0;
+  #since = 0;
   #written = 0;
   #tail = 0;
   #tailBytes = 0;
@@ -40,8 +48,8 @@ export class ThreadTable {
     return this.#open.size;
   }
 
-  /** Reads it, when the fence has been raised: nobody else writes any more. Returns the threads that are busy. */
-  async load(): Promise<string[]> {
+  /** Reads it, when the fence has been raised: nobody else writes any more. */
+  async load(): Promise<void> {
     const { js, store } = this.#services;
     const ask = <T>(request: () => Promise<T>): Promise<T> => this.#log.surely(request);
     const last = await this.#log.last(TABLE);
@@ -49,31 +57,59 @@ export class ThreadTable {
     const table = await readParts<number>(source, last);
     this.#written = lastComplete(last);
     this.#upTo = table?.meta ?? 0;
+    this.#since = this.#upTo;
     const bytes = table === undefined ? undefined : Buffer.concat(table.parts);
     const entries = (bytes === undefined ? [] : decodePayload(bytes)) as Entry[];
-    for (const [thread, busy] of entries) this.#open.set(thread, busy);
+    for (const [thread, due] of entries) this.#open.set(thread, due);
     await this.#readTail();
-    // Owners that die one after the other would all read the same; what costs them the lease if it takes too long.
-    if (this.#tail > LONG_TAIL) void this.write().catch(() => undefined);
-    return [...this.#open].filter(([, busy]) => busy).map(([thread]) => thread);
+    this.#nextMs = -Infinity;
+    // Owners that die one after the other would all read the same, and lose their leases over it.
+    const read = this.#log.fence - this.#since;
+    this.#upTo = this.#log.fence;
+    if (read >= Math.max(LONG_READ, this.#open.size)) void this.#writeNow().catch(() => undefined);
   }
 
-  /** A message has been stored. */
+  /** The threads that are busy, or have slept long enough, and have not been told before. */
+  takeDue(nowMs: number): string[] {
+    if (nowMs < this.#nextMs) return [];
+    const due: string[] = [];
+    this.#nextMs = Infinity;
+    for (const [thread, at] of this.#open) {
+      if (this.#told.has(thread)) continue;
+      if (at <= nowMs) {
+        due.push(thread);
+        this.#told.add(thread);
+      } else this.#nextMs = Math.min(this.#nextMs, at);
+    }
+    return due;
+  }
+
+  /** This process does not go on with the thread after all: it is told again. */
+  untake(thread: string): void {
+    this.#told.delete(thread);
+    this.#nextMs = -Infinity;
+  }
+
+  /** A message has been stored by this process. */
   note(thread: string, state: ThreadState, sequence: number, bytes: number): void {
-    this.#upTo = sequence;
-    this.#tail++;
-    this.#tailBytes += bytes;
-    if (state === "over") this.#open.delete(thread);
-    else this.#open.set(thread, state === "busy");
+    if (state === "busy") this.#told.add(thread);
+    else this.#told.delete(thread);
+    this.#set(thread, state, sequence, bytes);
     // A table longer than what it spares is not written yet.
-    if (this.#tail < Math.max(MAX_TAIL, this.#open.size) && this.#tailBytes < MAX_TAIL_BYTES)
-      return;
-    void this.write().catch(() => undefined); // the next one does it then
+    const { size } = this.#open;
+    const isLong =
+      this.#tail >= Math.max(MAX_TAIL, size) ||
+      this.#tailBytes >= MAX_TAIL_BYTES ||
+      sequence - this.#since >= Math.max(MAX_PASSED, size);
+    if (isLong) void this.write().catch(() => undefined); // the next one does it then
   }
 
   /** Writes it, if it has changed. */
   write(): Promise<void> {
-    if (this.#tail === 0) return Promise.resolve();
+    return this.#tail === 0 ? Promise.resolve() : this.#writeNow();
+  }
+
+  #writeNow(): Promise<void> {
     return (this.#writing ??= this.#write().finally(() => {
       this.#writing = undefined;
     }));
@@ -88,6 +124,7 @@ export class ThreadTable {
     const upTo = this.#upTo;
     this.#tail = 0;
     this.#tailBytes = 0;
+    this.#since = upTo;
     this.#written = await writeParts(this.#log, TABLE, this.#written, upTo, parts);
   }
 
@@ -102,6 +139,7 @@ export class ThreadTable {
       );
       for (const message of batch) {
         next = message.sequence + 1;
+        this.#since ||= message.sequence; // there was no table yet
         if (message.sequence >= fence) break;
         const read = isFence(message.subject) ? undefined : readThreadMessage(message);
         if (read !== undefined) this.#take(read, message.sequence, message.data.length);
@@ -111,9 +149,22 @@ export class ThreadTable {
     }
   }
 
+  #set(thread: string, state: ThreadState, sequence: number, bytes: number): void {
+    this.#upTo = sequence;
+    this.#tail++;
+    this.#tailBytes += bytes;
+    if (state === "over") {
+      this.#open.delete(thread);
+      return;
+    }
+    const due = typeof state === "string" ? DUE[state] : state.until;
+    this.#open.set(thread, due);
+    this.#nextMs = Math.min(this.#nextMs, due);
+  }
+
   #take({ thread, end, state }: ThreadMessage, sequence: number, bytes: number): void {
     if (end === 0) this.#upTo = sequence;
-    else this.note(thread, state, sequence, bytes);
+    else this.#set(thread, state, sequence, bytes);
   }
 }
 
