@@ -3,6 +3,7 @@ import { Command, MemoryCheckpointer, type CompiledGraph, type RunResult } from 
 import type { DurabilityMode } from "@plexus/workflow";
 import type { ThreadEvent } from "../../packages/workflow/src/event.ts";
 import { decodeEvents } from "../../packages/workflow/src/record.ts";
+import { readThread } from "../../packages/workflow/src/thread.ts";
 import { World } from "../support/random-graph.ts";
 import type { SuiteRun } from "./graph-suite.ts";
 
@@ -64,16 +65,16 @@ export async function runCalmly({ graph, input }: SuiteRun): Promise<Come> {
   return whatCame(store, calm, "calm", await runToTheEnd(calm, input, "calm", "sync"));
 }
 
-/** What is recorded of a thread. */
+/** What is recorded of a thread. Rejects with `GRAPH_CHANGED` if a record does not follow from those before it. */
 export async function whatCame(
   store: Checkpointer,
-  graph: Pick<CompiledGraph, "getState">,
+  { plan }: Pick<CompiledGraph, "plan">,
   thread: string,
   end: string,
 ): Promise<Come> {
-  const { values } = await graph.getState(thread);
-  const { records } = await store.read(thread, { whole: true });
-  const events = [...decodeEvents(records)].map(({ event }) => event);
+  const stored = await store.read(thread, { whole: true });
+  const { values } = readThread(plan, stored).run;
+  const events = [...decodeEvents(stored.records)].map(({ event }) => event);
   const failed = events.findLastIndex(
     (event) => event.type === "failed" && !event.retryAt && !event.instead,
   );
