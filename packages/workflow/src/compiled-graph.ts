@@ -1,4 +1,5 @@
 import { MeshError, fromWireError } from "@plexus/core";
+import { breakpointsOf, pausedNodes, type BreakpointOptions } from "./breakpoint.ts";
 import { onBusy, type BusyPolicy } from "./busy.ts";
 import { MemoryCache, type Cache } from "./cache.ts";
 import type { Checkpointer } from "./checkpointer.ts";
@@ -23,7 +24,7 @@ import { isOver } from "./task.ts";
 import { checkWrites, publicValues } from "./view.ts";
 
 /** What a graph is executed with. */
-export interface CompileOptions {
+export interface CompileOptions extends BreakpointOptions {
   /** Where runs are kept. Without one, a run lives as long as its `invoke`, and cannot wait for anybody. */
   readonly checkpointer?: Checkpointer;
   /** Default: what nodes with a `cache` policy return is kept in this process. */
@@ -36,8 +37,8 @@ export interface CompileOptions {
   readonly random?: () => number;
 }
 
-/** How one call goes about it. */
-export interface InvokeOptions {
+/** How one call goes about it; breakpoints in place of those that the graph was compiled with. */
+export interface InvokeOptions extends BreakpointOptions {
   /** The conversation that the run belongs to: a later run on it begins with the state that the last one has left. Default: a new one. */
   readonly thread?: string;
   /** Cancels the run: what it has done is compensated, and `invoke` rejects with `CANCELED`. */
@@ -58,6 +59,8 @@ export interface RunResult<Output> {
   readonly output: Output;
   /** Questions to be answered by `invoke(new Command({ resume, interrupt }))`. */
   readonly interrupts: readonly Interrupt[];
+  /** Nodes that a breakpoint keeps back until `invoke(null)`, if the run is at one. */
+  readonly paused?: readonly string[];
 }
 
 /** A graph that can be executed. Made by `StateGraph.compile`. */
@@ -71,6 +74,7 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
   readonly #line = new Line();
 
   constructor(plan: Plan, options: CompileOptions) {
+    breakpointsOf(plan, options, "INVALID_CONTRACT");
     this.plan = plan;
     this.#options = options;
     const { now = Date.now, random = Math.random, cache = new MemoryCache({ now }) } = options;
@@ -81,7 +85,7 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
 
   /**
    * Executes the graph until it ends, or waits for an answer or an event. The input begins a new run; a {@link Command} with
-   * `resume` answers an interrupt; `null` goes on where a run was left by a process that died, or has failed.
+   * `resume` answers an interrupt; `null` goes on from a breakpoint, or where a run was left by a process that died, or has failed.
    *
    * Rejects with the error of the node that failed (`details` says what could not be undone), `CANCELED`, `CONFLICT` while another run
    * is under way on the thread, `NO_RUN` when there is nothing to go on with, `GRAPH_CHANGED`, `FENCED`.
@@ -207,6 +211,8 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
     if (input === null || input instanceof Command) {
       return this.#sessions.run(thread, options, (driver) => {
         watch(driver);
+        const at = breakpointsOf(this.plan, options, "INVALID_INPUT");
+        if (at !== undefined) driver.take({ type: "breakpoints", at });
         if (input instanceof Command) answer(driver, input, thread);
         else goOn(driver, thread);
         return undefined;
@@ -241,7 +247,7 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
         if (decision === "begin") {
           done = true;
           begins(driver);
-          return this.#start(driver, input, thread, signal);
+          return this.#start(driver, input, thread, options);
         }
         const reason = "A newer input has taken the run's place.";
         if (decision === "end") driver.take({ type: "cancel", reason, keep: true });
@@ -259,15 +265,17 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
     driver: Driver,
     input: Input,
     thread: string,
-    signal = new AbortController().signal,
+    options: InvokeOptions,
   ): undefined | Promise<undefined> {
     const { plan } = this;
+    const { signal = new AbortController().signal } = options;
+    const breakpoints = breakpointsOf(plan, { ...this.#options, ...options }, "INVALID_INPUT");
     const writes = checkInput(plan, input);
     const run = newId();
     const context = { thread, run, step: 0, visits: 0, signal };
     const begin = (goto: Awaited<ReturnType<typeof route>>): undefined => {
       signal.throwIfAborted();
-      driver.take({ type: "start", run, writes, goto });
+      driver.take({ type: "start", run, writes, goto, ...(breakpoints && { breakpoints }) });
     };
     const goto = route(
       plan.start,
@@ -281,6 +289,7 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
   #result(thread: string, run: RunState): RunResult<Output> {
     if (run.status === "failed" || run.status === "canceled") throw failure(thread, run);
     const waiting = run.status === "waiting";
+    const paused = pausedNodes(run);
     if (waiting && this.#options.checkpointer === undefined) {
       throw new MeshError(
         "INVALID_CONTRACT",
@@ -295,6 +304,7 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
         ? publicValues(this.plan, run.values)
         : outputOf(this.plan, run.values)) as Output,
       interrupts: waiting ? interruptsOf(run) : [],
+      ...(paused.length > 0 ? { paused } : {}),
     };
   }
 }
@@ -320,8 +330,9 @@ function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null;
 }
 
-/** Goes on where a run was left, or has failed. */
+/** Goes on where a run is paused, was left, or has failed. */
 function goOn(driver: Driver, thread: string): void {
+  if (driver.take({ type: "proceed" })) return;
   if (!isOver(driver.run) || driver.take({ type: "retry" })) return;
   throw new MeshError("NO_RUN", `On thread ${thread} there is no run to go on with.`);
 }

@@ -55,7 +55,7 @@ function migrate(run: RunState, { nodes = {}, values }: Migration): RunState {
             result: { ...one.state.result, goto: one.state.result.goto.map(target) },
           }
         : one.state;
-    return { ...one, node: renamed(one.node), state };
+    return { ...one, node: renamed(one.node), state: leaving(state, target) };
   };
   return {
     ...run,
@@ -68,6 +68,14 @@ function migrate(run: RunState, { nodes = {}, values }: Migration): RunState {
       path: [renamed(one.path[0] ?? ""), ...one.path.slice(1)],
     })),
   };
+}
+
+/** What a subgraph has handed over names nodes of this graph. */
+function leaving(state: Task["state"], target: (one: Target) => Target): Task["state"] {
+  if (state.is !== "leaving" || state.child.handoff === undefined) return state;
+  const { handoff } = state.child;
+  const child = { ...state.child, handoff: { ...handoff, goto: handoff.goto.map(target) } };
+  return { is: "leaving", child };
 }
 
 /** `recorded`: the graph that the values belong to; undefined if a migration has made them. */

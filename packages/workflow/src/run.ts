@@ -29,6 +29,20 @@ export interface TaskResult {
   readonly goto: readonly Target[];
   /** What it had returned, for the node's compensation. */
   readonly undo?: unknown;
+  /** Present if it ends its subgraph. */
+  readonly handoff?: Handoff;
+}
+
+/** What a subgraph's node tells the graph around it, which checks it: an update of its channels, and who goes on there. */
+export interface Handoff {
+  readonly update: unknown;
+  readonly goto: readonly Target[];
+}
+
+/** Nodes that a run pauses before or after: their names, a subgraph's as `<node>/<name>`, or `*` for all of the graph. */
+export interface Breakpoints {
+  readonly before: readonly string[];
+  readonly after: readonly string[];
 }
 
 /**
@@ -110,6 +124,20 @@ export interface RunState {
   uncompensated: string[];
   /** Events that came before anybody waited for them, by name. */
   mailbox: Record<string, unknown[]>;
+  /** A subgraph that a node of its own has ended. */
+  handoff?: Handoff;
+  /** Where the run pauses; kept in the outermost graph's state. */
+  breakpoints?: Breakpoints;
+  /** At a breakpoint: the open step has not begun. */
+  paused?: true;
+}
+
+/** A new run on the state that the last one has left. */
+export function renewRun(run: RunState, id: string, breakpoints: Breakpoints | undefined): void {
+  const { values } = run;
+  for (const key of Object.keys(run)) delete (run as Partial<RunState>)[key as keyof RunState];
+  Object.assign(run, emptyRun(values), { run: id, status: "running" });
+  if (breakpoints !== undefined) run.breakpoints = breakpoints;
 }
 
 /** The state of a thread that nothing has happened to. */
