@@ -104,6 +104,8 @@ function desk(execute: Endings["execute"] = async () => filled) {
 }
 
 const nobody = (): Promise<Approval> => Promise.reject(new Error("nobody is asked"));
+const ends = (): Promise<Approval> =>
+  Promise.reject(new MeshError("CANCELED", "This process ends."));
 const says = (approved: boolean) => (): Promise<Approval> =>
   Promise.resolve({ order: order.id, approved, by: "h" });
 const large = (shares = 100, input = known()) => {
@@ -156,8 +158,6 @@ test("whoever goes on with an order asks nothing twice that was answered, and ex
     if (!fails) return filled;
     throw new MeshError("AGENT_LOST", "The book's owner is gone.");
   });
-  const ends = (): Promise<Approval> =>
-    Promise.reject(new MeshError("CANCELED", "This process ends."));
   await expect(
     seeThrough(largeOrderGraph(endings, options), large(101), ends),
   ).rejects.toMatchObject({ code: "CANCELED" });
