@@ -1,17 +1,16 @@
-import { MeshError, fromWireError } from "@plexus/core";
+import { MeshError, type Checkpointer } from "@plexus/core";
 import { breakpointsOf, pausedNodes, type BreakpointOptions } from "./breakpoint.ts";
 import { onBusy, type BusyPolicy } from "./busy.ts";
 import { MemoryCache, type Cache } from "./cache.ts";
-import type { Checkpointer } from "./checkpointer.ts";
 import { Command } from "./command.ts";
 import { drawGraph } from "./drawing.ts";
 import type { Driver, Listener } from "./driver.ts";
 import { checkInput, outputOf, route, startView } from "./boundary.ts";
-import { originalError, type Host } from "./execute.ts";
+import type { Host } from "./execute.ts";
+import { failure } from "./failure.ts";
 import { History, type StateSnapshot } from "./history.ts";
 import { newId } from "./id.ts";
 import { Line } from "./line.ts";
-import { waitingTasks } from "./look.ts";
 import { mermaid } from "./mermaid.ts";
 import type { Migration } from "./migration.ts";
 import type { Plan } from "./plan.ts";
@@ -19,6 +18,7 @@ import { interruptsOf, type Interrupt } from "./interrupt.ts";
 import type { RunState } from "./run.ts";
 import type { DurabilityMode } from "./run-log.ts";
 import { Sessions, busy } from "./session.ts";
+import { answer, goOn, succeeded, wasTaken } from "./steer.ts";
 import { RunStream, type StreamItem, type StreamMode } from "./stream.ts";
 import { isOver } from "./task.ts";
 import { checkWrites, publicValues } from "./view.ts";
@@ -47,6 +47,10 @@ export interface InvokeOptions extends BreakpointOptions {
   readonly durability?: DurabilityMode;
   /** What becomes of an input while another run is under way on the thread. Default `reject`. */
   readonly busy?: BusyPolicy;
+  /** Of this call: repeated with the same id, it is not carried out once more, and has the same result. A run has the id of the call that began it. */
+  readonly id?: string;
+  /** Is told everything that happens meanwhile: for those who host graphs. `stream` is for those who use them. */
+  readonly listener?: Listener;
 }
 
 /** What a run has come to. */
@@ -95,7 +99,7 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
     options: InvokeOptions = {},
   ): Promise<RunResult<Output>> {
     const { thread = newId() } = options;
-    return this.#result(thread, await this.#run(thread, input, options, []));
+    return this.#result(thread, await this.#run(thread, input, options));
   }
 
   /** Like `invoke`, and tells what happens meanwhile. `result` is what `invoke` would have returned. */
@@ -105,7 +109,7 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
   ): AsyncIterable<StreamItem<M>> & { readonly result: Promise<RunResult<Output>> } {
     const { thread = newId(), mode } = options;
     const stream = new RunStream<StreamItem<M>>(typeof mode === "string" ? [mode] : mode);
-    const result = this.#run(thread, input, options, [stream]).then((run) =>
+    const result = this.#run(thread, input, { ...options, listener: stream }).then((run) =>
       this.#result(thread, run),
     );
     result.then(
@@ -126,10 +130,13 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
     options: Omit<InvokeOptions, "thread"> = {},
   ): Promise<RunResult<Output>> {
     const run = await this.#sessions.run(thread, options, (driver) => {
+      if (options.listener) driver.listen(options.listener);
+      if (wasTaken(driver, options.id)) return undefined;
       if (isOver(driver.run)) {
         throw new MeshError("NO_RUN", `On thread ${thread} no run is under way.`);
       }
-      if (!driver.take({ type: "signal", name: event, value: value ?? null })) {
+      const { id } = options;
+      if (!driver.take({ type: "signal", name: event, value: value ?? null, ...(id && { id }) })) {
         throw new MeshError("OVERLOADED", `Thread ${thread} has not read its events ${event}.`);
       }
       driver.cancelOn(options.signal);
@@ -139,13 +146,43 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
   }
 
   /** Cancels a run that waits, or that this process executes, and compensates it. Resolves when that is done; false if nothing was under way. */
-  async cancel(thread: string, reason = "The run was canceled."): Promise<boolean> {
+  async cancel(
+    thread: string,
+    reason = "The run was canceled.",
+    { id }: Pick<InvokeOptions, "id"> = {},
+  ): Promise<boolean> {
     let canceled = false;
     await this.#sessions.run(thread, {}, (driver) => {
-      canceled = driver.take({ type: "cancel", reason });
+      canceled = wasTaken(driver, id) || driver.take({ type: "cancel", reason, ...(id && { id }) });
       return undefined;
     });
     return canceled;
+  }
+
+  /**
+   * Goes on with what is under way on a thread, if anything is; begins nothing, and repeats nothing that has failed. Resolves as `invoke`
+   * does. Rejects with `CONFLICT` if another run than `id` is the last one.
+   */
+  async resume(
+    thread: string,
+    { id, listener }: Pick<InvokeOptions, "id" | "listener"> = {},
+  ): Promise<RunResult<Output>> {
+    const run = await this.#sessions.run(thread, {}, (driver) => {
+      if (id !== undefined && driver.run.run !== id) throw succeeded(thread, id);
+      if (listener) driver.listen(listener);
+      return undefined;
+    });
+    return this.#result(thread, run);
+  }
+
+  /** Ends the execution of these threads here, for this reason: another process goes on with them. Resolves when that is done. */
+  leave(threads: readonly string[], reason: Error): Promise<void> {
+    return this.#sessions.leave(threads, reason);
+  }
+
+  /** The same graph with other options. */
+  with(options: CompileOptions): CompiledGraph<Input, Output> {
+    return new CompiledGraph(this.plan, { ...this.#options, ...options });
   }
 
   /** The state of a thread, now or at a checkpoint of {@link getStateHistory}. Rejects with `NO_RUN` for an unknown one. */
@@ -159,11 +196,16 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
   }
 
   /** Changes the state of a thread at rest from outside, as a node's update would. Rejects with `INVALID_INPUT`, `CONFLICT`. */
-  async updateState(thread: string, update: Partial<Input>): Promise<void> {
+  async updateState(
+    thread: string,
+    update: Partial<Input>,
+    options: Pick<InvokeOptions, "id"> = {},
+  ): Promise<void> {
     const writes = checkWrites(this.plan, "The update", update, undefined, "INVALID_INPUT");
     await this.#sessions.run(thread, {}, (driver, fresh) => {
       if (!fresh) throw busy(thread);
-      driver.take({ type: "update", writes });
+      const { id } = options;
+      if (!wasTaken(driver, id)) driver.take({ type: "update", writes, ...(id && { id }) });
       return "record";
     });
   }
@@ -202,19 +244,19 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
     thread: string,
     input: Input | Command | null,
     options: InvokeOptions,
-    listeners: readonly Listener[],
   ): Promise<RunState> {
     const watch = (driver: Driver): void => {
-      for (const listener of listeners) driver.listen(listener);
+      if (options.listener) driver.listen(options.listener);
       driver.cancelOn(options.signal);
     };
     if (input === null || input instanceof Command) {
       return this.#sessions.run(thread, options, (driver) => {
         watch(driver);
+        if (wasTaken(driver, options.id)) return undefined;
         const at = breakpointsOf(this.plan, options, "INVALID_INPUT");
         if (at !== undefined) driver.take({ type: "breakpoints", at });
-        if (input instanceof Command) answer(driver, input, thread);
-        else goOn(driver, thread);
+        if (input instanceof Command) answer(driver, input, thread, options.id);
+        else goOn(driver, thread, options.id);
         return undefined;
       });
     }
@@ -237,11 +279,19 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
     options: InvokeOptions,
     begins: (driver: Driver) => void,
   ): Promise<RunState> {
-    const { busy: policy = "reject", signal } = options;
+    const { busy: policy = "reject", signal, id } = options;
     for (let undone: string | undefined; ;) {
       let done = false;
       // oxlint-disable no-await-in-loop -- until it is this input's turn
       const run = await this.#sessions.run(thread, { ...options, undone }, (driver) => {
+        if (id !== undefined && driver.run.run === id) {
+          done = true;
+          begins(driver);
+          return undefined;
+        }
+        if (wasTaken(driver, id)) {
+          throw succeeded(thread, id!);
+        }
         const decision = onBusy(policy, driver.run.status);
         if (decision === "refuse") throw busy(thread);
         if (decision === "begin") {
@@ -268,10 +318,9 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
     options: InvokeOptions,
   ): undefined | Promise<undefined> {
     const { plan } = this;
-    const { signal = new AbortController().signal } = options;
+    const { id: run = newId(), signal = new AbortController().signal } = options;
     const breakpoints = breakpointsOf(plan, { ...this.#options, ...options }, "INVALID_INPUT");
     const writes = checkInput(plan, input);
-    const run = newId();
     const context = { thread, run, step: 0, visits: 0, signal };
     const begin = (goto: Awaited<ReturnType<typeof route>>): undefined => {
       signal.throwIfAborted();
@@ -307,55 +356,4 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
       ...(paused.length > 0 ? { paused } : {}),
     };
   }
-}
-
-function failure(thread: string, { error, run, step, uncompensated }: RunState): MeshError {
-  const recorded = error ?? { code: "AGENT_FAILED", message: "unknown", retryable: false };
-  const { code, message, retryable, details, cause } =
-    originalError(recorded) ?? fromWireError(recorded);
-  return new MeshError(code, message, {
-    cause,
-    retryable,
-    details: {
-      thread,
-      run,
-      step,
-      ...(uncompensated.length > 0 ? { uncompensated } : {}),
-      ...(isRecord(details) ? details : {}),
-    },
-  });
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null;
-}
-
-/** Goes on where a run is paused, was left, or has failed. */
-function goOn(driver: Driver, thread: string): void {
-  if (driver.take({ type: "proceed" })) return;
-  if (!isOver(driver.run) || driver.take({ type: "retry" })) return;
-  throw new MeshError("NO_RUN", `On thread ${thread} there is no run to go on with.`);
-}
-
-/** Answers the interrupt that the command names, or the only one. */
-function answer(driver: Driver, { resume, interrupt }: Command, thread: string): void {
-  if (resume === undefined) {
-    throw new MeshError("INVALID_INPUT", "A command without resume is for nodes to return.");
-  }
-  const open = [...waitingTasks(driver.run)].filter(
-    ({ task }) => task.state.is === "waiting" && task.state.wait.kind === "interrupt",
-  );
-  const ids = open.map(({ id }) => id);
-  const which = interrupt ?? (ids.length === 1 ? ids[0] : undefined);
-  if (ids.length === 0) {
-    throw new MeshError("NO_RUN", `On thread ${thread} no run waits for an answer.`);
-  }
-  if (which === undefined || !ids.includes(which)) {
-    throw new MeshError(
-      "INVALID_INPUT",
-      `The run on thread ${thread} waits for ${ids.length} answers: say which one, by interrupt: ${ids.join(", ")}.`,
-      { details: { interrupts: ids } },
-    );
-  }
-  driver.take({ type: "answer", task: which, value: resume });
 }

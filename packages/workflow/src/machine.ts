@@ -8,6 +8,7 @@ import { mergeStep } from "./merge.ts";
 import type { Plan } from "./plan.ts";
 import {
   emptyRun,
+  noteTaken,
   renewRun,
   type RunState,
   type Target,
@@ -16,6 +17,7 @@ import {
 } from "./run.ts";
 import { initialValues, nextTargets, tasksOf } from "./schedule.ts";
 import {
+  awaits,
   childOf,
   isOver,
   keepUndo,
@@ -59,6 +61,7 @@ export class Machine {
   handle(event: RunEvent): readonly Effect[] | undefined {
     this.#board.effects = [];
     if (!this.#take(event)) return undefined;
+    noteTaken(this.run, event.type === "start" ? event.run : event.id);
     this.#settle();
     return this.#board.effects;
   }
@@ -76,7 +79,7 @@ export class Machine {
       case "proceed":
         return this.#proceed();
       case "breakpoints":
-        if (isOver(this.run)) return false;
+        if (isOver(this.run) && this.run.status !== "failed") return false; // that may be retried
         this.run.breakpoints = event.at;
         return true;
       case "update":
@@ -309,11 +312,7 @@ export class Machine {
       const { state } = task;
       if (state.is === "inside") {
         delivered = this.#child(task).#deliver(name, value) || delivered;
-      } else if (
-        state.is === "waiting" &&
-        state.wait.kind === "event" &&
-        state.wait.name === name
-      ) {
+      } else if (state.is === "waiting" && awaits(state.wait, name)) {
         this.#board.wake(task, offerOf(state.wait, value));
         delivered = true;
       }
@@ -394,7 +393,7 @@ export class Machine {
     if (run.status === "running" || run.status === "waiting") {
       run.status = this.#asleep ? "waiting" : "running";
     }
-    const rests = isOver(run) || run.status === "waiting";
-    if (rests && this.#root === this) this.#board.effects.push({ type: "rest" });
+    if (this.#root !== this) return;
+    if (isOver(run) || run.status === "waiting") this.#board.effects.push({ type: "rest" });
   }
 }

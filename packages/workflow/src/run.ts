@@ -124,6 +124,8 @@ export interface RunState {
   uncompensated: string[];
   /** Events that came before anybody waited for them, by name. */
   mailbox: Record<string, unknown[]>;
+  /** Ids of the last commands that were taken in, runs that were begun among them; oldest first. */
+  taken: string[];
   /** A subgraph that a node of its own has ended. */
   handoff?: Handoff;
   /** Where the run pauses; kept in the outermost graph's state. */
@@ -132,11 +134,20 @@ export interface RunState {
   paused?: true;
 }
 
+const MAX_TAKEN = 64;
+
+/** Remembers the command that an event came with, if it has an id. */
+export function noteTaken({ taken }: RunState, id: string | undefined): void {
+  if (id === undefined) return;
+  taken.push(id);
+  if (taken.length > MAX_TAKEN) taken.shift();
+}
+
 /** A new run on the state that the last one has left. */
 export function renewRun(run: RunState, id: string, breakpoints: Breakpoints | undefined): void {
-  const { values } = run;
+  const { values, taken } = run;
   for (const key of Object.keys(run)) delete (run as Partial<RunState>)[key as keyof RunState];
-  Object.assign(run, emptyRun(values), { run: id, status: "running" });
+  Object.assign(run, emptyRun(values), { run: id, status: "running", taken });
   if (breakpoints !== undefined) run.breakpoints = breakpoints;
 }
 
@@ -155,5 +166,6 @@ export function emptyRun(values: Record<string, unknown>): RunState {
     uncompensated: [],
     tolerated: {},
     mailbox: {},
+    taken: [],
   };
 }

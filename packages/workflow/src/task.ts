@@ -74,6 +74,11 @@ export function resetFailed(run: RunState): void {
   }
 }
 
+/** Whether what is waited for is an event of that name; the wait's type is narrowed. */
+export function awaits(wait: Wait, name: string): wait is Extract<Wait, { kind: "event" }> {
+  return wait.kind === "event" && wait.name === name;
+}
+
 /** What a task that waits is woken with when something has come. */
 export function offerOf(wait: Wait, value: unknown): Offer {
   return "until" in wait && wait.until !== undefined ? { value, until: wait.until } : { value };
