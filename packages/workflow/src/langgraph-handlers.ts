@@ -25,7 +25,7 @@ type Capabilities<Input extends z.ZodType, Output extends z.ZodType> = Contract<
 
 /**
  * What hosts a compiled LangGraph.js graph: `mesh.host(contract, langGraphHandlers(contract, graph))`. A run ends with its caller's
- * timeout or cancellation. Its errors are those of the mesh (`STEP_LIMIT`, `TIMEOUT`, `INVALID_INPUT`, `INVALID_OUTPUT`, `AGENT_FAILED`),
+ * timeout or cancellation. Its errors are those of the mesh (`STEP_LIMIT`, `TIMEOUT`, `INVALID_INPUT`, `INVALID_OUTPUT`, `INVALID_CONTRACT`, `AGENT_FAILED`),
  * and besides: `NO_RUN` when there is nothing to resume, `CONFLICT` while this host executes another call on the thread,
  * `NO_CAPABILITY` for `resume` and `getState` of a graph without a checkpointer.
  */

@@ -67,6 +67,9 @@ export interface StateRequest {
   readonly checkpoint?: string | undefined;
 }
 
+/** What LangGraph tells of several modes: from which subgraph, in which mode, and what. */
+type Item = [path: string[], mode: LangGraphMode, data: unknown];
+
 const INTERRUPT = "__interrupt__";
 
 /** The runs of a host's graph, one at a time on each thread: LangGraph itself would let two of them overwrite each other's checkpoints. */
@@ -122,16 +125,14 @@ export class LangGraphRuns {
         ...this.#limit(recursionLimit),
         configurable: { ...this.#configurable, thread_id: thread },
         streamMode: [...new Set([...wanted, "values"])],
-        subgraphs: true,
+        subgraphs,
         signal,
       });
       let values: unknown;
       let asked: unknown[] | undefined;
       for await (const item of stream) {
-        const [path, kind, data] = item as [string[], LangGraphMode, unknown];
-        if (wanted.has(kind) && (subgraphs || path.length === 0)) {
-          yield { mode: kind, path, data: toPlain(data) };
-        }
+        const [path, kind, data] = (subgraphs ? item : [[], ...(item as unknown[])]) as Item;
+        if (wanted.has(kind)) yield { mode: kind, path, data: toPlain(data) };
         if (kind !== "values" || path.length > 0) continue;
         const open = isRecord(data) ? data[INTERRUPT] : undefined;
         if (Array.isArray(open)) (asked ??= []).push(...open);
