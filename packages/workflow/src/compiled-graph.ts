@@ -11,6 +11,7 @@ import { failure } from "./failure.ts";
 import { History, type StateSnapshot } from "./history.ts";
 import { newId } from "./id.ts";
 import { Line } from "./line.ts";
+import { wakesAt } from "./look.ts";
 import { mermaid } from "./mermaid.ts";
 import type { Migration } from "./migration.ts";
 import type { Plan } from "./plan.ts";
@@ -65,6 +66,8 @@ export interface RunResult<Output> {
   readonly interrupts: readonly Interrupt[];
   /** Nodes that a breakpoint keeps back until `invoke(null)`, if the run is at one. */
   readonly paused?: readonly string[];
+  /** It waits for time to pass, too, and goes on by itself then: ms since the epoch. */
+  readonly until?: number;
 }
 
 /** A graph that can be executed. Made by `StateGraph.compile`. */
@@ -354,6 +357,7 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
         : outputOf(this.plan, run.values)) as Output,
       interrupts: waiting ? interruptsOf(run) : [],
       ...(paused.length > 0 ? { paused } : {}),
+      ...(waiting && wakesAt(run) < Infinity ? { until: wakesAt(run) } : {}),
     };
   }
 }

@@ -1,13 +1,20 @@
-import { MeshError, fromWireError } from "@plexus/core";
+import { MeshError, fromWireError, isMeshError } from "@plexus/core";
 import { originalError } from "./execute.ts";
 import type { RunState } from "./run.ts";
+
+const failures = new WeakSet<MeshError>();
+
+/** True for the error that a run has ended with, as opposed to one that kept it from going on. */
+export function isFailure(error: unknown): boolean {
+  return isMeshError(error) && failures.has(error);
+}
 
 /** What a failed or canceled run rejects with: the error as it was thrown, if that was in this process, and where it stands. */
 export function failure(thread: string, { error, run, step, uncompensated }: RunState): MeshError {
   const recorded = error ?? { code: "AGENT_FAILED", message: "unknown", retryable: false };
   const { code, message, retryable, details, cause } =
     originalError(recorded) ?? fromWireError(recorded);
-  return new MeshError(code, message, {
+  const told = new MeshError(code, message, {
     cause,
     retryable,
     details: {
@@ -18,6 +25,8 @@ export function failure(thread: string, { error, run, step, uncompensated }: Run
       ...(isRecord(details) ? details : {}),
     },
   });
+  failures.add(told);
+  return told;
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

@@ -3,6 +3,7 @@ import type { BreakpointOptions } from "./breakpoint.ts";
 import { Broadcast } from "./broadcast.ts";
 import { Command } from "./command.ts";
 import type { CompiledGraph, InvokeOptions, RunResult } from "./compiled-graph.ts";
+import { isFailure } from "./failure.ts";
 import {
   graphContract,
   type GraphCommands,
@@ -93,9 +94,12 @@ class GraphKeeper implements ThreadKeeper {
     this.handlers = handlers as unknown as ThreadKeeper["handlers"];
   }
 
-  resume(thread: string): void {
-    // How it ends is recorded; that somebody else owns it by now is no failure.
-    this.#graph.resume(thread).catch(() => undefined);
+  async resume(thread: string): Promise<void> {
+    try {
+      await this.#graph.resume(thread);
+    } catch (error) {
+      if (!isFailure(error)) throw error; // how a run has ended is recorded
+    }
   }
 
   leave(threads: readonly string[], reason: Error): Promise<void> {
@@ -118,7 +122,10 @@ class GraphKeeper implements ThreadKeeper {
     signal.addEventListener("abort", gone, { once: true });
     try {
       const rested = await Promise.race([result, late.promise]);
-      if (rested === undefined) return { status: "running", run: "", interrupts: [] };
+      const asked = rested !== undefined && (rested.interrupts.length > 0 || rested.paused);
+      const asleep = rested?.until !== undefined && !asked;
+      if (asleep) await late.promise; // it goes on by itself, and the caller asks again
+      if (asleep || rested === undefined) return { status: "running", run: "", interrupts: [] };
       const { status, run, output, interrupts, paused } = rested;
       const standing = { status, run, interrupts, ...(paused && { paused }) };
       return isSmall(output) ? { ...standing, output } : standing;
