@@ -181,6 +181,38 @@ test("a subgraph that is paused when the run fails is paused again when that is 
   expect((await graph.invoke(null, { thread })).output.log).toEqual(["one", "beside"]);
 });
 
+test("a breakpoint is a checkpoint like others: a fork goes on from there, with the breakpoints to come", async () => {
+  const graph = graphWith();
+  await graph.invoke({}, { thread, interruptBefore: ["act", "check"] });
+  const [paused] = await graph.getStateHistory(thread);
+  await graph.invoke(null, { thread });
+  await graph.invoke(null, { thread });
+  const fork = await graph.fork(thread, { checkpoint: paused!.checkpoint });
+  expect(await graph.invoke(null, { thread: fork })).toMatchObject({ paused: ["check"] });
+  expect((await graph.invoke(null, { thread: fork })).output.log).toEqual(all);
+  expect((await graph.getState(thread)).values["log"]).toEqual(all);
+});
+
+/** A version of a graph, whose second node has that name. */
+function version(number: string, act: string) {
+  return new StateGraph({ log: append(z.string()) }, { version: number })
+    .addNode("plan", () => ({ log: ["plan"] }))
+    .addNode(act, () => ({ log: [act] }))
+    .addEdge(START, "plan")
+    .addEdge("plan", act)
+    .addEdge(act, END);
+}
+
+test("breakpoints follow their nodes to new names", async () => {
+  const checkpointer = new MemoryCheckpointer();
+  const options = { thread, interruptBefore: ["plan", "act"] };
+  await version("1.0.0", "act").compile({ checkpointer }).invoke({}, options);
+  const migrations = [{ from: "1.0.0", nodes: { act: "perform" } }];
+  const graph = version("2.0.0", "perform").compile({ checkpointer, migrations });
+  expect(await graph.invoke(null, { thread })).toMatchObject({ paused: ["perform"] });
+  expect((await graph.invoke(null, { thread })).output.log).toEqual(["plan", "perform"]);
+});
+
 test("a breakpoint at no node is refused, when the graph is built and when it is called", async () => {
   expect(() => graphWith({ interruptBefore: ["act", "nowhere"] })).toThrow(
     expect.objectContaining({

@@ -57,8 +57,19 @@ function migrate(run: RunState, { nodes = {}, values }: Migration): RunState {
         : one.state;
     return { ...one, node: renamed(one.node), state: leaving(state, target) };
   };
+  const path = (name: string): string => {
+    const [first = "", ...rest] = name.split("/");
+    return [renamed(first), ...rest].join("/");
+  };
+  const { breakpoints } = run;
   return {
     ...run,
+    ...(breakpoints && {
+      breakpoints: {
+        before: breakpoints.before.map(path),
+        after: breakpoints.after.map(path),
+      },
+    }),
     values: values ? values({ ...run.values }) : run.values,
     tasks: run.tasks.map(task),
     deferred: run.deferred.map(renamed),
