@@ -17,7 +17,7 @@ import { z } from "zod";
 import type { TestMeshes } from "./mesh.ts";
 
 /** The contract of the graphs below. */
-const Writer = langGraphContract("writer", {
+export const Writer = langGraphContract("writer", {
   input: z.object({ topic: z.string(), drafts: z.array(z.string()).optional() }),
   output: z.object({ drafts: z.array(z.string()), verdict: z.string().optional() }),
 });

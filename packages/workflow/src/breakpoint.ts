@@ -14,11 +14,12 @@ export interface BreakpointOptions {
 /** The breakpoints that options name; undefined if they name none. Throws `code`, naming the culprit, for a node that is not there. */
 export function breakpointsOf(
   plan: Plan,
-  { interruptBefore = [], interruptAfter = [] }: BreakpointOptions,
+  { interruptBefore, interruptAfter }: BreakpointOptions,
   code: "INVALID_CONTRACT" | "INVALID_INPUT",
 ): Breakpoints | undefined {
-  const before = [interruptBefore].flat();
-  const after = [interruptAfter].flat();
+  if (interruptBefore === undefined && interruptAfter === undefined) return undefined;
+  const before = [interruptBefore ?? []].flat();
+  const after = [interruptAfter ?? []].flat();
   if (before.length === 0 && after.length === 0) return undefined;
   for (const name of [...before, ...after]) {
     if (name !== "*" && nodeAt(plan, name) === undefined) {

@@ -16,7 +16,7 @@ import { mermaid } from "./mermaid.ts";
 import type { Migration } from "./migration.ts";
 import type { Plan } from "./plan.ts";
 import { interruptsOf, type Interrupt } from "./interrupt.ts";
-import type { RunState } from "./run.ts";
+import type { Breakpoints, RunState } from "./run.ts";
 import type { DurabilityMode } from "./run-log.ts";
 import { Sessions, busy } from "./session.ts";
 import { answer, goOn, succeeded, wasTaken } from "./steer.ts";
@@ -322,7 +322,7 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
   ): undefined | Promise<undefined> {
     const { plan } = this;
     const { id: run = newId(), signal = new AbortController().signal } = options;
-    const breakpoints = breakpointsOf(plan, { ...this.#options, ...options }, "INVALID_INPUT");
+    const breakpoints = this.#breakpoints(options);
     const writes = checkInput(plan, input);
     const context = { thread, run, step: 0, visits: 0, signal };
     const begin = (goto: Awaited<ReturnType<typeof route>>): undefined => {
@@ -336,6 +336,18 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
       context,
     );
     return goto instanceof Promise ? goto.then(begin) : begin(goto);
+  }
+
+  /** The call's, and the graph's in place of what the call does not say. */
+  #breakpoints({ interruptBefore, interruptAfter }: BreakpointOptions): Breakpoints | undefined {
+    const own = this.#options;
+    const before = interruptBefore ?? own.interruptBefore;
+    const after = interruptAfter ?? own.interruptAfter;
+    const all = {
+      ...(before && { interruptBefore: before }),
+      ...(after && { interruptAfter: after }),
+    };
+    return breakpointsOf(this.plan, all, "INVALID_INPUT");
   }
 
   #result(thread: string, run: RunState): RunResult<Output> {

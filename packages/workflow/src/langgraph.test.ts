@@ -8,11 +8,14 @@ import {
   StateGraph,
   interrupt,
 } from "@langchain/langgraph";
+import { describeAgent } from "@plexus/core";
 import { describe, expect, expectTypeOf, test } from "vitest";
 import { z } from "zod";
 import { gate, useMeshes } from "../../../test/support/mesh.ts";
-import { State, asking, draft, drafting, hosted } from "../../../test/support/writer.ts";
+import { State, Writer, asking, draft, drafting, hosted } from "../../../test/support/writer.ts";
+import { StateGraph as Plexus } from "./graph.ts";
 import { langGraphContract, langGraphHandlers, type LangGraphChunk } from "./langgraph.ts";
+import { agentNode } from "./remote-nodes.ts";
 
 /* Real graphs of @langchain/langgraph, hosted and called over a real broker. */
 
@@ -89,6 +92,33 @@ describe("a compiled LangGraph graph on the mesh", () => {
     expect((seen[2] as AIMessage).tool_calls).toEqual([
       { id: "c1", name: "look", args: { at: "cats" }, type: "tool_call" },
     ]);
+  });
+
+  test("is a node of a graph here, and looks like any agent to those who look", async () => {
+    const { host, writer } = await hosted(
+      meshes,
+      drafting(() => ({ verdict: "fine" })),
+    );
+    const graph = new Plexus({ topic: z.string(), text: z.string() })
+      .addNode(
+        "write",
+        agentNode(host, Writer, "invoke", {
+          input: ({ topic }: { topic: string }) => ({ input: { topic } }),
+          output: (result) => ({
+            text: result.status === "completed" ? result.output.drafts.join() : "",
+          }),
+        }),
+      )
+      .addEdge(START, "write")
+      .addEdge("write", END)
+      .compile();
+    expect((await graph.invoke({ topic: "cats" })).output.text).toBe("about cats");
+    expect(writer).toBeDefined();
+    const { invoke } = describeAgent(Writer).capabilities;
+    expect(invoke!.input).toMatchObject({
+      properties: { input: { properties: { topic: { type: "string" } } } },
+      required: ["input"],
+    });
   });
 
   test("cannot be directed by a caller's input: a command is refused", async () => {

@@ -73,14 +73,17 @@ export function tasksOf(plan: Plan, run: RunState, targets: readonly Target[]): 
  * which of them counts.
  */
 function handoffOf(plan: Plan, run: RunState): Handoff | undefined {
-  const telling = run.tasks.filter(({ state }) => state.is === "done" && state.result.handoff);
-  const [first, second] = telling;
-  if (first !== undefined && second !== undefined) {
-    throw new MeshError(
-      "INVALID_OUTPUT",
-      `Nodes ${first.node} and ${second.node} of graph ${plan.name} both direct the graph around it, in step ${run.step}.`,
-      { details: { nodes: telling.map(({ node }) => node), step: run.step } },
-    );
+  let first: Task | undefined;
+  for (const task of run.tasks) {
+    if (task.state.is !== "done" || task.state.result.handoff === undefined) continue;
+    if (first !== undefined) {
+      throw new MeshError(
+        "INVALID_OUTPUT",
+        `Nodes ${first.node} and ${task.node} of graph ${plan.name} both direct the graph around it, in step ${run.step}.`,
+        { details: { nodes: [first.node, task.node], step: run.step } },
+      );
+    }
+    first = task;
   }
   return first && resultOf(first).handoff;
 }
