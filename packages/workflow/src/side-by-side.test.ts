@@ -1,6 +1,7 @@
 import * as langgraph from "@langchain/langgraph";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
+import { gate } from "../../../test/support/mesh.ts";
 import { append, sum } from "./channel.ts";
 import { Command, END, START } from "./command.ts";
 import type { NodeContext } from "./context.ts";
@@ -43,12 +44,6 @@ function swallow(ask: () => unknown): { log: string[] } {
   }
 }
 
-/** Takes a while. */
-async function log({ value }: { value: number }): Promise<{ log: string[] }> {
-  await new Promise((resolve) => setTimeout(resolve, 20));
-  return { log: [`${value}`] };
-}
-
 describe("what is silent there and told here", () => {
   test("an answer to an interrupt that is false, 0 or empty is refused there", async () => {
     for (const answer of [false, 0, ""]) {
@@ -82,23 +77,33 @@ describe("what is silent there and told here", () => {
   });
 
   test("two calls on one thread overwrite each other there", async () => {
-    const graph = there(log, { checkpointer: new MemorySaver() });
-    const done = await Promise.allSettled([
-      graph.invoke({ value: 1 }, kept),
-      graph.invoke({ value: 2 }, kept),
-    ]);
-    expect(done.map(({ status }) => status)).toEqual(["fulfilled", "fulfilled"]);
+    let begun = 0;
+    const both = gate();
+    const graph = there(
+      async ({ value }) => {
+        if (++begun === 2) both.open();
+        await both.opened;
+        return { log: [`${value}`] };
+      },
+      { checkpointer: new MemorySaver() },
+    );
+    await Promise.all([graph.invoke({ value: 1 }, kept), graph.invoke({ value: 2 }, kept)]);
     expect((await graph.getState(kept)).values.log).toHaveLength(1);
 
-    const graphHere = here(log, { checkpointer: new MemoryCheckpointer() });
-    const told = await Promise.allSettled([
-      graphHere.invoke({ value: 1 }, keptHere),
-      graphHere.invoke({ value: 2 }, keptHere),
-    ]);
-    expect(told).toMatchObject([
-      { status: "fulfilled" },
-      { status: "rejected", reason: { code: "CONFLICT" } },
-    ]);
+    const release = gate();
+    const graphHere = here(
+      async ({ value }) => {
+        await release.opened;
+        return { log: [`${value}`] };
+      },
+      { checkpointer: new MemoryCheckpointer() },
+    );
+    const first = graphHere.invoke({ value: 1 }, keptHere);
+    await expect(graphHere.invoke({ value: 2 }, keptHere)).rejects.toMatchObject({
+      code: "CONFLICT",
+    });
+    release.open();
+    expect((await first).output.log).toEqual(["1"]);
   });
 
   test("an update of no channel and a command to no node are ignored there", async () => {
@@ -214,6 +219,7 @@ describe("what is silent there and told here", () => {
     const run = graphHere.stream({}, { mode: "updates" });
     const reader = run[Symbol.asyncIterator]();
     await reader.next();
+    await expect.poll(() => executedHere).toBeGreaterThan(1_000); // that far it may be ahead
     await new Promise((resolve) => setTimeout(resolve, 200));
     expect(executedHere).toBeLessThan(steps / 2);
     await reader.return?.();
