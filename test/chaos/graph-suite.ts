@@ -100,6 +100,7 @@ function constructsOf(blocks: readonly Block[]): string[] {
   return blocks.flatMap((block) => {
     if (block.kind === "waits") return [`wait for ${block.on}`];
     if (block.kind === "sub") return ["subgraph", ...constructsOf(block.blocks)];
+    if (block.kind === "parent") return ["command to the parent", ...constructsOf(block.blocks)];
     return "undo" in block && block.undo ? [block.kind, "compensation"] : [block.kind];
   });
 }

@@ -25,7 +25,7 @@ export interface GraphPlan {
   /** The broker is killed and started again so often. */
   readonly restarts: number;
   readonly leaseMs: number;
-  /** A run without a record for so long is stuck: leases, elections and new processes take a few seconds at worst. */
+  /** A run without a record for so long is stuck: leases and new processes take seconds, on a machine that is very busy some 20. */
   readonly stuckMs: number;
   /** Whether hosts run the built packages, or the sources. */
   readonly built: boolean;
@@ -59,7 +59,7 @@ export const graphCampaign: Campaign = {
     const kills = Math.max(10, Math.round(1_000 * scale));
     const freezes = Math.max(1, Math.round(kills / 25));
     const restarts = Math.max(1, Math.round(8 * scale));
-    const plan = { seed, graphs: 16, hosts: 5, lanes: 24, leaseMs: 1_000, stuckMs: 30_000 };
+    const plan = { seed, graphs: 16, hosts: 5, lanes: 24, leaseMs: 1_000, stuckMs: 60_000 };
     const faults = { kills, killEveryMs: 700, freezes, restarts };
     return outcomeOf(await runGraphCampaign({ ...plan, ...faults, built: true }, log));
   },
