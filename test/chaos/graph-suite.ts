@@ -31,13 +31,13 @@ export interface Suite {
 
 /**
  * Draws graphs that have all constructs among them: the richest ones of many, the same for every process that is told the same seed.
- * Every second one fails in the end. Two are hosted as they are, and all of them as subgraphs of a third one, whose input says which,
- * as each graph that is hosted costs leases.
+ * Two are hosted as they are, and all of them as subgraphs of a third one, whose input says which, as each graph that is hosted
+ * costs leases.
  */
 export function drawSuite(seed: number, count: number): Suite {
   const drawn = draw(seed, count).map((blocks, n) => ({
     blocks,
-    fails: n % 2 === 1,
+    fails: endsInFailure(n),
     name: `g${n}`,
   }));
   const alone = drawn.slice(0, 2).map(({ blocks, fails, name }): SuiteGraph => {
@@ -77,16 +77,24 @@ export function drawSuite(seed: number, count: number): Suite {
   return { graphs: [...alone, all], runs, constructs };
 }
 
+/** Every second one fails in the end. */
+function endsInFailure(n: number): boolean {
+  return n % 2 === 1;
+}
+
 function draw(seed: number, count: number): Block[][] {
   const left = fc
     .sample(someBlocks, { seed, numRuns: DRAWN })
     .map((blocks) => ({ blocks, constructs: constructsOf(blocks) }))
     .filter(({ constructs }) => constructs.length <= MOST_CONSTRUCTS);
   const had = new Set<string>();
-  return Array.from({ length: count }, () => {
+  return Array.from({ length: count }, (_, n) => {
     const worth = left.map(({ constructs }) => {
       const kinds = new Set(constructs);
-      return kinds.size + 2 * [...kinds].filter((kind) => !had.has(kind)).length;
+      const undone = endsInFailure(n)
+        ? constructs.filter((kind) => kind === "compensation").length
+        : 0;
+      return kinds.size + undone + 2 * [...kinds].filter((kind) => !had.has(kind)).length;
     });
     const [{ blocks, constructs }] = left.splice(worth.indexOf(Math.max(...worth)), 1) as [
       (typeof left)[number],
