@@ -14,6 +14,7 @@ export interface GraphHostsOptions {
 }
 
 const START_MS = 60_000;
+const ATTEMPTS = 3;
 
 /** The processes that host the graphs of a suite: they are killed, and stand still for a while. */
 export class GraphHosts implements AsyncDisposable {
@@ -25,6 +26,8 @@ export class GraphHosts implements AsyncDisposable {
   killed = 0;
   frozen = 0;
   #asleep = 0;
+  /** Why one could not be started. */
+  #failure: unknown;
 
   constructor(options: GraphHostsOptions) {
     this.#options = options;
@@ -34,12 +37,31 @@ export class GraphHosts implements AsyncDisposable {
   async enough(): Promise<void> {
     const enough = (): boolean =>
       this.#awake.size > 1 && this.#awake.size + this.#asleep >= this.#options.hosts - 1;
-    // oxlint-disable-next-line no-await-in-loop -- polls
-    while (!enough()) await sleep(20);
+    while (!enough()) {
+      if (this.#failure !== undefined) throw this.#failure;
+      // oxlint-disable-next-line no-await-in-loop -- polls
+      await sleep(20);
+    }
   }
 
-  /** Starts one more; resolves when it hosts the graphs. */
+  /** Starts one more; resolves when it hosts the graphs. One that meets no broker gives up, and another one is started. */
   async join(): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      const host = this.#start();
+      try {
+        // oxlint-disable-next-line no-await-in-loop -- again only after a failure
+        await host.waitForLine("ready", START_MS);
+        this.#awake.add(host);
+        return;
+      } catch (error) {
+        if (attempt < ATTEMPTS) continue;
+        this.#failure = error;
+        throw error;
+      }
+    }
+  }
+
+  #start(): NodeProcess {
     const { servers, seed, graphs, lease, built } = this.#options;
     const host = spawnNode(new URL("./agents/graph-host.ts", import.meta.url), {
       args: [String(seed), String(graphs), lease],
@@ -48,8 +70,7 @@ export class GraphHosts implements AsyncDisposable {
     });
     this.#all.add(host);
     void this.#listen(host);
-    await host.waitForLine("ready", START_MS);
-    this.#awake.add(host);
+    return host;
   }
 
   /** SIGKILL, to one of those that work. */

@@ -150,6 +150,11 @@ async function disturb(
 ): Promise<void> {
   const random = seededRandom(seed);
   const mending: Promise<void>[] = [];
+  /** The next fault does not wait for it. */
+  const meanwhile = (work: Promise<void>): void => {
+    work.catch(() => undefined); // told in the end
+    mending.push(work);
+  };
   for (let n = 1; n <= kills && how.goesOn(); n++) {
     const isDue = (times: number): boolean =>
       Math.floor((n * times) / kills) > Math.floor(((n - 1) * times) / kills);
@@ -157,13 +162,13 @@ async function disturb(
     await sleep(killEveryMs * 2 * random());
     await hosts.enough();
     await hosts.kill(random());
-    mending.push(hosts.join()); // the next fault does not wait for it
+    meanwhile(hosts.join());
     if (isDue(freezes)) {
       await hosts.enough();
-      mending.push(hosts.freeze(random(), leaseMs * (1.5 + 2.5 * random())));
+      meanwhile(hosts.freeze(random(), leaseMs * (1.5 + 2.5 * random())));
     }
     // oxlint-enable no-await-in-loop
-    if (isDue(restarts)) mending.push(how.restart());
+    if (isDue(restarts)) meanwhile(how.restart());
     if (n % 25 === 0) how.tell();
   }
   await Promise.all(mending);
