@@ -6,7 +6,7 @@ import { haulier } from "./contracts.ts";
 const [name = "", cost = ""] = process.argv.slice(2);
 const ended = shutdownSignal();
 await using mesh = await connect({ name });
-await using _hosted = await mesh.host(haulier(name), {
+await using hosted = await mesh.host(haulier(name), {
   bid: () => ({ cost: Number(cost) }),
   perform: async ({ parcel, ms }, { signal }) => {
     console.log(`began ${parcel}`);
@@ -20,3 +20,4 @@ await using _hosted = await mesh.host(haulier(name), {
 });
 console.log("ready");
 await ended;
+await hosted.drain();

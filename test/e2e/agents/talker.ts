@@ -5,7 +5,7 @@ import { talker } from "./contracts.ts";
 const [name = ""] = process.argv.slice(2);
 const ended = shutdownSignal();
 await using mesh = await connect({ name });
-await using _hosted = await mesh.host(talker(name), {
+await using hosted = await mesh.host(talker(name), {
   reply: ({ text }) => {
     console.log("asked");
     return { text: `${name} heard: ${text}`, pid: process.pid };
@@ -13,3 +13,4 @@ await using _hosted = await mesh.host(talker(name), {
 });
 console.log("ready");
 await ended;
+await hosted.drain();
