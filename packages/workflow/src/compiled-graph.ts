@@ -1,7 +1,6 @@
-import { MeshError, fromWireError } from "@plexus/core";
+import { MeshError, fromWireError, type Checkpointer } from "@plexus/core";
 import { onBusy, type BusyPolicy } from "./busy.ts";
 import { MemoryCache, type Cache } from "./cache.ts";
-import type { Checkpointer } from "./checkpointer.ts";
 import { Command } from "./command.ts";
 import { drawGraph } from "./drawing.ts";
 import type { Driver, Listener } from "./driver.ts";
@@ -46,6 +45,10 @@ export interface InvokeOptions {
   readonly durability?: DurabilityMode;
   /** What becomes of an input while another run is under way on the thread. Default `reject`. */
   readonly busy?: BusyPolicy;
+  /** Of this call: repeated with the same id, it is not carried out once more, and has the same result. A run has the id of the call that began it. */
+  readonly id?: string;
+  /** Is told everything that happens meanwhile: for those who host graphs. `stream` is for those who use them. */
+  readonly listener?: Listener;
 }
 
 /** What a run has come to. */
@@ -91,7 +94,7 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
     options: InvokeOptions = {},
   ): Promise<RunResult<Output>> {
     const { thread = newId() } = options;
-    return this.#result(thread, await this.#run(thread, input, options, []));
+    return this.#result(thread, await this.#run(thread, input, options));
   }
 
   /** Like `invoke`, and tells what happens meanwhile. `result` is what `invoke` would have returned. */
@@ -101,7 +104,7 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
   ): AsyncIterable<StreamItem<M>> & { readonly result: Promise<RunResult<Output>> } {
     const { thread = newId(), mode } = options;
     const stream = new RunStream<StreamItem<M>>(typeof mode === "string" ? [mode] : mode);
-    const result = this.#run(thread, input, options, [stream]).then((run) =>
+    const result = this.#run(thread, input, { ...options, listener: stream }).then((run) =>
       this.#result(thread, run),
     );
     result.then(
@@ -122,10 +125,13 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
     options: Omit<InvokeOptions, "thread"> = {},
   ): Promise<RunResult<Output>> {
     const run = await this.#sessions.run(thread, options, (driver) => {
+      if (options.listener) driver.listen(options.listener);
+      if (wasTaken(driver, options.id)) return undefined;
       if (isOver(driver.run)) {
         throw new MeshError("NO_RUN", `On thread ${thread} no run is under way.`);
       }
-      if (!driver.take({ type: "signal", name: event, value: value ?? null })) {
+      const { id } = options;
+      if (!driver.take({ type: "signal", name: event, value: value ?? null, ...(id && { id }) })) {
         throw new MeshError("OVERLOADED", `Thread ${thread} has not read its events ${event}.`);
       }
       driver.cancelOn(options.signal);
@@ -135,13 +141,43 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
   }
 
   /** Cancels a run that waits, or that this process executes, and compensates it. Resolves when that is done; false if nothing was under way. */
-  async cancel(thread: string, reason = "The run was canceled."): Promise<boolean> {
+  async cancel(
+    thread: string,
+    reason = "The run was canceled.",
+    { id }: Pick<InvokeOptions, "id"> = {},
+  ): Promise<boolean> {
     let canceled = false;
     await this.#sessions.run(thread, {}, (driver) => {
-      canceled = driver.take({ type: "cancel", reason });
+      canceled = wasTaken(driver, id) || driver.take({ type: "cancel", reason, ...(id && { id }) });
       return undefined;
     });
     return canceled;
+  }
+
+  /**
+   * Goes on with what is under way on a thread, if anything is; begins nothing, and repeats nothing that has failed. Resolves as `invoke`
+   * does. Rejects with `CONFLICT` if another run than `id` is the last one.
+   */
+  async resume(
+    thread: string,
+    { id, listener }: Pick<InvokeOptions, "id" | "listener"> = {},
+  ): Promise<RunResult<Output>> {
+    const run = await this.#sessions.run(thread, {}, (driver) => {
+      if (id !== undefined && driver.run.run !== id) throw succeeded(thread, id);
+      if (listener) driver.listen(listener);
+      return undefined;
+    });
+    return this.#result(thread, run);
+  }
+
+  /** Ends the execution of these threads here, for this reason: another process goes on with them. Resolves when that is done. */
+  leave(threads: readonly string[], reason: Error): Promise<void> {
+    return this.#sessions.leave(threads, reason);
+  }
+
+  /** The same graph with other options. */
+  with(options: CompileOptions): CompiledGraph<Input, Output> {
+    return new CompiledGraph(this.plan, { ...this.#options, ...options });
   }
 
   /** The state of a thread, now or at a checkpoint of {@link getStateHistory}. Rejects with `NO_RUN` for an unknown one. */
@@ -155,11 +191,16 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
   }
 
   /** Changes the state of a thread at rest from outside, as a node's update would. Rejects with `INVALID_INPUT`, `CONFLICT`. */
-  async updateState(thread: string, update: Partial<Input>): Promise<void> {
+  async updateState(
+    thread: string,
+    update: Partial<Input>,
+    options: Pick<InvokeOptions, "id"> = {},
+  ): Promise<void> {
     const writes = checkWrites(this.plan, "The update", update, undefined, "INVALID_INPUT");
     await this.#sessions.run(thread, {}, (driver, fresh) => {
       if (!fresh) throw busy(thread);
-      driver.take({ type: "update", writes });
+      const { id } = options;
+      if (!wasTaken(driver, id)) driver.take({ type: "update", writes, ...(id && { id }) });
       return "record";
     });
   }
@@ -198,17 +239,17 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
     thread: string,
     input: Input | Command | null,
     options: InvokeOptions,
-    listeners: readonly Listener[],
   ): Promise<RunState> {
     const watch = (driver: Driver): void => {
-      for (const listener of listeners) driver.listen(listener);
+      if (options.listener) driver.listen(options.listener);
       driver.cancelOn(options.signal);
     };
     if (input === null || input instanceof Command) {
       return this.#sessions.run(thread, options, (driver) => {
         watch(driver);
-        if (input instanceof Command) answer(driver, input, thread);
-        else goOn(driver, thread);
+        if (wasTaken(driver, options.id)) return undefined;
+        if (input instanceof Command) answer(driver, input, thread, options.id);
+        else goOn(driver, thread, options.id);
         return undefined;
       });
     }
@@ -231,17 +272,25 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
     options: InvokeOptions,
     begins: (driver: Driver) => void,
   ): Promise<RunState> {
-    const { busy: policy = "reject", signal } = options;
+    const { busy: policy = "reject", signal, id } = options;
     for (let undone: string | undefined; ;) {
       let done = false;
       // oxlint-disable no-await-in-loop -- until it is this input's turn
       const run = await this.#sessions.run(thread, { ...options, undone }, (driver) => {
+        if (id !== undefined && driver.run.run === id) {
+          done = true;
+          begins(driver);
+          return undefined;
+        }
+        if (wasTaken(driver, id)) {
+          throw succeeded(thread, id!);
+        }
         const decision = onBusy(policy, driver.run.status);
         if (decision === "refuse") throw busy(thread);
         if (decision === "begin") {
           done = true;
           begins(driver);
-          return this.#start(driver, input, thread, signal);
+          return this.#start(driver, input, thread, id, signal);
         }
         const reason = "A newer input has taken the run's place.";
         if (decision === "end") driver.take({ type: "cancel", reason, keep: true });
@@ -259,11 +308,11 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
     driver: Driver,
     input: Input,
     thread: string,
+    run = newId(),
     signal = new AbortController().signal,
   ): undefined | Promise<undefined> {
     const { plan } = this;
     const writes = checkInput(plan, input);
-    const run = newId();
     const context = { thread, run, step: 0, visits: 0, signal };
     const begin = (goto: Awaited<ReturnType<typeof route>>): undefined => {
       signal.throwIfAborted();
@@ -321,20 +370,25 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 }
 
 /** Goes on where a run was left, or has failed. */
-function goOn(driver: Driver, thread: string): void {
-  if (!isOver(driver.run) || driver.take({ type: "retry" })) return;
+function goOn(driver: Driver, thread: string, id: string | undefined): void {
+  if (!isOver(driver.run) || driver.take({ type: "retry", ...(id && { id }) })) return;
   throw new MeshError("NO_RUN", `On thread ${thread} there is no run to go on with.`);
 }
 
 /** Answers the interrupt that the command names, or the only one. */
-function answer(driver: Driver, { resume, interrupt }: Command, thread: string): void {
+function answer(
+  driver: Driver,
+  { resume, interrupt }: Command,
+  thread: string,
+  id: string | undefined,
+): void {
   if (resume === undefined) {
     throw new MeshError("INVALID_INPUT", "A command without resume is for nodes to return.");
   }
   const open = [...waitingTasks(driver.run)].filter(
     ({ task }) => task.state.is === "waiting" && task.state.wait.kind === "interrupt",
   );
-  const ids = open.map(({ id }) => id);
+  const ids = open.map((one) => one.id);
   const which = interrupt ?? (ids.length === 1 ? ids[0] : undefined);
   if (ids.length === 0) {
     throw new MeshError("NO_RUN", `On thread ${thread} no run waits for an answer.`);
@@ -346,5 +400,14 @@ function answer(driver: Driver, { resume, interrupt }: Command, thread: string):
       { details: { interrupts: ids } },
     );
   }
-  driver.take({ type: "answer", task: which, value: resume });
+  driver.take({ type: "answer", task: which, value: resume, ...(id && { id }) });
+}
+
+function succeeded(thread: string, run: string): MeshError {
+  return new MeshError("CONFLICT", `Another run has followed run ${run} on thread ${thread}.`);
+}
+
+/** True if the command of that id has been taken in already. */
+function wasTaken({ run }: Driver, id: string | undefined): boolean {
+  return id !== undefined && run.taken.includes(id);
 }

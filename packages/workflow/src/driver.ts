@@ -1,4 +1,4 @@
-import { MeshError, toMeshError } from "@plexus/core";
+import { MeshError, toMeshError, type ThreadState } from "@plexus/core";
 import type { Effect, RunEvent } from "./event.ts";
 import { Execution, type Host } from "./execute.ts";
 import type { Surroundings } from "./execution-context.ts";
@@ -39,6 +39,7 @@ export class Driver {
   #inbox: RunEvent[] = [];
   #pumping = false;
   #stopped: { readonly error: unknown } | undefined;
+  #leaving: { readonly error: unknown } | undefined;
   readonly #rest = Promise.withResolvers<void>();
   #rested = false;
 
@@ -52,6 +53,7 @@ export class Driver {
     this.#thread = options.thread;
     this.#host = options.host;
     this.#log = options.log;
+    this.#log?.follow(() => this.#state);
     this.#rest.promise.catch(() => {}); // who waits is told; if nobody does, nobody need be
   }
 
@@ -102,6 +104,26 @@ export class Driver {
   /** Resolves when the run is over or waits for something other than time, and what is recorded of it is stored. */
   rest(): Promise<void> {
     return this.#rest.promise;
+  }
+
+  /**
+   * Begins nothing more, and stops when what is executed has ended and is recorded, or at once when it takes longer than `graceMs`.
+   * Another process goes on.
+   */
+  leave(reason: unknown, graceMs: number): void {
+    if (!this.active || this.#leaving !== undefined) return;
+    this.#leaving = { error: reason };
+    const timer = setTimeout(() => this.stop(reason), graceMs);
+    const forget = (): void => clearTimeout(timer);
+    this.#rest.promise.then(forget, forget);
+    this.#leaveIfIdle();
+  }
+
+  #leaveIfIdle(): void {
+    const leaving = this.#leaving;
+    if (leaving === undefined || this.#executing.size > 0) return;
+    const stop = (): void => this.stop(leaving.error);
+    Promise.resolve(this.#log?.stored()).then(stop, stop);
   }
 
   /** Drops everything, as a process does that dies; rejects {@link rest}. */
@@ -189,6 +211,7 @@ export class Driver {
   #perform(effects: readonly Effect[]): void {
     for (const effect of effects) {
       if (this.#stopped !== undefined) return;
+      if (this.#leaving !== undefined && effect.type === "execute") continue;
       switch (effect.type) {
         case "execute":
           this.#execute(effect.task);
@@ -206,6 +229,11 @@ export class Driver {
         default:
       }
     }
+  }
+
+  get #state(): ThreadState {
+    if (isOver(this.run)) return "over";
+    return outstanding(this.run).length > 0 ? "busy" : "waiting";
   }
 
   #abortReason(): MeshError {
@@ -228,6 +256,7 @@ export class Driver {
     if (this.#executing.get(id) !== execution) return; // nobody wants to know any more
     this.#executing.delete(id);
     this.#send(event);
+    this.#leaveIfIdle();
   }
 
   #surroundings(id: string, { run, task }: Located): Surroundings {

@@ -6,7 +6,7 @@ import type { RunState, Target, TaskResult, Wait, Writes } from "./run.ts";
  * What happens to a run. Each event is a fact that is recorded before or while its effects are carried out, so a run is the
  * fold of its events; whatever was decided by a clock, by chance or by a node is in the event.
  */
-export type RunEvent =
+export type RunEvent = (
   | {
       /** A new run on the thread, with its input. */
       readonly type: "start";
@@ -61,7 +61,11 @@ export type RunEvent =
   /** A failed run that has undone nothing goes on where it failed. */
   | { readonly type: "retry" }
   /** The state is changed from outside. */
-  | { readonly type: "update"; readonly writes: Writes };
+  | { readonly type: "update"; readonly writes: Writes }
+) & {
+  /** Of the command that it came with, which may be repeated. */
+  readonly id?: string;
+};
 
 /** What happens to a run, or: from here on, events are of this graph (and the state is that one, where a migration has changed it). */
 export type ThreadEvent =

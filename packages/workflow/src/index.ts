@@ -23,7 +23,7 @@ export type { Migration } from "./migration.ts";
 export { MemoryCache } from "./cache.ts";
 export type { Cache } from "./cache.ts";
 export { MemoryCheckpointer } from "./memory-checkpointer.ts";
-export { MAX_PART_BYTES } from "./checkpointer.ts";
+export { MAX_PART_BYTES } from "@plexus/core";
 export type {
   Checkpointer,
   OwnedThread,
@@ -31,11 +31,18 @@ export type {
   StoredRecord,
   StoredSnapshot,
   StoredThread,
-} from "./checkpointer.ts";
+  ThreadState,
+} from "@plexus/core";
 export type { DurabilityMode } from "./run-log.ts";
 export type { RunStatus } from "./run.ts";
 export { agentNode, commandNode, taskNode } from "./remote-nodes.ts";
 export type { Caller, Commander, Submitter } from "./remote-nodes.ts";
+export { hostGraph } from "./graph-host.ts";
+export { graphOf } from "./graph-contract.ts";
+export type { GraphDescription } from "./graph-contract.ts";
+export type { GraphHostOptions, GraphMesh, HostedGraph } from "./graph-port.ts";
+export { remoteGraph } from "./remote-graph.ts";
+export type { RemoteGraph, RemoteOptions } from "./remote-graph.ts";
 export { supervisor } from "./patterns/supervisor.ts";
 export type { SupervisorOptions } from "./patterns/supervisor.ts";
 export { network } from "./patterns/network.ts";

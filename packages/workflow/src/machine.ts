@@ -18,6 +18,7 @@ import {
 } from "./task.ts";
 
 const MAX_MAIL = 1_000;
+const MAX_TAKEN = 64;
 
 type On<T extends RunEvent["type"]> = Extract<RunEvent, { type: T }>;
 
@@ -49,8 +50,17 @@ export class Machine {
   handle(event: RunEvent): readonly Effect[] | undefined {
     this.#board.effects = [];
     if (!this.#take(event)) return undefined;
+    this.#remember(event);
     this.#settle();
     return this.#board.effects;
+  }
+
+  #remember(event: RunEvent): void {
+    const id = event.type === "start" ? event.run : event.id;
+    if (id === undefined) return;
+    const { taken } = this.run;
+    taken.push(id);
+    if (taken.length > MAX_TAKEN) taken.shift();
   }
 
   #take(event: RunEvent): boolean {

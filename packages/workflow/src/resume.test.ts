@@ -1,8 +1,13 @@
-import { isMeshError } from "@plexus/core";
+import {
+  isMeshError,
+  type Checkpointer,
+  type OwnedThread,
+  type ReadRange,
+  type StoredThread,
+} from "@plexus/core";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { World, buildGraph, someBlocks, type Builder } from "../../../test/support/random-graph.ts";
-import type { Checkpointer, OwnedThread, ReadRange, StoredThread } from "./checkpointer.ts";
 import { Command } from "./command.ts";
 import type { CompiledGraph } from "./compiled-graph.ts";
 import { MemoryCheckpointer } from "./memory-checkpointer.ts";

@@ -110,6 +110,8 @@ export interface RunState {
   uncompensated: string[];
   /** Events that came before anybody waited for them, by name. */
   mailbox: Record<string, unknown[]>;
+  /** Ids of the last commands that were taken in, runs that were begun among them; oldest first. */
+  taken: string[];
 }
 
 /** The state of a thread that nothing has happened to. */
@@ -127,5 +129,6 @@ export function emptyRun(values: Record<string, unknown>): RunState {
     uncompensated: [],
     tolerated: {},
     mailbox: {},
+    taken: [],
   };
 }

@@ -1,5 +1,4 @@
-import { MeshError } from "@plexus/core";
-import type { OwnedThread } from "./checkpointer.ts";
+import { MeshError, type OwnedThread } from "@plexus/core";
 import type { CompileOptions, InvokeOptions } from "./compiled-graph.ts";
 import { Driver } from "./driver.ts";
 import type { ThreadEvent } from "./event.ts";
@@ -12,6 +11,9 @@ import { RunLog } from "./run-log.ts";
 import { initialValues } from "./schedule.ts";
 import { isOver } from "./task.ts";
 import { graphEvent, readBefore, readThread, type ThreadReader } from "./thread.ts";
+
+/** How long what is executed in a thread may go on when another process is to own it. */
+const GRACE_MS = 10_000;
 
 interface Session {
   readonly driver: Driver;
@@ -92,6 +94,13 @@ export class Sessions {
   #tell(thread: string): void {
     this.#watching.get(thread)?.resolve();
     this.#watching.delete(thread);
+  }
+
+  /** Ends the execution of these threads here, as another process is to go on with them. Resolves when that is done. */
+  async leave(threads: readonly string[], reason: unknown): Promise<void> {
+    const open = threads.map((thread) => this.#open.get(thread)).filter((one) => one !== undefined);
+    for (const { driver } of open) driver.leave(reason, GRACE_MS);
+    await Promise.all(open.map(({ ended }) => ended));
   }
 
   /** Resolves when the run on the thread has ended in this process. */
