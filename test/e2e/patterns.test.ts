@@ -5,6 +5,7 @@ import {
   concurrent,
   contractNet,
   handoff,
+  remoteGraph,
   supervisor,
   taskAgent,
   type AgentInput,
@@ -12,10 +13,11 @@ import {
 } from "@plexus/workflow";
 import { expect, test } from "vitest";
 import { z } from "zod";
-import { useMeshes } from "../support/mesh.ts";
+import { gate, inTurn, useMeshes } from "../support/mesh.ts";
 import { ask, refusal, script } from "../support/patterns.ts";
 import { startAgent } from "../support/workers.ts";
 import { haulier, talker } from "./agents/contracts.ts";
+import { desk } from "./agents/desk-graph.ts";
 
 const meshes = useMeshes();
 
@@ -174,4 +176,41 @@ test("an agent that is a durable task is executed once, although the supervisor 
   expect(script(output.messages)).toContain(
     `hauler: hauled by ${worker.pid} transfer_back_to_supervisor({})`,
   );
+});
+
+test("a supervisor that processes of the mesh host: the one that executes it is killed, and the next one repeats nothing that is recorded", async () => {
+  const asked = new Map<string, number>();
+  const [reached, released] = [gate(), gate()];
+  await inTurn(["ada", "bob"], async (name) => {
+    const own = await meshes.join({ name });
+    await own.host(talker(name), {
+      reply: async ({ text }) => {
+        asked.set(text, (asked.get(text) ?? 0) + 1);
+        if (text === "part 8") {
+          reached.open();
+          await released.opened;
+        }
+        return { text: `${name} did ${text}`, pid: 0 };
+      },
+    });
+  });
+  const mesh = await meshes.join();
+  await using first = startAgent(meshes, "desk");
+  await first.waitForLine("ready", 20_000);
+  const graph = remoteGraph(mesh, desk(mesh));
+  const run = graph.invoke(ask("Do it all"), { thread: "t", durability: "sync" });
+  await reached.opened;
+  await using second = startAgent(meshes, "desk");
+  await second.waitForLine("ready", 20_000);
+  await first.kill("SIGKILL");
+  released.open();
+  const { output } = await run;
+  const parts = Array.from({ length: 20 }, (_, i) => `part ${i + 1}`);
+  const done = parts.map((part, i) => `${i % 2 === 0 ? "bob" : "ada"} did ${part}`);
+  const told = output.messages.flatMap((one) => (one.role === "assistant" && one.text) || []);
+  expect(told).toEqual([...done, "done"]);
+  expect(refusal(output.messages.slice(0, -1))).toBeUndefined();
+  // The call that was under way is made again by whoever goes on; no other one is.
+  expect(asked.get("part 8")).toBeGreaterThan(1);
+  expect(parts.filter((part) => asked.get(part) !== 1)).toEqual(["part 8"]);
 });
