@@ -78,7 +78,7 @@ export type {
   ReactionOptions,
   Subscriber,
 } from "./patterns/reaction.ts";
-export { conversation } from "./patterns/conversation.ts";
+export { conversation, lastText } from "./patterns/conversation.ts";
 export type { ChatMessage, NewChatMessage, ToolCall, ToolResult } from "./patterns/conversation.ts";
 export { estimateTokens, fitTokens } from "./patterns/sharing.ts";
 export type { SharingOptions } from "./patterns/sharing.ts";

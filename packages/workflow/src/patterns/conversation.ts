@@ -114,3 +114,12 @@ function unanswered({ name, id }: ToolCall): string {
 export function calls(message: NewChatMessage): boolean {
   return message.role === "assistant" && (message.toolCalls?.length ?? 0) > 0;
 }
+
+/** What was last said by an agent, or asked by a user: the text of the last such message, "" if there is none. */
+export function lastText(
+  list: readonly ChatMessage[],
+  role: "assistant" | "user" = "assistant",
+): string {
+  const last = list.findLast((message) => message.role === role);
+  return last === undefined || last.role === "tool" ? "" : last.text;
+}

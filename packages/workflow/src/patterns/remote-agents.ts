@@ -21,7 +21,7 @@ type Capability<A extends Agent, K extends keyof A["capabilities"]> = TurnMappin
  * const desk = sequential({
  *   agents: {
  *     writer: capabilityAgent(mesh, Writer, "write", {
- *       input: ({ messages }) => ({ brief: textOf(messages) }),
+ *       input: ({ messages }) => ({ brief: lastText(messages, "user") }),
  *       reply: ({ text }) => text,
  *     }),
  *   },

@@ -39,7 +39,8 @@ const SELF = "supervisor";
  *   agents: { math: ({ task }) => solve(task!), poet },
  *   decide: modelAgent(models, "desk", { system: "Let your experts work." }),
  * }).compile({ checkpointer });
- * await desk.invoke({ messages: [{ role: "user", text: "What is 6 * 7?" }] }, { thread });
+ * const { output } = await desk.invoke({ messages: [{ role: "user", text: "What is 6 * 7?" }] }, { thread });
+ * console.log(lastText(output.messages));
  */
 export function supervisor(options: SupervisorOptions): PatternGraph {
   const { name = SELF, version = "0.0.0", decide, maxTurns = 25, onError = "fail" } = options;
