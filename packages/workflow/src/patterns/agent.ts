@@ -12,7 +12,7 @@ import type { SharingOptions } from "./sharing.ts";
 export interface AgentInput {
   /** Its own name in the pattern. */
   readonly agent: string;
-  /** The conversation, as far as it is shared with it. It ends with a message of a user or a tool, never of an assistant. */
+  /** The conversation, as far as it is shared with it. If the run was begun with a user's message, it never ends with an assistant's. */
   readonly messages: readonly ChatMessage[];
   /** What it was handed off to it for, if anything was said. */
   readonly task: string | undefined;

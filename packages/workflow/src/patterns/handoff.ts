@@ -120,11 +120,6 @@ export function transferBack(turn: string, to: string, failed = false): Answered
   return answered(call, failed ? `${to} is told of the failure.` : `Handed back to ${to}.`);
 }
 
-/** An order that is not carried out, and why. */
-export function refuse(to: string, call: ToolCall): AnsweredCall {
-  return answered(call, `Only one agent can go on: nothing was handed to ${to}.`, true);
-}
-
 export function answered(
   { id, name, ...call }: ToolCall,
   output: unknown,
@@ -136,15 +131,32 @@ export function answered(
   };
 }
 
-/** Throws `INVALID_OUTPUT` unless there is somebody to hand off to, and it is one of those named. */
-export function demandPeers(orders: readonly Order[], names: readonly string[]): void {
+/**
+ * Who goes on, and the calls by which they do. Throws `INVALID_OUTPUT` for nobody, somebody who is none of `names`, and more than can go
+ * on: one, or where `several` can, each once. A model that calls for more is not wrong, but told so.
+ */
+export function carryOut(
+  turn: string,
+  { orders, others }: Handoff,
+  names: readonly string[],
+  several: boolean,
+): { readonly to: string[]; readonly calls: AnsweredCall[] } {
   if (orders.length === 0) throw new MeshError("INVALID_OUTPUT", "it hands off to nobody");
-  const unknown = orders.find(({ to }) => !names.includes(to));
-  if (unknown === undefined) return;
-  throw new MeshError(
-    "INVALID_OUTPUT",
-    `it hands off to ${unknown.to}, which is none of ${names.join(", ")}`,
-  );
+  const to: string[] = [];
+  const calls = orders.map((order, i) => {
+    if (!names.includes(order.to)) {
+      const text = `it hands off to ${order.to}, which is none of ${names.join(", ")}`;
+      throw new MeshError("INVALID_OUTPUT", text);
+    }
+    if (to.length === 0 || (several && !to.includes(order.to))) {
+      to.push(order.to);
+      return transfer(turn, i, order);
+    }
+    const why = several ? `${order.to} can do one thing at a time` : "only one agent can go on";
+    if (order.call !== undefined) return answered(order.call, `Not handed off: ${why}.`, true);
+    throw new MeshError("INVALID_OUTPUT", `it hands off to ${order.to} as well, and ${why}`);
+  });
+  return { to, calls: [...calls, ...others] };
 }
 
 /** The last hand-offs, for a message that says why there may be no more of them. */
@@ -164,7 +176,7 @@ export function taskFor(agent: string, messages: readonly NewChatMessage[]): str
   for (const message of messages.toReversed()) {
     if (message.role === "user") return undefined;
     if (message.role !== "assistant") continue;
-    const call = message.toolCalls?.findLast(({ name }) => name === `${TO}${agent}`);
+    const call = message.toolCalls?.find(({ name }) => name === `${TO}${agent}`);
     if (call === undefined) continue;
     const { task } = (call.input ?? {}) as { readonly task?: unknown };
     return typeof task === "string" ? task : undefined;

@@ -113,8 +113,32 @@ test("in a network, a model that hands off to two is told that one goes on", asy
   const { output } = await graph.invoke(ask("Go"));
   expect(script(output.messages).slice(2)).toEqual([
     "transfer_to_a = Handed off to a.",
-    "transfer_to_b failed = Only one agent can go on: nothing was handed to b.",
+    "transfer_to_b failed = Not handed off: only one agent can go on.",
     "a: a",
+  ]);
+});
+
+test("a model that gives an agent two tasks at once is told that it does one, the first", async () => {
+  const { models } = scripted({
+    boss: (_, nth) =>
+      nth === 1
+        ? {
+            toolCalls: [
+              call("transfer_to_a", { task: "1" }, "c1"),
+              call("transfer_to_a", { task: "2" }, "c2"),
+            ],
+          }
+        : { text: "done" },
+  });
+  const graph = supervisor({
+    agents: { a: ({ task }) => `did ${task}` },
+    decide: modelAgent(models, "boss"),
+  }).compile();
+  const { output } = await graph.invoke(ask("Work"));
+  expect(script(output.messages).slice(2, 5)).toEqual([
+    "transfer_to_a = Handed off to a.",
+    "transfer_to_a failed = Not handed off: a can do one thing at a time.",
+    "a: did 1 transfer_back_to_supervisor({})",
   ]);
 });
 

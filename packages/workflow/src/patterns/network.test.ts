@@ -105,7 +105,9 @@ test("only one agent goes on: a function that hands off to two is wrong", async 
   const graph = network({
     agents: { a: () => handoff(["b", "c"]), b: triage, c: triage },
   }).compile();
-  await expect(graph.invoke(ask("go"))).rejects.toThrow("hands off to several agents");
+  await expect(graph.invoke(ask("go"))).rejects.toThrow(
+    "Node a: it hands off to c as well, and only one agent can go on",
+  );
 });
 
 test("an agent that throws fails the run, and a second attempt goes on with the agent that had the floor", async () => {

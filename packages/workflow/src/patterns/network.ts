@@ -13,14 +13,7 @@ import {
   type PatternOptions,
 } from "./agent.ts";
 import { conversation } from "./conversation.ts";
-import {
-  demandPeers,
-  pathOf,
-  refuse,
-  transfer,
-  type AnsweredCall,
-  type Handoff,
-} from "./handoff.ts";
+import { carryOut, pathOf } from "./handoff.ts";
 import { addMember } from "./member.ts";
 import { demandCount, demandSharing, shownTo } from "./sharing.ts";
 
@@ -86,26 +79,11 @@ export function network(options: NetworkOptions): PatternGraph<NetworkChannels> 
           const update = { messages: record(id, agent, turn), active: agent };
           return new Command({ update, goto: END });
         }
-        const { next, calls } = takeOver(id, turn.handoff, allowed);
-        const update = { messages: record(id, agent, turn, calls), active: next };
-        return new Command({ update, goto: next });
+        const { to, calls } = carryOut(id, turn.handoff, allowed, false);
+        const update = { messages: record(id, agent, turn, calls), active: to[0]! };
+        return new Command({ update, goto: to });
       },
     });
   }
   return graph;
-}
-
-/** Who goes on: one only. A model that calls for several is told so; a function that does is wrong. */
-function takeOver(
-  id: string,
-  { orders, others }: Handoff,
-  allowed: readonly string[],
-): { readonly next: string; readonly calls: AnsweredCall[] } {
-  demandPeers(orders, allowed);
-  const [first, ...rest] = orders;
-  const refused = rest.map(({ to, call }) => {
-    if (call !== undefined) return refuse(to, call);
-    throw new MeshError("INVALID_OUTPUT", "it hands off to several agents, and one goes on");
-  });
-  return { next: first!.to, calls: [transfer(id, 0, first!), ...refused, ...others] };
 }

@@ -15,7 +15,7 @@ import {
   type PatternOptions,
 } from "./agent.ts";
 import { conversation } from "./conversation.ts";
-import { demandPeers, pathOf, transfer, transferBack } from "./handoff.ts";
+import { carryOut, pathOf, transferBack } from "./handoff.ts";
 import { addMember } from "./member.ts";
 import { demandCount, demandSharing, shownTo } from "./sharing.ts";
 
@@ -67,13 +67,8 @@ export function supervisor(options: SupervisorOptions): PatternGraph {
       if (turn.handoff === undefined) {
         return new Command({ update: { messages: record(id, SELF, turn) }, goto: END });
       }
-      const { orders, others } = turn.handoff;
-      demandPeers(orders, names);
-      const calls = [...orders.map((order, i) => transfer(id, i, order)), ...others];
-      return new Command({
-        update: { messages: record(id, SELF, turn, calls) },
-        goto: orders.map(({ to }) => to),
-      });
+      const { to, calls } = carryOut(id, turn.handoff, names, true);
+      return new Command({ update: { messages: record(id, SELF, turn, calls) }, goto: to });
     },
     { ends: [...names, END] },
   );
