@@ -161,6 +161,22 @@ test("debaters who agree end the debate, and the judge is not asked", async () =
   expect(judged).toEqual([1]);
 });
 
+test("debaters who agree are those who have spoken: a failure is no position", async () => {
+  const agents = { broken, pro: says("yes"), con: says("Yes") };
+  const { output } = await argue({ agents, onError: "report" }).invoke(ask("Should we?"));
+  expect(output.messages.at(-1)).toMatchObject({ text: "yes" });
+});
+
+test("a second debate on the thread is about its own statements", async () => {
+  const graph = debate({
+    agents: { pro: says("p"), con: says("c") },
+    judge: ({ statements }) => `of ${statements.length}`,
+  }).compile({ checkpointer: new MemoryCheckpointer() });
+  await graph.invoke(ask("first"), { thread: "t" });
+  const { output } = await graph.invoke(ask("second"), { thread: "t" });
+  expect(output.messages.at(-1)).toMatchObject({ text: "of 2" });
+});
+
 test("a judge that never decides fails the debate, with a clear error", async () => {
   const never = argue({ rounds: 4, judge: () => undefined });
   await expect(never.invoke(ask("Should we?"))).rejects.toMatchObject({

@@ -82,5 +82,5 @@ function turnOf(
   if (last?.role !== "assistant") {
     throw new MeshError("INVALID_OUTPUT", `team ${name} has ended without an answer`);
   }
-  return { working: added.slice(0, -1), text: last.text, id: `${last.id}.${name}` };
+  return { working: added.slice(0, -1), text: last.text, id: last.id };
 }

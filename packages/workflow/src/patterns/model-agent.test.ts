@@ -147,6 +147,7 @@ test("tools are executed, and what goes wrong is told to the model: a throw, a w
     clerk: (_, nth) =>
       nth === 1
         ? {
+            text: "I look.",
             toolCalls: [
               call("look", { at: 1 }, "c1"),
               call("look", { at: "secret" }, "c2"),
@@ -158,6 +159,7 @@ test("tools are executed, and what goes wrong is told to the model: a throw, a w
   });
   const graph = network({ agents: { clerk: modelAgent(models, "clerk", { tools: [look] }) } });
   const { output } = await graph.compile().invoke(ask("Look"));
+  expect(asked[1]!.ask.messages[1]).toMatchObject({ role: "assistant", text: "I look." });
   expect(asked[1]!.ask.messages.at(-1)).toEqual({
     role: "tool",
     results: [
@@ -199,6 +201,29 @@ test("tools that are called in the message that hands off have their results in 
       { name: "look", output: { found: { at: 1 } } },
     ],
   });
+});
+
+test("a tool that is stopped by the attempt's timeout has not failed for the next attempt", async () => {
+  const { models } = scripted({
+    clerk: (_, nth) => (nth === 1 ? { toolCalls: [call("look")] } : { text: "well" }),
+  });
+  let runs = 0;
+  const hanging: AgentTool = {
+    ...look,
+    run: (_, { signal }) =>
+      ++runs > 1
+        ? "found"
+        : new Promise((_resolve, reject) => {
+            signal.addEventListener("abort", () => reject(new Error("stopped")));
+          }),
+  };
+  const clerk = modelAgent(models, "clerk", { tools: [hanging] });
+  const graph = network({
+    agents: { clerk: { run: clerk, timeout: 1_000, retry: { attempts: 2, first: 1 } } },
+  }).compile();
+  const { output } = await graph.invoke(ask("Look"));
+  expect(script(output.messages)).toContain("look = found");
+  expect(runs).toBe(2);
 });
 
 test("a model that only ever calls tools is stopped", async () => {

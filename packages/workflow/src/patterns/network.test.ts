@@ -124,6 +124,10 @@ test("an agent that throws fails the run, and a second attempt goes on with the 
   broken = false;
   const { output } = await graph.invoke(null, { thread: "t" });
   expect(output.messages.at(-1)).toMatchObject({ name: "billing", text: "paid" });
+  broken = true;
+  await expect(graph.invoke(ask("again"), { thread: "t" })).rejects.toThrow("Node billing");
+  await expect(graph.invoke(ask("to billing"), { thread: "u" })).rejects.toThrow("Node billing");
+  expect((await graph.getState("u")).values).toMatchObject({ active: "billing" });
 });
 
 const replies = (reply: unknown) =>

@@ -78,29 +78,33 @@ test("an agent sees the kinds that it has subscribed to, by their types", () => 
   });
 });
 
-test("a chain of reactions that does not end is stopped, and the error shows it", async () => {
-  let reactions = 0;
-  const graph = reaction({
-    events: { ping: z.number(), pong: z.number() },
-    maxDepth: 6,
-    agents: {
-      a: { on: ["ping"], react: ({ value }) => [{ kind: "pong", value }] },
-      b: {
-        on: ["pong"],
-        react: ({ value }) => {
-          reactions++;
-          return [{ kind: "ping", value }];
+test.each(["fail", "report"] as const)(
+  "a chain of reactions that does not end is stopped, and the error shows it (%s)",
+  async (onError) => {
+    let reactions = 0;
+    const graph = reaction({
+      events: { ping: z.number(), pong: z.number() },
+      maxDepth: 6,
+      onError,
+      agents: {
+        a: { on: ["ping"], react: ({ value }) => [{ kind: "pong", value }] },
+        b: {
+          on: ["pong"],
+          react: ({ value }) => {
+            reactions++;
+            return [{ kind: "ping", value }];
+          },
         },
       },
-    },
-  }).compile();
-  await expect(graph.invoke({ publish: [{ kind: "ping", value: 1 }] })).rejects.toMatchObject({
-    code: "STEP_LIMIT",
-    message:
-      "Node b: ping would follow 6 events that have led to each other (… → ping → pong → ping → pong → ping → pong): raise maxDepth, or end the loop",
-  });
-  expect(reactions).toBe(3);
-});
+    }).compile();
+    await expect(graph.invoke({ publish: [{ kind: "ping", value: 1 }] })).rejects.toMatchObject({
+      code: "STEP_LIMIT",
+      message:
+        "Node b: ping would follow 6 events that have led to each other (… → ping → pong → ping → pong → ping → pong): raise maxDepth, or end the loop",
+    });
+    expect(reactions).toBe(3);
+  },
+);
 
 test("a flood of reactions is stopped, however short its chains are; reporting failures does not hide it", async () => {
   const graph = reaction({
