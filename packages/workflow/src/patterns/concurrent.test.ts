@@ -147,6 +147,23 @@ test("who argues knows what the others have said before, and what it has said it
 
 const soon = ({ round }: JudgeInput) => (round === 2 ? "enough" : undefined);
 
+test("a debate within a debate is its team's working, and no round of the one around it", async () => {
+  const inner = debate({
+    agents: { x: says("x1"), y: says("y1") },
+    judge: () => "inner verdict",
+  }).compile();
+  const pro = overheard(says("p1", "p2"));
+  await argue({ agents: { pro: pro.run, team: inner }, rounds: 2, share: "full" }).invoke(ask("?"));
+  expect(script(pro.shown[1]!)).toEqual([
+    "user: ?",
+    "judge: ask_x({}) ask_y({})",
+    "ask_x = x1",
+    "ask_y = y1",
+    "pro: p1",
+    "user: team: inner verdict",
+  ]);
+});
+
 test("a judge may end the debate early", async () => {
   const { output } = await argue({ rounds: 9, judge: soon }).invoke(ask("Should we?"));
   expect(output.messages.at(-1)).toMatchObject({ text: "enough" });

@@ -158,6 +158,7 @@ function fromInside(agent: string, messages: readonly ChatMessage[]): readonly C
   });
 }
 
-function isRound(message: ChatMessage): boolean {
-  return message.name === JUDGE && message.id.endsWith(".round.said");
+/** Of this debate, and not of one that a team has had within it. */
+function isRound({ name, id, scratch }: ChatMessage): boolean {
+  return name === JUDGE && scratch === undefined && id.endsWith(".round.said");
 }

@@ -124,7 +124,8 @@ test.each([
       decide: inTurn("worker", "other", "worker"),
       share,
     }).compile();
-    await graph.invoke(ask("Work"));
+    const { output } = await graph.invoke(ask("Work"));
+    expect(workingOf("worker", output.messages), "nothing is lost").toBe(4);
     expect(workingOf("worker", other.shown[0])).toBe(seen);
     expect(workingOf("worker", again.shown[1]), "its own it always sees").toBe(2);
   },
