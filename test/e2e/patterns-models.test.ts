@@ -82,3 +82,19 @@ test.each(["openai-compatible", "anthropic"] as const)(
     expect(told.at(-1)).toMatch(/^supervisor: after \d/);
   },
 );
+
+test("what an agent's model says is told as it comes, to whoever streams the run", async () => {
+  const server = await open.server();
+  server.always({ kind: "reply", text: "one two three" });
+  const models = await open.open({
+    groups: { default: { deployments: [deployment(server, { timeout: "30s" })] } },
+  });
+  const clerk = modelAgent(models, "clerk", { stream: true });
+  const stream = network({ agents: { clerk } }).compile().stream(ask("Count"), { mode: "tokens" });
+  const pieces: string[] = [];
+  for await (const item of stream) pieces.push(item.text);
+  expect(pieces.length).toBeGreaterThan(1);
+  expect(pieces.join("")).toBe("one two three");
+  const { output } = await stream.result;
+  expect(output.messages.at(-1)).toMatchObject({ name: "clerk", text: "one two three" });
+});

@@ -226,6 +226,13 @@ test("a tool that is stopped by the attempt's timeout has not failed for the nex
   expect(runs).toBe(2);
 });
 
+test("an agent cannot stream what its models do not", () => {
+  const { models } = scripted({});
+  expect(() => modelAgent(models, "clerk", { stream: true })).toThrow(
+    "clerk: its models cannot stream",
+  );
+});
+
 test("a model that only ever calls tools is stopped", async () => {
   const { models } = scripted({ clerk: () => ({ toolCalls: [call("look")] }) });
   const graph = network({

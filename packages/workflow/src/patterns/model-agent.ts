@@ -13,21 +13,33 @@ import {
 
 type WithoutNames<M> = M extends ChatMessage ? Omit<M, "id" | "name" | "scratch"> : never;
 
+/** What a model is asked, and what it answers. */
+export interface ModelAsk {
+  readonly system?: string;
+  readonly messages: readonly WithoutNames<ChatMessage>[];
+  readonly tools?: readonly ToolSpec[];
+}
+
+interface ModelAnswer {
+  readonly text: string;
+  readonly toolCalls: readonly ToolCall[];
+}
+
+interface AskOptions {
+  readonly signal: AbortSignal;
+  readonly idempotencyKey: string;
+  readonly run: string;
+}
+
 /** What asks models: `Models` of @plexus/llm. */
 export interface ChatModels {
-  generate(
+  generate(role: string, ask: ModelAsk, options: AskOptions): Promise<ModelAnswer>;
+  /** Needed only by agents that tell their answers as they come. */
+  stream?(
     role: string,
-    ask: {
-      readonly system?: string;
-      readonly messages: readonly WithoutNames<ChatMessage>[];
-      readonly tools?: readonly ToolSpec[];
-    },
-    options: {
-      readonly signal: AbortSignal;
-      readonly idempotencyKey: string;
-      readonly run: string;
-    },
-  ): Promise<{ readonly text: string; readonly toolCalls: readonly ToolCall[] }>;
+    ask: ModelAsk,
+    options: AskOptions,
+  ): AsyncIterable<string> & { readonly answer: Promise<ModelAnswer> };
 }
 
 /** A tool that an agent's model may call: `Tool` of @plexus/llm. */
@@ -44,6 +56,8 @@ export interface AgentTool {
 export interface ModelAgentOptions {
   readonly system?: string;
   readonly tools?: readonly AgentTool[];
+  /** Tells what the model says as it comes, to those who stream the run with mode `tokens`. Default: no. */
+  readonly stream?: boolean;
   /** Calls of the model in one turn; one more fails with `STEP_LIMIT`. Default 10. */
   readonly maxSteps?: number;
 }
@@ -59,6 +73,21 @@ export function modelAgent(
   options: ModelAgentOptions = {},
 ): AgentFunction {
   const { system, tools = [], maxSteps = 10 } = options;
+  if (options.stream === true && models.stream === undefined) {
+    throw new MeshError("INVALID_CONTRACT", `Agent ${role}: its models cannot stream.`);
+  }
+  const generate = async (
+    ask: ModelAsk,
+    context: NodeContext,
+    idempotencyKey: string,
+  ): Promise<ModelAnswer> => {
+    const { signal, run } = context;
+    const asking = { signal, run, idempotencyKey };
+    const stream = options.stream === true ? models.stream!(role, ask, asking) : undefined;
+    if (stream !== undefined) for await (const piece of stream) context.token(piece);
+    const { text, toolCalls } = await (stream?.answer ?? models.generate(role, ask, asking));
+    return { text, toolCalls };
+  };
   const byName = new Map(tools.map((tool) => [tool.name, tool]));
   const own = tools.map(({ name, description, schema }) => ({ name, description, input: schema }));
   return async (input, context) => {
@@ -72,11 +101,9 @@ export function modelAgent(
         ...(specs.length === 0 ? {} : { tools: specs }),
       };
       // oxlint-disable-next-line no-await-in-loop -- one step after the other
-      const { text, toolCalls } = await context.effect(`${role}.${step}`, async (key) => {
-        const { signal, run } = context;
-        const answer = await models.generate(role, ask, { signal, run, idempotencyKey: key });
-        return { text: answer.text, toolCalls: answer.toolCalls };
-      });
+      const { text, toolCalls } = await context.effect(`${role}.${step}`, (key) =>
+        generate(ask, context, key),
+      );
       if (toolCalls.length === 0) return [...working, { role: "assistant", text }];
       const orders = toolCalls.flatMap((call) => orderOf(call, transfers));
       const others = toolCalls.filter(({ name }) => !transfers.has(name));
