@@ -14,7 +14,7 @@ export interface AgentInput {
   readonly agent: string;
   /** The conversation, as far as it is shared with it. If the run was begun with a user's message, it never ends with an assistant's. */
   readonly messages: readonly ChatMessage[];
-  /** What it was handed off to it for, if anything was said. */
+  /** What it is to do, if whoever has handed off to it has said so. */
   readonly task: string | undefined;
   /** To whom it may hand off. */
   readonly handoffs: readonly Peer[];
@@ -128,7 +128,7 @@ export function membersOf<Spec extends AgentSpec>(
     }
     return { name, spec };
   });
-  if (members.length < atLeast) fail(`it needs ${atLeast} agents or more`);
+  if (members.length < atLeast) fail(`it needs ${atLeast} or more agents`);
   return members;
 }
 
@@ -144,11 +144,14 @@ export interface Turn {
   readonly handoff?: Handoff;
 }
 
-/** Throws `INVALID_OUTPUT` for what is no reply. */
-export function readReply(reply: AgentReply): Turn {
+/** What an agent has replied to what it was `shown`. Throws `INVALID_OUTPUT` for what is no reply. */
+export function readReply(reply: AgentReply, shown: readonly ChatMessage[]): Turn {
   if (typeof reply === "string") return { working: [], text: reply };
+  // Some return the whole conversation: what is known stays as it is.
+  const known = new Set<string | undefined>(shown.map(({ id }) => id));
+  const fresh = (list: readonly NewChatMessage[]) => list.filter(({ id }) => !known.has(id));
   if (reply instanceof Handoff) {
-    return { working: reply.working, text: reply.text, handoff: reply };
+    return { working: fresh(reply.working), text: reply.text, handoff: reply };
   }
   const last = Array.isArray(reply) ? (reply as readonly NewChatMessage[]).at(-1) : undefined;
   if (last?.role !== "assistant" || calls(last)) {
@@ -157,7 +160,7 @@ export function readReply(reply: AgentReply): Turn {
       "its reply is neither a text, nor messages that end with its answer, nor a hand-off",
     );
   }
-  return { working: reply.slice(0, -1), text: last.text };
+  return { working: fresh(reply.slice(0, -1)), text: last.text };
 }
 
 /** The turn, which must not be a hand-off where nobody hands off. Throws `INVALID_OUTPUT`. */

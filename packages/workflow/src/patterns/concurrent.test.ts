@@ -212,7 +212,7 @@ test("a debater that throws fails the debate; reported, it has failed that round
 });
 
 test("a debate needs two, and a round", () => {
-  expect(() => argue({ agents: { alone: says("a") } })).toThrow("it needs 2 agents or more");
+  expect(() => argue({ agents: { alone: says("a") } })).toThrow("it needs 2 or more agents");
   expect(() => argue({ rounds: 0 })).toThrow("rounds must be 1 or more");
 });
 

@@ -81,7 +81,7 @@ export function concurrent(options: ConcurrentOptions): PatternGraph<ConcurrentC
     const asked = record(`${id}.ask`, AGGREGATE, SILENT, asCalls(id, answers));
     const shown = shownTo(AGGREGATE, [...messages, ...(asked as ChatMessage[])], options);
     const input = { agent: AGGREGATE, messages: shown, task: undefined, handoffs: [], answers };
-    const turn = answerOf(name, readReply(await aggregate(input, context)));
+    const turn = answerOf(name, readReply(await aggregate(input, context), shown));
     return { messages: [...asked, ...record(id, AGGREGATE, turn)] };
   });
   graph.addEdge(AGGREGATE, END);

@@ -55,7 +55,7 @@ export interface ContractNetOptions<
   readonly contractors: Readonly<
     Record<string, Contractor<z.output<Task>, z.output<Proposal>, z.output<Result>>>
   >;
-  /** For proposals: who has not answered by then is out. It counts from when it is asked, and anew if the process dies meanwhile. */
+  /** For proposals: who has not answered by then is out. It counts from when it is asked, and anew if the process dies meanwhile. Losers are told within it. */
   readonly deadline: Duration;
   /** Whose proposal is accepted; undefined: nobody's. Is not asked when there are none. */
   readonly award: (

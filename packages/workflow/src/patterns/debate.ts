@@ -44,7 +44,7 @@ export interface JudgeInput extends AgentInput {
 export interface DebateOptions extends PatternOptions, FailureOptions {
   /** Two or more. */
   readonly agents: Agents;
-  /** Its answer is the run's, and ends the debate; undefined asks for another round. A function, or a model by {@link modelAgent}. */
+  /** Its answer is the run's, and ends the debate; undefined asks for another round. A function; a {@link modelAgent} always answers, so ask it when `last`. */
   readonly judge: (
     input: JudgeInput,
     context: NodeContext,
@@ -113,7 +113,7 @@ export function debate(options: DebateOptions): PatternGraph<DebateChannels> {
         { agent: JUDGE, messages: shown, task: undefined, handoffs: [], round, last, statements },
         context,
       );
-      if (verdict !== undefined) return decided(answerOf(name, readReply(verdict)));
+      if (verdict !== undefined) return decided(answerOf(name, readReply(verdict, shown)));
       if (last) {
         throw new MeshError("STEP_LIMIT", `it has not decided, and was to after ${rounds} rounds`);
       }

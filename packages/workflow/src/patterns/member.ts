@@ -54,13 +54,10 @@ export function addMember(graph: PatternGraph, { name, spec }: Member, wiring: W
     name,
     async (state, context) => {
       wiring.admit?.(state, context);
-      const input = {
-        agent: name,
-        messages: wiring.shown(state),
-        task: taskFor(name, state.messages),
-        handoffs,
-      };
-      return wiring.told(readReply(await run(input, context)), context.execution);
+      const messages = wiring.shown(state);
+      const input = { agent: name, messages, task: taskFor(name, state.messages), handoffs };
+      const turn = readReply(await run(input, context), messages);
+      return wiring.told(turn, context.execution);
     },
     {
       ...common,

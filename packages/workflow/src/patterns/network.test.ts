@@ -142,6 +142,19 @@ test("what is no reply is refused, with the agent's name", async () => {
   await expect(replies([{ role: "user", text: "me?" }])).rejects.toThrow(problem);
 });
 
+const whole: AgentFunction = ({ messages }) => [...messages, { role: "assistant", text: "so" }];
+
+test("an agent may return the whole conversation: what is known of it stays as it is", async () => {
+  const graph = sequential({ agents: { a: whole, b: whole } }).compile();
+  const { output } = await graph.invoke(ask("go"));
+  expect(output.messages.map(({ role, scratch }) => [role, scratch])).toEqual([
+    ["user", undefined],
+    ["assistant", undefined],
+    ["tool", undefined],
+    ["assistant", undefined],
+  ]);
+});
+
 test("a call that an agent leaves without its result is refused: no provider would take the history", async () => {
   const call = { id: "c1", name: "search", input: {} };
   const sloppy: AgentFunction = () => [

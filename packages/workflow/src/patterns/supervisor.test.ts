@@ -213,7 +213,7 @@ test("a supervisor that never answers is stopped, and the error shows who was at
 test("names that providers would not take, and agents that are none, are refused when the pattern is written", () => {
   const build = (agents: Record<string, unknown>) => () =>
     supervisor({ agents: agents as { math: AgentFunction }, decide: math });
-  expect(build({})).toThrow("it needs 1 agents or more");
+  expect(build({})).toThrow("it needs 1 or more agents");
   expect(build({ supervisor: math })).toThrow("an agent cannot be called supervisor");
   expect(build({ "7": math })).toThrow("7 is no name of an agent");
   expect(build({ ["a".repeat(48)]: math })).toThrow("is no name of an agent");

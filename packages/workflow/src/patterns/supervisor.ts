@@ -62,7 +62,7 @@ export function supervisor(options: SupervisorOptions): PatternGraph {
       }
       const shown = shownTo(SELF, messages, options);
       const input = { agent: SELF, messages: shown, task: undefined, handoffs: peers };
-      const turn = readReply(await decide(input, context));
+      const turn = readReply(await decide(input, context), shown);
       const id = context.execution;
       if (turn.handoff === undefined) {
         return new Command({ update: { messages: record(id, SELF, turn) }, goto: END });
