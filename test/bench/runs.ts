@@ -7,7 +7,8 @@ import type { RunWorker } from "./roles/run-worker.ts";
 import type { Bench, Measurement, Site } from "./rounds.ts";
 import { ADDED_BYTES } from "./runs/graphs.ts";
 
-const WARM_UP = 200;
+/** Runs that end before anything is measured: a process grows to its size with the first of them. */
+const WARM_UP = 1_000;
 const PART = 1_000;
 const WORKERS = [1, 4];
 /** What a worker works on at a time, and how long; twice as much is open as all of them can take. */
@@ -25,6 +26,10 @@ const time = (megabytes: number): string => `a step, state of ${megabytes} MB`;
 /** Runs over the mesh: very many that wait, one with very many parts, one with a large state. */
 export const runs: Bench<"plexus"> = {
   contenders: ["plexus"],
+  legend: {
+    plexus:
+      "graphs hosted by a process of their own, begun and answered from another; recorded on disk",
+  },
   rounds: { full: 3, quick: 1 },
   bars: [
     { name: `${MEMORY}, MB`, is: "at most", bar: 200, of: (value) => value("plexus", MEMORY) },
