@@ -35,6 +35,11 @@ export interface CallOptions {
 }
 
 const DEFAULT_TIMEOUT_MS = 30_000;
+const LOST_REASONS = {
+  instance: "agent_lost",
+  request: "request_lost",
+  connection: "reconnect",
+} as const;
 
 /** One capability of one contract, as this process calls it. */
 export interface Route {
@@ -164,25 +169,27 @@ export abstract class Exchange implements Pending {
     } else this.#attempt();
   }
 
-  lost(why: "instance" | "connection" | "closing"): void {
+  lost(why: "instance" | "request" | "connection" | "closing"): void {
     if (why === "closing") {
       this.cancel(new Error("this connection to the mesh is closing"));
       return;
     }
     const name = `${this.route.agent}.${this.route.name}`;
     const error =
-      why === "instance"
+      why === "connection"
         ? new MeshError(
-            "AGENT_LOST",
-            `${name}: instance ${this.target} vanished before it answered.`,
-          )
-        : new MeshError(
             "NOT_CONNECTED",
             `${name}: the connection to the broker broke before the answer came; it may have run.`,
             { retryable: false },
+          )
+        : new MeshError(
+            "AGENT_LOST",
+            why === "instance"
+              ? `${name}: instance ${this.target} vanished before it answered.`
+              : `${name}: the request to ${this.target}, or its answer, was lost on the way.`,
           );
-    this.#leave(why === "instance");
-    this.#elsewhere("unknown", error, why === "instance" ? "agent_lost" : "reconnect");
+    this.#leave(why === "instance"); // else it may be sent there again
+    this.#elsewhere("unknown", error, LOST_REASONS[why]);
   }
 
   timeout(): void {

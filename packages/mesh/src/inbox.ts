@@ -16,8 +16,8 @@ export interface Pending {
   answer(envelope: Envelope): void;
   /** The broker found nobody on the subject: it did not run. */
   notDelivered(): void;
-  /** The instance or the connection is gone, or is about to be: it may have run. */
-  lost(why: "instance" | "connection" | "closing"): void;
+  /** The instance, the request alone, or the connection is gone, or is about to be: it may have run. */
+  lost(why: "instance" | "request" | "connection" | "closing"): void;
   timeout(): void;
 }
 
@@ -89,7 +89,7 @@ export class Inbox {
 
   /** The instance does not have this request, and has sent no answer either. */
   requestGone(id: string): void {
-    this.#pending.get(id)?.lost("instance");
+    this.#pending.get(id)?.lost("request");
   }
 
   /** The requests that wait for an answer, by instance. */
