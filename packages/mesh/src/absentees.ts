@@ -1,6 +1,7 @@
 import { ask } from "./ask.ts";
 import { nowMs } from "./clock.ts";
 import type { InstanceInfo } from "./directory.ts";
+import type { InstanceReport } from "./host.ts";
 import type { Runtime } from "./runtime.ts";
 
 const WAIT_MS = 10_000; // as long as a registry record lives that nobody renews
@@ -70,10 +71,11 @@ export class Absentees {
     if (!this.#runtime.link.connected) return;
     this.#asked.add(instance);
     try {
-      await ask(this.#runtime, instance, "ping", ANSWER_MS);
+      const report = (await ask(this.#runtime, instance, "describe", ANSWER_MS)) as InstanceReport;
       const absent = this.#absent.get(instance);
+      if (absent === undefined || report.draining) return;
       this.#absent.delete(instance);
-      if (absent) this.#runtime.directory.put(absent.info);
+      this.#runtime.directory.put(absent.info);
     } catch {
       // Not there yet; it is asked again.
     } finally {

@@ -349,8 +349,6 @@ export class HostedEntity implements PartitionHome {
     const answer = { id, reply, name, kind: KINDS.response };
     if (kind === KINDS.control && name === "describe") {
       sendAnswer(this.#runtime, this.instance, this.#running, { ...answer, value: this.report() });
-    } else if (kind === KINDS.control && name === "ping") {
-      sendAnswer(this.#runtime, this.instance, this.#running, { ...answer, value: null });
     } else if (kind === KINDS.control && name === "drain") {
       sendAnswer(this.#runtime, this.instance, this.#running, { ...answer, value: null });
       void this.drain().catch((error: unknown) =>
