@@ -112,3 +112,14 @@ export { CHECKOUT_FOLDER, demandPath } from "./workspace-path.ts";
 export { STRATEGIES, demandStrategy, strategyFor } from "./workspace-strategy.ts";
 export type { StrategyName } from "./workspace-strategy.ts";
 export { filesOf, findFile, withFiles } from "./workspace-tree.ts";
+export { MAX_PART_BYTES } from "./checkpointer.ts";
+export type {
+  Checkpointer,
+  OwnedThread,
+  ReadRange,
+  StoredRecord,
+  StoredSnapshot,
+  StoredThread,
+  ThreadState,
+} from "./checkpointer.ts";
+export type { ThreadCall, ThreadKeeper } from "./thread-keeper.ts";

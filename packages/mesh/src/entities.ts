@@ -1,5 +1,5 @@
 import { MeshError, isMeshError, type Entity } from "@plexus/core";
-import type { CommandHandler } from "./command-execution.ts";
+import type { PartitionMaker } from "./hosted-partition.ts";
 import type { InstanceInfo } from "./directory.ts";
 import { nowMs } from "./clock.ts";
 import { EntityCaller } from "./entity-client.ts";
@@ -10,6 +10,7 @@ import { JetStream } from "./nats/jetstream.ts";
 import type { LeaseStore } from "./nats/lease-store.ts";
 import type { Runtime } from "./runtime.ts";
 import { layoutKey } from "./shard-record.ts";
+import { ThreadStore } from "./thread-store.ts";
 import { listShards, type ShardInfo } from "./shards.ts";
 
 const WRITE_TIMEOUT_MS = 2_000;
@@ -43,7 +44,7 @@ export class Entities {
   /** Makes an instance that listens, but owns nothing before `join()`. */
   async host(
     contract: Entity,
-    handlers: Record<string, CommandHandler>,
+    make: PartitionMaker,
     options: EntityHostOptions,
     info: InstanceInfo,
     leave: (host: HostedEntity) => Promise<void>,
@@ -53,7 +54,7 @@ export class Entities {
       this.#leases,
       this.#expel,
       contract,
-      handlers,
+      make,
       options,
       info,
       async () => {
@@ -68,6 +69,11 @@ export class Entities {
     this.#hosts.add(host);
     host.listen();
     return host;
+  }
+
+  /** The threads of a graph, as this connection reads them. */
+  threads(contract: Entity): ThreadStore {
+    return new ThreadStore(this.#services, contract);
   }
 
   /** The client of one key. */

@@ -17,15 +17,14 @@ import {
 import type { z } from "zod";
 import { sendAnswer } from "./answer.ts";
 import { nowMs, nowUs } from "./clock.ts";
-import type { CommandHandler } from "./command-execution.ts";
 import type { EntityContext } from "./command-scope.ts";
 import type { InstanceInfo } from "./directory.ts";
 import { partitionTarget } from "./entity-call.ts";
 import { readSentCommand } from "./entity-command.ts";
-import { EntityPartition, type PartitionHome } from "./entity-partition.ts";
 import type { Outcome } from "./entity-record.ts";
 import type { EntityServices } from "./entity-services.ts";
 import type { InstanceReport } from "./host.ts";
+import type { HostedPartition, PartitionHome, PartitionMaker } from "./hosted-partition.ts";
 import type { RequestMetrics } from "./metrics.ts";
 import type { LeaseStore } from "./nats/lease-store.ts";
 import type { LinkSubscription } from "./nats/link.ts";
@@ -56,7 +55,7 @@ export interface EntityHostOptions {
 }
 
 interface Owned {
-  partition: EntityPartition;
+  partition: HostedPartition;
   subscriptions: LinkSubscription[];
 }
 
@@ -77,9 +76,8 @@ export class HostedEntity implements PartitionHome {
   readonly contract: Entity;
   readonly info: InstanceInfo;
   readonly instance: string;
-  readonly handlers = new Map<string, CommandHandler>();
   readonly served = new Map<string, ServedCommand>();
-  readonly passivateMs: number;
+  readonly #make: PartitionMaker;
   readonly #runtime: Runtime;
   readonly #driver: ShardDriver;
   readonly #drainTimeoutMs: number;
@@ -94,7 +92,7 @@ export class HostedEntity implements PartitionHome {
     leases: LeaseStore,
     expel: (instance: string) => void,
     contract: Entity,
-    handlers: Record<string, CommandHandler>,
+    make: PartitionMaker,
     options: EntityHostOptions,
     info: InstanceInfo,
     leave: () => Promise<void>,
@@ -105,15 +103,10 @@ export class HostedEntity implements PartitionHome {
     this.instance = info.instance;
     this.#runtime = services.runtime;
     this.#leave = leave;
-    this.passivateMs = toMs(options.passivateAfter ?? "5m");
+    this.#make = make;
     this.#drainTimeoutMs = Math.min(toMs(options.drainTimeout ?? "30s"), MAX_TIMER_MS);
     for (const [name, capability] of Object.entries(contract.commands)) {
-      const handler = handlers[name];
-      if (typeof handler !== "function") {
-        throw new MeshError("INVALID_CONTRACT", `Entity ${contract.name}: no handler for ${name}.`);
-      }
       const metrics = services.runtime.metrics.requests(contract.name, name, "server");
-      this.handlers.set(name, handler);
       this.served.set(name, { name, capability, metrics });
     }
     const self = { id: info.instance, weight: info.weight };
@@ -147,7 +140,7 @@ export class HostedEntity implements PartitionHome {
   /** Keys in memory. */
   get keys(): number {
     let keys = 0;
-    for (const { partition } of this.#owned.values()) keys += partition.keys.size;
+    for (const { partition } of this.#owned.values()) keys += partition.size;
     return keys;
   }
 
@@ -182,11 +175,11 @@ export class HostedEntity implements PartitionHome {
     return this.#driver.owns(partition, epoch);
   }
 
-  opened(partition: EntityPartition): void {
+  opened(partition: HostedPartition): void {
     const owned = this.#owned.get(partition.partition);
     if (owned?.partition !== partition || owned.subscriptions.length > 0) return;
     const { link, subjects } = this.#runtime;
-    const { entity } = partition;
+    const { name: entity } = this.contract;
     owned.subscriptions = [
       link.subscribe(
         subjects.rpcPartition(entity, "*", partition.partition),
@@ -213,11 +206,11 @@ export class HostedEntity implements PartitionHome {
   }
 
   /** While the lease is held, it all begins anew. */
-  failed(partition: EntityPartition): void {
+  failed(partition: HostedPartition): void {
     setTimeout(() => {
       const owned = this.#owned.get(partition.partition);
       if (owned?.partition !== partition) return;
-      owned.partition = new EntityPartition(this, partition.partition, partition.epoch);
+      owned.partition = this.#make(this, partition.partition, partition.epoch);
       void owned.partition.open();
     }, REOPEN_PAUSE_MS);
   }
@@ -266,7 +259,7 @@ export class HostedEntity implements PartitionHome {
   }
 
   #start(partition: number, epoch: number): void {
-    const owned = { partition: new EntityPartition(this, partition, epoch), subscriptions: [] };
+    const owned = { partition: this.#make(this, partition, epoch), subscriptions: [] };
     this.#owned.set(partition, owned);
     void owned.partition.open();
   }
@@ -301,7 +294,7 @@ export class HostedEntity implements PartitionHome {
   }
 
   async #request(
-    partition: EntityPartition,
+    partition: HostedPartition,
     envelope: Envelope,
     reply: string | undefined,
   ): Promise<void> {
@@ -337,8 +330,8 @@ export class HostedEntity implements PartitionHome {
     sendAnswer(this.#runtime, this.instance, this.#running, { ...answer, ...told });
   }
 
-  #demandKeyOf({ entity, partition }: EntityPartition, { recipient: key = "" }: Envelope): string {
-    const { partitions } = this.contract;
+  #demandKeyOf({ partition }: HostedPartition, { recipient: key = "" }: Envelope): string {
+    const { name: entity, partitions } = this.contract;
     if (partitionOf(key, partitions) === partition) return key;
     const text = `Entity ${entity} has ${partitions} partitions here, and its caller takes it for another number.`;
     throw new MeshError("INVALID_CONTRACT", text);

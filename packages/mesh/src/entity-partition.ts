@@ -1,38 +1,18 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import { MeshError, type Entity } from "@plexus/core";
 import { ActiveKeys } from "./active-keys.ts";
 import { nowMs } from "./clock.ts";
 import { executeOnce, type Arrived, type CommandHandler } from "./command-execution.ts";
 import { DurableLane, type LaneSite } from "./durable-lane.ts";
+import type { HostedPartition, PartitionHome } from "./hosted-partition.ts";
 import type { Outcome } from "./entity-record.ts";
-import type { EntityServices } from "./entity-services.ts";
 import type { Logger } from "./log.ts";
-import { PartitionLog, isMoved, moved, type LogOwner } from "./partition-log.ts";
+import { PartitionLog, isMoved, moved, openSurely, type LogOwner } from "./partition-log.ts";
 import { Underway, type Execution } from "./underway.ts";
 
-/** What a partition needs of the host that it belongs to. */
-export interface PartitionHome {
-  readonly services: EntityServices;
-  readonly contract: Entity;
-  readonly instance: string;
-  readonly handlers: ReadonlyMap<string, CommandHandler>;
-  /** How long a key that nobody uses stays in memory. */
-  readonly passivateMs: number;
-  /** Whether this process may act for the partition, by its own clock. */
-  owns(partition: number, epoch: number): boolean;
-  /** It is open, and takes commands. */
-  opened(partition: EntityPartition): void;
-  /** Somebody else has written: what is in memory counts no more. It begins nothing any more. */
-  failed(partition: EntityPartition): void;
-  /** A durable command has ended. */
-  executed(command: string, outcome: Outcome, startedMs: number): void;
-}
-
-const OPEN_PAUSE_MS = 100;
 const SWEEP_MS = 1_000;
 
 /** One partition while this process owns it: its log, the keys in memory, what runs and what waits. */
-export class EntityPartition implements LogOwner, LaneSite {
+export class EntityPartition implements HostedPartition, LogOwner, LaneSite {
   readonly entity: string;
   readonly contract: Entity;
   readonly partition: number;
@@ -49,8 +29,15 @@ export class EntityPartition implements LogOwner, LaneSite {
   #phase: "opening" | "open" | "quiescing" | "ended" = "opening";
   #sweptMs = nowMs();
 
-  constructor(home: PartitionHome, partition: number, epoch: number) {
-    const { services, contract, instance, handlers, passivateMs } = home;
+  /** @param passivateMs how long a key that nobody uses stays in memory */
+  constructor(
+    home: PartitionHome,
+    handlers: ReadonlyMap<string, CommandHandler>,
+    passivateMs: number,
+    partition: number,
+    epoch: number,
+  ) {
+    const { services, contract, instance } = home;
     this.#home = home;
     this.contract = contract;
     this.entity = contract.name;
@@ -63,6 +50,10 @@ export class EntityPartition implements LogOwner, LaneSite {
     this.keys = new ActiveKeys(services, contract, this.journal, partition, passivateMs);
   }
 
+  get size(): number {
+    return this.keys.size;
+  }
+
   owned(): boolean {
     return this.#phase !== "ended" && this.#home.owns(this.partition, this.epoch);
   }
@@ -71,21 +62,12 @@ export class EntityPartition implements LogOwner, LaneSite {
     return this.#stopping.signal;
   }
 
-  /** Raises the fence and begins; tries until this process does not own the partition any more. */
-  async open(): Promise<void> {
-    const { entity, partition } = this;
-    while (this.#phase === "opening" && this.owned()) {
-      // oxlint-disable no-await-in-loop -- again only after a failure
-      try {
-        await this.journal.open();
-        this.#begin();
-        return;
-      } catch (error) {
-        if (!isMoved(error)) this.log.error({ err: error, entity, partition }, "not opened");
-        await sleep(OPEN_PAUSE_MS);
-      }
-      // oxlint-enable no-await-in-loop
-    }
+  open(): Promise<void> {
+    const wanted = (): boolean => this.#phase === "opening" && this.owned();
+    return openSurely(this, wanted, this.log, async () => {
+      await this.journal.open();
+      this.#begin();
+    });
   }
 
   /**

@@ -38,9 +38,9 @@ export async function timesGivenBack(
   services: TaskServices,
   delivered: Delivered,
 ): Promise<number> {
-  const { store, runtime } = services;
+  const { js, store, runtime } = services;
   const all = runtime.subjects.effect(taskId(delivered), "*");
-  const subjects = await services.surely(() => store.subjects(store.effects, all));
+  const subjects = await services.surely(() => js.subjects(store.effects, all));
   const own = runtime.subjects.effect(taskId(delivered), `${NOTE}${delivered.sequence}-`);
   return subjects.filter((subject) => subject.startsWith(own)).length;
 }

@@ -1,8 +1,12 @@
 import { hostname } from "node:os";
-import { MeshError, type Agent, type Entity } from "@plexus/core";
+import { MeshError, type Agent, type Entity, type ThreadKeeper } from "@plexus/core";
 import type { CommandHandler } from "./command-execution.ts";
 import type { InstanceInfo } from "./directory.ts";
 import type { EntityHostOptions, HostedEntity } from "./entity-host.ts";
+import type { PartitionMaker } from "./hosted-partition.ts";
+import { entityPartitions } from "./entity-partitions.ts";
+import { ThreadPartition } from "./thread-partition.ts";
+import type { ThreadStore } from "./thread-store.ts";
 import { HostedAgent, instanceInfo, type HostOptions } from "./host.ts";
 import { MicroFace } from "./micro.ts";
 import { ObservabilityServer, type HttpOptions } from "./observability.ts";
@@ -93,6 +97,29 @@ export class Hosting {
     handlers: Record<string, CommandHandler>,
     options: EntityHostOptions,
   ): Promise<Hosted> {
+    return this.#partitions(contract, entityPartitions(contract, handlers, options), options);
+  }
+
+  /** Hosts an instance that owns threads. */
+  async threads(
+    contract: Entity,
+    keep: (store: ThreadStore) => ThreadKeeper,
+    options: EntityHostOptions,
+  ): Promise<Hosted> {
+    this.#site.staying();
+    const store = this.#site.entities.threads(contract);
+    const keeper = keep(store);
+    const make: PartitionMaker = (home, partition, epoch) =>
+      new ThreadPartition(home, keeper, store, partition, epoch);
+    return this.#partitions(contract, make, options);
+  }
+
+  /** Hosts an instance that owns partitions, whatever is in them. */
+  async #partitions(
+    contract: Entity,
+    make: PartitionMaker,
+    options: EntityHostOptions,
+  ): Promise<Hosted> {
     const site = this.#site;
     const runtime = site.staying();
     const { name, version, commands: capabilities } = contract;
@@ -102,7 +129,7 @@ export class Hosting {
       await site.registry.leave(info);
       this.#micro.remove(host);
     };
-    const host = await site.entities.host(contract, handlers, options, info, leave);
+    const host = await site.entities.host(contract, make, options, info, leave);
     this.#micro.add(host);
     return this.#entered(
       info,

@@ -91,3 +91,4 @@ export type { ImportOptions, ImportReport } from "./workspace-import.ts";
 export type { BlameLine, FileDiff } from "./workspace-history.ts";
 export type { StoredCommit } from "./workspace-journal.ts";
 export type { WorkspaceTransaction, WorkspaceUpdate } from "./workspace-transaction.ts";
+export type { ThreadStore, ThreadSummary } from "./thread-store.ts";

@@ -3,10 +3,12 @@ import {
   token,
   toMs,
   type Agent,
+  type Checkpointer,
   type Duration,
   type Entity,
   type Journal,
   type State,
+  type ThreadKeeper,
   type Topic,
 } from "@plexus/core";
 import type { Registry as MetricsRegistry } from "prom-client";
@@ -51,6 +53,7 @@ import type { ListTasksOptions } from "./task-list.ts";
 import type { TaskStatus } from "./task-status.ts";
 import type { SubmitOptions } from "./task-submitter.ts";
 import { callOnce } from "./unary-call.ts";
+import type { ThreadStore } from "./thread-store.ts";
 import { waitForAgent, type WaitForOptions } from "./wait-for.ts";
 import type { Workspace, WorkspaceOptions } from "./workspace.ts";
 
@@ -330,6 +333,23 @@ export class Mesh implements AsyncDisposable {
   /** A versioned tree of files that many agents edit at once, each in its own name. It needs somebody who hosts it. */
   workspace(name: string, options: WorkspaceOptions = {}): Workspace {
     return this.#session.workspaces.open(name, this.get(Workspaces, name), options);
+  }
+
+  /**
+   * Offers to own threads: one of the processes that do owns each, executes it by its keeper, and when it dies, another goes on.
+   * What `@plexus/workflow` hosts graphs with.
+   */
+  hostThreads(
+    contract: Entity,
+    keep: (store: Checkpointer) => ThreadKeeper,
+    options: EntityHostOptions = {},
+  ): Promise<Hosted> {
+    return this.#session.hosting.threads(contract, keep, options);
+  }
+
+  /** What is recorded of threads, read without asking their owners. */
+  threads(contract: Entity): ThreadStore {
+    return this.#session.entities.threads(contract);
   }
 
   /** The live instances, or those of one agent. */

@@ -9,6 +9,7 @@ import {
   type FenceRecord,
 } from "./entity-record.ts";
 import type { EntityServices } from "./entity-services.ts";
+import type { Logger } from "./log.ts";
 import { isUndecided, type StoredMessage } from "./nats/jetstream.ts";
 import { newId } from "./runtime.ts";
 import { isPassing, untilConnected } from "./surely.ts";
@@ -31,6 +32,7 @@ export interface LogOwner {
 export const MAX_SINCE_FENCE = 256;
 const PAUSE_MS = 50;
 const MAX_PAUSE_MS = 1_000;
+const OPEN_PAUSE_MS = 100;
 const LAG_MS = 10; // before a replica that is behind is asked again
 const UNDECIDED_MS = 1;
 /** Tells a caller that nothing has run here, and that somebody else owns the partition, or soon will. */
@@ -64,10 +66,15 @@ export class PartitionLog {
     return this.#cursor;
   }
 
-  /** The subject of a key's records. */
-  subject(token: string): string {
+  /** Sequence of the own fence: nobody else's records stand behind it. */
+  get fence(): number {
+    return this.#fence;
+  }
+
+  /** A subject of the partition. */
+  subject(place: string): string {
     const { entity, partition } = this.#owner;
-    return this.#services.runtime.subjects.log(entity, partition, token);
+    return this.#services.runtime.subjects.log(entity, partition, place);
   }
 
   /** Raises the fence. Rejects with {@link isMoved} if a newer owner has done so. */
@@ -112,6 +119,18 @@ export class PartitionLog {
     });
   }
 
+  /**
+   * Appends whatever bytes on a subject of the partition and resolves with their sequence. Rejects as {@link append} does.
+   * @param place what follows the partition in the subject
+   */
+  write(place: string, bytes: Uint8Array): Promise<number> {
+    return this.#inTurn(async () => {
+      const sequence = await this.#store(place, bytes);
+      this.#sinceFence++;
+      return sequence;
+    });
+  }
+
   /** A durable command turned out to be recorded already, or to be none. */
   pass(durable: number): void {
     this.#cursor = durable;
@@ -142,20 +161,24 @@ export class PartitionLog {
     return this.#said.cursor;
   }
 
-  /** The last record of a key: as it is, not as a replica or former leader believes. */
-  async last(token: string): Promise<StoredMessage | undefined> {
+  /** The last record on a subject of the partition: as it is, not as a replica or former leader believes. */
+  async last(place: string): Promise<StoredMessage | undefined> {
+    return (await this.lastOf([place]))[0];
+  }
+
+  /** The last records on some subjects of the partition, all at one moment, in the same order. */
+  async lastOf(places: readonly string[]): Promise<(StoredMessage | undefined)[]> {
     const { js, store } = this.#services;
-    const subject = this.subject(token);
+    const subjects = places.map((place) => this.subject(place));
     for (;;) {
       this.demand();
       // oxlint-disable no-await-in-loop -- again only if who answers is behind the own fence
       const found = await this.surely(() =>
-        js.lastOf(store.journal, [subject, this.#fenceSubject]),
+        js.lastOf(store.journal, [...subjects, this.#fenceSubject]),
       );
-      const fence = found.find((message) => message.subject === this.#fenceSubject);
-      if (fence && fence.sequence >= this.#fence) {
-        return found.find((message) => message.subject === subject);
-      }
+      const of = (wanted: string): StoredMessage | undefined =>
+        found.find(({ subject }) => subject === wanted);
+      if ((of(this.#fenceSubject)?.sequence ?? -1) >= this.#fence) return subjects.map(of);
       await sleep(LAG_MS);
       // oxlint-enable no-await-in-loop
     }
@@ -198,17 +221,17 @@ export class PartitionLog {
     }
   }
 
-  async #store(token: string, bytes: Uint8Array): Promise<number> {
+  async #store(place: string, bytes: Uint8Array): Promise<number> {
     // oxlint-disable no-await-in-loop -- again only after a failure
     for (;;) {
       try {
-        return await this.#publish(this.subject(token), bytes);
+        return await this.#publish(this.subject(place), bytes);
       } catch (error) {
         if (isMeshError(error, "CONFLICT")) throw moved(this.#owner);
         if (!isPassing(error)) throw error;
       }
       await this.#raise();
-      const last = await this.last(token);
+      const last = await this.last(place);
       if (last && equal(last.data, bytes)) return last.sequence;
     }
     // oxlint-enable no-await-in-loop
@@ -267,6 +290,26 @@ const NOTHING: FenceRecord = { epoch: 0, cursor: 0, next: 0, tries: 0 };
 
 function equal(a: Uint8Array, b: Uint8Array): boolean {
   return Buffer.compare(a, b) === 0;
+}
+
+/** Opens a partition, again after whatever failure, as long as that is wanted. */
+export async function openSurely(
+  { entity, partition }: LogOwner,
+  wanted: () => boolean,
+  log: Logger,
+  open: () => Promise<void>,
+): Promise<void> {
+  while (wanted()) {
+    // oxlint-disable no-await-in-loop -- again only after a failure
+    try {
+      await open();
+      return;
+    } catch (error) {
+      if (!isMoved(error)) log.error({ err: error, entity, partition }, "not opened");
+      await sleep(OPEN_PAUSE_MS);
+    }
+    // oxlint-enable no-await-in-loop
+  }
 }
 
 /** Says that a partition is somebody else's by now. */

@@ -1,5 +1,4 @@
 import { MeshError } from "@plexus/core";
-import type { CommandScope } from "./command-scope.ts";
 import type { Outcome } from "./entity-record.ts";
 
 /** One command that runs or waits, however many requests ask for it. */
@@ -9,7 +8,7 @@ export class Execution {
   /** Requests that wait for it. None: it is durable, and nobody need wait for it. */
   readonly requests = new Set<string>();
   /** Its handler, while that runs. */
-  scope: CommandScope | undefined;
+  scope: { cancel(reason: MeshError): void } | undefined;
   #canceled: MeshError | undefined;
 
   constructor(deadlineMs: number) {

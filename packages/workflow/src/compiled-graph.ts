@@ -1,29 +1,31 @@
-import { MeshError, fromWireError } from "@plexus/core";
+import { MeshError, type Checkpointer } from "@plexus/core";
+import { breakpointsOf, pausedNodes, type BreakpointOptions } from "./breakpoint.ts";
 import { onBusy, type BusyPolicy } from "./busy.ts";
 import { MemoryCache, type Cache } from "./cache.ts";
-import type { Checkpointer } from "./checkpointer.ts";
 import { Command } from "./command.ts";
 import { drawGraph } from "./drawing.ts";
 import type { Driver, Listener } from "./driver.ts";
 import { checkInput, outputOf, route, startView } from "./boundary.ts";
-import { originalError, type Host } from "./execute.ts";
+import type { Host } from "./execute.ts";
+import { failure } from "./failure.ts";
 import { History, type StateSnapshot } from "./history.ts";
 import { newId } from "./id.ts";
 import { Line } from "./line.ts";
-import { waitingTasks } from "./look.ts";
+import { wakesAt } from "./look.ts";
 import { mermaid } from "./mermaid.ts";
 import type { Migration } from "./migration.ts";
 import type { Plan } from "./plan.ts";
 import { interruptsOf, type Interrupt } from "./interrupt.ts";
-import type { RunState } from "./run.ts";
+import type { Breakpoints, RunState } from "./run.ts";
 import type { DurabilityMode } from "./run-log.ts";
 import { Sessions, busy } from "./session.ts";
+import { answer, goOn, succeeded, wasTaken } from "./steer.ts";
 import { RunStream, type StreamItem, type StreamMode } from "./stream.ts";
 import { isOver } from "./task.ts";
 import { checkWrites, publicValues } from "./view.ts";
 
 /** What a graph is executed with. */
-export interface CompileOptions {
+export interface CompileOptions extends BreakpointOptions {
   /** Where runs are kept. Without one, a run lives as long as its `invoke`, and cannot wait for anybody. */
   readonly checkpointer?: Checkpointer;
   /** Default: what nodes with a `cache` policy return is kept in this process. */
@@ -36,8 +38,8 @@ export interface CompileOptions {
   readonly random?: () => number;
 }
 
-/** How one call goes about it. */
-export interface InvokeOptions {
+/** How one call goes about it; breakpoints in place of those that the graph was compiled with. */
+export interface InvokeOptions extends BreakpointOptions {
   /** The conversation that the run belongs to: a later run on it begins with the state that the last one has left. Default: a new one. */
   readonly thread?: string;
   /** Cancels the run: what it has done is compensated, and `invoke` rejects with `CANCELED`. */
@@ -46,6 +48,10 @@ export interface InvokeOptions {
   readonly durability?: DurabilityMode;
   /** What becomes of an input while another run is under way on the thread. Default `reject`. */
   readonly busy?: BusyPolicy;
+  /** Of this call: repeated with the same id, it is not carried out once more, and has the same result. A run has the id of the call that began it. */
+  readonly id?: string;
+  /** Is told everything that happens meanwhile: for those who host graphs. `stream` is for those who use them. */
+  readonly listener?: Listener;
 }
 
 /** What a run has come to. */
@@ -58,6 +64,10 @@ export interface RunResult<Output> {
   readonly output: Output;
   /** Questions to be answered by `invoke(new Command({ resume, interrupt }))`. */
   readonly interrupts: readonly Interrupt[];
+  /** Nodes that a breakpoint keeps back until `invoke(null)`, if the run is at one. */
+  readonly paused?: readonly string[];
+  /** It waits for time to pass, too, and goes on by itself then: ms since the epoch. */
+  readonly until?: number;
 }
 
 /** A graph that can be executed. Made by `StateGraph.compile`. */
@@ -71,6 +81,7 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
   readonly #line = new Line();
 
   constructor(plan: Plan, options: CompileOptions) {
+    breakpointsOf(plan, options, "INVALID_CONTRACT");
     this.plan = plan;
     this.#options = options;
     const { now = Date.now, random = Math.random, cache = new MemoryCache({ now }) } = options;
@@ -81,7 +92,7 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
 
   /**
    * Executes the graph until it ends, or waits for an answer or an event. The input begins a new run; a {@link Command} with
-   * `resume` answers an interrupt; `null` goes on where a run was left by a process that died, or has failed.
+   * `resume` answers an interrupt; `null` goes on from a breakpoint, or where a run was left by a process that died, or has failed.
    *
    * Rejects with the error of the node that failed (`details` says what could not be undone), `CANCELED`, `CONFLICT` while another run
    * is under way on the thread, `NO_RUN` when there is nothing to go on with, `GRAPH_CHANGED`, `FENCED`.
@@ -91,7 +102,7 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
     options: InvokeOptions = {},
   ): Promise<RunResult<Output>> {
     const { thread = newId() } = options;
-    return this.#result(thread, await this.#run(thread, input, options, []));
+    return this.#result(thread, await this.#run(thread, input, options));
   }
 
   /** Like `invoke`, and tells what happens meanwhile. `result` is what `invoke` would have returned. */
@@ -101,7 +112,7 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
   ): AsyncIterable<StreamItem<M>> & { readonly result: Promise<RunResult<Output>> } {
     const { thread = newId(), mode } = options;
     const stream = new RunStream<StreamItem<M>>(typeof mode === "string" ? [mode] : mode);
-    const result = this.#run(thread, input, options, [stream]).then((run) =>
+    const result = this.#run(thread, input, { ...options, listener: stream }).then((run) =>
       this.#result(thread, run),
     );
     result.then(
@@ -122,10 +133,13 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
     options: Omit<InvokeOptions, "thread"> = {},
   ): Promise<RunResult<Output>> {
     const run = await this.#sessions.run(thread, options, (driver) => {
+      if (options.listener) driver.listen(options.listener);
+      if (wasTaken(driver, options.id)) return undefined;
       if (isOver(driver.run)) {
         throw new MeshError("NO_RUN", `On thread ${thread} no run is under way.`);
       }
-      if (!driver.take({ type: "signal", name: event, value: value ?? null })) {
+      const { id } = options;
+      if (!driver.take({ type: "signal", name: event, value: value ?? null, ...(id && { id }) })) {
         throw new MeshError("OVERLOADED", `Thread ${thread} has not read its events ${event}.`);
       }
       driver.cancelOn(options.signal);
@@ -135,13 +149,43 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
   }
 
   /** Cancels a run that waits, or that this process executes, and compensates it. Resolves when that is done; false if nothing was under way. */
-  async cancel(thread: string, reason = "The run was canceled."): Promise<boolean> {
+  async cancel(
+    thread: string,
+    reason = "The run was canceled.",
+    { id }: Pick<InvokeOptions, "id"> = {},
+  ): Promise<boolean> {
     let canceled = false;
     await this.#sessions.run(thread, {}, (driver) => {
-      canceled = driver.take({ type: "cancel", reason });
+      canceled = wasTaken(driver, id) || driver.take({ type: "cancel", reason, ...(id && { id }) });
       return undefined;
     });
     return canceled;
+  }
+
+  /**
+   * Goes on with what is under way on a thread, if anything is; begins nothing, and repeats nothing that has failed. Resolves as `invoke`
+   * does. Rejects with `CONFLICT` if another run than `id` is the last one.
+   */
+  async resume(
+    thread: string,
+    { id, listener }: Pick<InvokeOptions, "id" | "listener"> = {},
+  ): Promise<RunResult<Output>> {
+    const run = await this.#sessions.run(thread, {}, (driver) => {
+      if (id !== undefined && driver.run.run !== id) throw succeeded(thread, id);
+      if (listener) driver.listen(listener);
+      return undefined;
+    });
+    return this.#result(thread, run);
+  }
+
+  /** Ends the execution of these threads here, for this reason: another process goes on with them. Resolves when that is done. */
+  leave(threads: readonly string[], reason: Error): Promise<void> {
+    return this.#sessions.leave(threads, reason);
+  }
+
+  /** The same graph with other options. */
+  with(options: CompileOptions): CompiledGraph<Input, Output> {
+    return new CompiledGraph(this.plan, { ...this.#options, ...options });
   }
 
   /** The state of a thread, now or at a checkpoint of {@link getStateHistory}. Rejects with `NO_RUN` for an unknown one. */
@@ -155,11 +199,16 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
   }
 
   /** Changes the state of a thread at rest from outside, as a node's update would. Rejects with `INVALID_INPUT`, `CONFLICT`. */
-  async updateState(thread: string, update: Partial<Input>): Promise<void> {
+  async updateState(
+    thread: string,
+    update: Partial<Input>,
+    options: Pick<InvokeOptions, "id"> = {},
+  ): Promise<void> {
     const writes = checkWrites(this.plan, "The update", update, undefined, "INVALID_INPUT");
     await this.#sessions.run(thread, {}, (driver, fresh) => {
       if (!fresh) throw busy(thread);
-      driver.take({ type: "update", writes });
+      const { id } = options;
+      if (!wasTaken(driver, id)) driver.take({ type: "update", writes, ...(id && { id }) });
       return "record";
     });
   }
@@ -198,17 +247,19 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
     thread: string,
     input: Input | Command | null,
     options: InvokeOptions,
-    listeners: readonly Listener[],
   ): Promise<RunState> {
     const watch = (driver: Driver): void => {
-      for (const listener of listeners) driver.listen(listener);
+      if (options.listener) driver.listen(options.listener);
       driver.cancelOn(options.signal);
     };
     if (input === null || input instanceof Command) {
       return this.#sessions.run(thread, options, (driver) => {
         watch(driver);
-        if (input instanceof Command) answer(driver, input, thread);
-        else goOn(driver, thread);
+        if (wasTaken(driver, options.id)) return undefined;
+        const at = breakpointsOf(this.plan, options, "INVALID_INPUT");
+        if (at !== undefined) driver.take({ type: "breakpoints", at });
+        if (input instanceof Command) answer(driver, input, thread, options.id);
+        else goOn(driver, thread, options.id);
         return undefined;
       });
     }
@@ -231,17 +282,25 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
     options: InvokeOptions,
     begins: (driver: Driver) => void,
   ): Promise<RunState> {
-    const { busy: policy = "reject", signal } = options;
+    const { busy: policy = "reject", signal, id } = options;
     for (let undone: string | undefined; ;) {
       let done = false;
       // oxlint-disable no-await-in-loop -- until it is this input's turn
       const run = await this.#sessions.run(thread, { ...options, undone }, (driver) => {
+        if (id !== undefined && driver.run.run === id) {
+          done = true;
+          begins(driver);
+          return undefined;
+        }
+        if (wasTaken(driver, id)) {
+          throw succeeded(thread, id!);
+        }
         const decision = onBusy(policy, driver.run.status);
         if (decision === "refuse") throw busy(thread);
         if (decision === "begin") {
           done = true;
           begins(driver);
-          return this.#start(driver, input, thread, signal);
+          return this.#start(driver, input, thread, options);
         }
         const reason = "A newer input has taken the run's place.";
         if (decision === "end") driver.take({ type: "cancel", reason, keep: true });
@@ -259,15 +318,16 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
     driver: Driver,
     input: Input,
     thread: string,
-    signal = new AbortController().signal,
+    options: InvokeOptions,
   ): undefined | Promise<undefined> {
     const { plan } = this;
+    const { id: run = newId(), signal = new AbortController().signal } = options;
+    const breakpoints = this.#breakpoints(options);
     const writes = checkInput(plan, input);
-    const run = newId();
     const context = { thread, run, step: 0, visits: 0, signal };
     const begin = (goto: Awaited<ReturnType<typeof route>>): undefined => {
       signal.throwIfAborted();
-      driver.take({ type: "start", run, writes, goto });
+      driver.take({ type: "start", run, writes, goto, ...(breakpoints && { breakpoints }) });
     };
     const goto = route(
       plan.start,
@@ -278,9 +338,22 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
     return goto instanceof Promise ? goto.then(begin) : begin(goto);
   }
 
+  /** The call's, and the graph's in place of what the call does not say. */
+  #breakpoints({ interruptBefore, interruptAfter }: BreakpointOptions): Breakpoints | undefined {
+    const own = this.#options;
+    const before = interruptBefore ?? own.interruptBefore;
+    const after = interruptAfter ?? own.interruptAfter;
+    const all = {
+      ...(before && { interruptBefore: before }),
+      ...(after && { interruptAfter: after }),
+    };
+    return breakpointsOf(this.plan, all, "INVALID_INPUT");
+  }
+
   #result(thread: string, run: RunState): RunResult<Output> {
     if (run.status === "failed" || run.status === "canceled") throw failure(thread, run);
     const waiting = run.status === "waiting";
+    const paused = pausedNodes(run);
     if (waiting && this.#options.checkpointer === undefined) {
       throw new MeshError(
         "INVALID_CONTRACT",
@@ -295,56 +368,8 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
         ? publicValues(this.plan, run.values)
         : outputOf(this.plan, run.values)) as Output,
       interrupts: waiting ? interruptsOf(run) : [],
+      ...(paused.length > 0 ? { paused } : {}),
+      ...(waiting && wakesAt(run) < Infinity ? { until: wakesAt(run) } : {}),
     };
   }
-}
-
-function failure(thread: string, { error, run, step, uncompensated }: RunState): MeshError {
-  const recorded = error ?? { code: "AGENT_FAILED", message: "unknown", retryable: false };
-  const { code, message, retryable, details, cause } =
-    originalError(recorded) ?? fromWireError(recorded);
-  return new MeshError(code, message, {
-    cause,
-    retryable,
-    details: {
-      thread,
-      run,
-      step,
-      ...(uncompensated.length > 0 ? { uncompensated } : {}),
-      ...(isRecord(details) ? details : {}),
-    },
-  });
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null;
-}
-
-/** Goes on where a run was left, or has failed. */
-function goOn(driver: Driver, thread: string): void {
-  if (!isOver(driver.run) || driver.take({ type: "retry" })) return;
-  throw new MeshError("NO_RUN", `On thread ${thread} there is no run to go on with.`);
-}
-
-/** Answers the interrupt that the command names, or the only one. */
-function answer(driver: Driver, { resume, interrupt }: Command, thread: string): void {
-  if (resume === undefined) {
-    throw new MeshError("INVALID_INPUT", "A command without resume is for nodes to return.");
-  }
-  const open = [...waitingTasks(driver.run)].filter(
-    ({ task }) => task.state.is === "waiting" && task.state.wait.kind === "interrupt",
-  );
-  const ids = open.map(({ id }) => id);
-  const which = interrupt ?? (ids.length === 1 ? ids[0] : undefined);
-  if (ids.length === 0) {
-    throw new MeshError("NO_RUN", `On thread ${thread} no run waits for an answer.`);
-  }
-  if (which === undefined || !ids.includes(which)) {
-    throw new MeshError(
-      "INVALID_INPUT",
-      `The run on thread ${thread} waits for ${ids.length} answers: say which one, by interrupt: ${ids.join(", ")}.`,
-      { details: { interrupts: ids } },
-    );
-  }
-  driver.take({ type: "answer", task: which, value: resume });
 }

@@ -1,8 +1,8 @@
-import { MeshError, toMeshError } from "@plexus/core";
+import { MeshError, toMeshError, type ThreadState } from "@plexus/core";
 import type { Effect, RunEvent } from "./event.ts";
 import { Execution, type Host } from "./execute.ts";
 import type { Surroundings } from "./execution-context.ts";
-import { locate, outstanding, type Located } from "./look.ts";
+import { locate, outstanding, wakesAt, type Located } from "./look.ts";
 import { Machine } from "./machine.ts";
 import type { Plan } from "./plan.ts";
 import { encodeSnapshot } from "./record.ts";
@@ -20,6 +20,8 @@ export interface Listener {
 }
 
 const MAX_TIMER_MS = 2 ** 31 - 1;
+/** A run that has to wait for longer is not kept in memory, if somebody else wakes it. */
+const MIN_SLEEP_MS = 30_000;
 /** Synchronous nodes give way to whatever else the process has to do now and then. */
 const EVENTS_IN_A_ROW = 1_000;
 
@@ -38,20 +40,25 @@ export class Driver {
   readonly #timers = new Map<string, NodeJS.Timeout>();
   #inbox: RunEvent[] = [];
   #pumping = false;
+  /** Somebody goes on with the run when it has slept long enough. */
+  readonly #wakes: boolean;
   #stopped: { readonly error: unknown } | undefined;
+  #leaving: { readonly error: unknown } | undefined;
   readonly #rest = Promise.withResolvers<void>();
   #rested = false;
 
   constructor(
     plan: Plan,
     run: RunState,
-    options: { thread: string; host: Host; log: RunLog | undefined },
+    options: { thread: string; host: Host; log: RunLog | undefined; wakes: boolean },
   ) {
+    this.#wakes = options.wakes;
     this.#machine = new Machine(plan, run);
     this.#left = outstanding(run);
     this.#thread = options.thread;
     this.#host = options.host;
     this.#log = options.log;
+    this.#log?.follow(() => this.#state);
     this.#rest.promise.catch(() => {}); // who waits is told; if nobody does, nobody need be
   }
 
@@ -82,7 +89,7 @@ export class Driver {
   /** Does what was under way when the state was recorded, unless what has come since is otherwise. */
   resume(): void {
     this.#perform(this.#left);
-    if (outstanding(this.run).length === 0) this.#atRest();
+    if (this.#executing.size === 0) this.#atRest();
   }
 
   /** False when {@link rest} has settled: then nothing is executed any more. */
@@ -102,6 +109,26 @@ export class Driver {
   /** Resolves when the run is over or waits for something other than time, and what is recorded of it is stored. */
   rest(): Promise<void> {
     return this.#rest.promise;
+  }
+
+  /**
+   * Begins nothing more, and stops when what is executed has ended and is recorded, or at once when it takes longer than `graceMs`.
+   * Another process goes on.
+   */
+  leave(reason: unknown, graceMs: number): void {
+    if (!this.active || this.#leaving !== undefined) return;
+    this.#leaving = { error: reason };
+    const timer = setTimeout(() => this.stop(reason), graceMs);
+    const forget = (): void => clearTimeout(timer);
+    this.#rest.promise.then(forget, forget);
+    this.#leaveIfIdle();
+  }
+
+  #leaveIfIdle(): void {
+    const leaving = this.#leaving;
+    if (leaving === undefined || this.#executing.size > 0) return;
+    const stop = (): void => this.stop(leaving.error);
+    Promise.resolve(this.#log?.stored()).then(stop, stop);
   }
 
   /** Drops everything, as a process does that dies; rejects {@link rest}. */
@@ -189,6 +216,7 @@ export class Driver {
   #perform(effects: readonly Effect[]): void {
     for (const effect of effects) {
       if (this.#stopped !== undefined) return;
+      if (this.#leaving !== undefined && effect.type === "execute") continue;
       switch (effect.type) {
         case "execute":
           this.#execute(effect.task);
@@ -206,6 +234,18 @@ export class Driver {
         default:
       }
     }
+  }
+
+  get #state(): ThreadState {
+    if (isOver(this.run)) return "over";
+    const until = wakesAt(this.run);
+    if (until === Infinity) return "waiting";
+    return this.#sleepsUntil(until) ? { until } : "busy";
+  }
+
+  /** Whether to leave it to others to go on then. */
+  #sleepsUntil(until: number): boolean {
+    return this.#wakes && until > this.#host.now() + MIN_SLEEP_MS;
   }
 
   #abortReason(): MeshError {
@@ -228,6 +268,7 @@ export class Driver {
     if (this.#executing.get(id) !== execution) return; // nobody wants to know any more
     this.#executing.delete(id);
     this.#send(event);
+    this.#leaveIfIdle();
   }
 
   #surroundings(id: string, { run, task }: Located): Surroundings {
@@ -275,7 +316,7 @@ export class Driver {
       clearTimeout(timer);
       this.#timers.delete(task);
     }
-    if (left.length > 0) return; // time will pass by itself
+    if (left.length > 0 && !this.#sleepsUntil(wakesAt(this.run))) return; // time will pass by itself
     void this.#settle();
   }
 
@@ -286,7 +327,10 @@ export class Driver {
     } catch (error) {
       this.stop(error);
     }
-    if (!this.active || outstanding(this.run).length > 0) return;
+    const until = wakesAt(this.run);
+    if (!this.active || (until < Infinity && !this.#sleepsUntil(until))) return;
+    for (const timer of this.#timers.values()) clearTimeout(timer);
+    this.#timers.clear();
     this.#rested = true;
     this.#rest.resolve();
   }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { append, sum } from "./channel.ts";
-import { MAX_PART_BYTES } from "./checkpointer.ts";
+import { MAX_PART_BYTES } from "@plexus/core";
 import { Command, END, START, Send } from "./command.ts";
 import { StateGraph } from "./graph.ts";
 import { MemoryCheckpointer } from "./memory-checkpointer.ts";

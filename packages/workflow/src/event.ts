@@ -1,18 +1,19 @@
 import type { WireError } from "@plexus/core";
 import type { Skeleton } from "./skeleton.ts";
-import type { RunState, Target, TaskResult, Wait, Writes } from "./run.ts";
+import type { Breakpoints, RunState, Target, TaskResult, Wait, Writes } from "./run.ts";
 
 /**
  * What happens to a run. Each event is a fact that is recorded before or while its effects are carried out, so a run is the
  * fold of its events; whatever was decided by a clock, by chance or by a node is in the event.
  */
-export type RunEvent =
+export type RunEvent = (
   | {
       /** A new run on the thread, with its input. */
       readonly type: "start";
       readonly run: string;
       readonly writes: Writes;
       readonly goto: readonly Target[];
+      readonly breakpoints?: Breakpoints;
     }
   | {
       readonly type: "done";
@@ -58,10 +59,18 @@ export type RunEvent =
   | { readonly type: "due"; readonly task: string; readonly until: number }
   /** With `keep`, nothing that the run has done is undone. */
   | { readonly type: "cancel"; readonly reason: string; readonly keep?: true }
+  /** From now on, the run pauses there. */
+  | { readonly type: "breakpoints"; readonly at: Breakpoints }
+  /** A run at a breakpoint goes on. */
+  | { readonly type: "proceed" }
   /** A failed run that has undone nothing goes on where it failed. */
   | { readonly type: "retry" }
   /** The state is changed from outside. */
-  | { readonly type: "update"; readonly writes: Writes };
+  | { readonly type: "update"; readonly writes: Writes }
+) & {
+  /** Of the command that it came with, which may be repeated. */
+  readonly id?: string;
+};
 
 /** What happens to a run, or: from here on, events are of this graph (and the state is that one, where a migration has changed it). */
 export type ThreadEvent =

@@ -1,6 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import { MeshError, type WireError } from "@plexus/core";
-import type { Checkpointer, StoredThread } from "./checkpointer.ts";
+import { MeshError, type WireError, type Checkpointer, type StoredThread } from "@plexus/core";
 import type { Effect, RunEvent } from "./event.ts";
 import { interruptsOf, type Interrupt } from "./interrupt.ts";
 import type { Plan } from "./plan.ts";

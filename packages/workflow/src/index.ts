@@ -12,6 +12,7 @@ export type { Goto } from "./command.ts";
 export { append, messages, reduced, removeMessage, sum } from "./channel.ts";
 export type { Channel, Channels, Message, NewMessage, StateOf, UpdateOf } from "./channel.ts";
 export type { NodeContext, RouteContext } from "./context.ts";
+export type { BreakpointOptions } from "./breakpoint.ts";
 export { CompiledGraph } from "./compiled-graph.ts";
 export type { CompileOptions, InvokeOptions, RunResult } from "./compiled-graph.ts";
 export type { BusyPolicy } from "./busy.ts";
@@ -23,7 +24,7 @@ export type { Migration } from "./migration.ts";
 export { MemoryCache } from "./cache.ts";
 export type { Cache } from "./cache.ts";
 export { MemoryCheckpointer } from "./memory-checkpointer.ts";
-export { MAX_PART_BYTES } from "./checkpointer.ts";
+export { MAX_PART_BYTES } from "@plexus/core";
 export type {
   Checkpointer,
   OwnedThread,
@@ -31,8 +32,15 @@ export type {
   StoredRecord,
   StoredSnapshot,
   StoredThread,
-} from "./checkpointer.ts";
+  ThreadState,
+} from "@plexus/core";
 export type { DurabilityMode } from "./run-log.ts";
 export type { RunStatus } from "./run.ts";
 export { agentNode, commandNode, taskNode } from "./remote-nodes.ts";
 export type { Caller, Commander, Submitter } from "./remote-nodes.ts";
+export { hostGraph } from "./graph-host.ts";
+export { graphOf } from "./graph-contract.ts";
+export type { GraphDescription } from "./graph-contract.ts";
+export type { GraphHostOptions, GraphMesh, HostedGraph } from "./graph-port.ts";
+export { remoteGraph } from "./remote-graph.ts";
+export type { RemoteGraph, RemoteOptions } from "./remote-graph.ts";

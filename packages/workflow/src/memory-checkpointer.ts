@@ -1,12 +1,12 @@
-import { MeshError } from "@plexus/core";
-import type {
-  Checkpointer,
-  OwnedThread,
-  ReadRange,
-  StoredRecord,
-  StoredSnapshot,
-  StoredThread,
-} from "./checkpointer.ts";
+import {
+  MeshError,
+  type Checkpointer,
+  type OwnedThread,
+  type ReadRange,
+  type StoredRecord,
+  type StoredSnapshot,
+  type StoredThread,
+} from "@plexus/core";
 
 interface Stored {
   readonly records: StoredRecord[];

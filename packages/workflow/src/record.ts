@@ -1,6 +1,10 @@
-import { MeshError, decodePayload, encodePayload } from "@plexus/core";
-import { MAX_PART_BYTES } from "./checkpointer.ts";
-import type { StoredRecord } from "./checkpointer.ts";
+import {
+  MeshError,
+  decodePayload,
+  encodePayload,
+  MAX_PART_BYTES,
+  type StoredRecord,
+} from "@plexus/core";
 import type { ThreadEvent } from "./event.ts";
 import type { RunState } from "./run.ts";
 import type { Skeleton } from "./skeleton.ts";

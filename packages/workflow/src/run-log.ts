@@ -1,4 +1,4 @@
-import type { OwnedThread, StoredThread } from "./checkpointer.ts";
+import type { OwnedThread, StoredThread, ThreadState } from "@plexus/core";
 import type { RunEvent, ThreadEvent } from "./event.ts";
 import { encodeEvent } from "./record.ts";
 
@@ -28,6 +28,7 @@ export class RunLog {
   #last = 0;
   #failure: { readonly error: unknown } | undefined;
   readonly #preface: Uint8Array[];
+  #stateOf: () => ThreadState = () => "busy";
 
   /** `preface`: what has to be recorded before anything else is, if anything else is. `stored`: what was read of the thread. */
   constructor(
@@ -52,6 +53,11 @@ export class RunLog {
   /** An event as records. Throws `UNENCODABLE`. */
   encode(event: RunEvent): Uint8Array[] {
     return encodeEvent(event, this.#now());
+  }
+
+  /** How the thread stands behind all that was added. */
+  follow(stateOf: () => ThreadState): void {
+    this.#stateOf = stateOf;
   }
 
   add(records: readonly Uint8Array[]): void {
@@ -121,12 +127,12 @@ export class RunLog {
     if (this.#failure !== undefined) return;
     const batch = this.#waiting;
     this.#waiting = [];
-    this.#writing = this.#append(batch);
+    this.#writing = this.#append(batch, this.#stateOf());
   }
 
-  async #append(batch: readonly Uint8Array[]): Promise<void> {
+  async #append(batch: readonly Uint8Array[], state: ThreadState): Promise<void> {
     try {
-      await this.#thread.append(batch);
+      await this.#thread.append(batch, state);
       this.#ahead -= sizeOf(batch);
     } catch (error) {
       this.#failure ??= { error };

@@ -1,5 +1,4 @@
-import { MeshError } from "@plexus/core";
-import type { OwnedThread } from "./checkpointer.ts";
+import { MeshError, type OwnedThread } from "@plexus/core";
 import type { CompileOptions, InvokeOptions } from "./compiled-graph.ts";
 import { Driver } from "./driver.ts";
 import type { ThreadEvent } from "./event.ts";
@@ -12,6 +11,9 @@ import { RunLog } from "./run-log.ts";
 import { initialValues } from "./schedule.ts";
 import { isOver } from "./task.ts";
 import { graphEvent, readBefore, readThread, type ThreadReader } from "./thread.ts";
+
+/** How long what is executed in a thread may go on when another process is to own it. */
+const GRACE_MS = 10_000;
 
 interface Session {
   readonly driver: Driver;
@@ -36,7 +38,7 @@ interface Ground {
   readonly thread: string;
   readonly run: RunState;
   /** Absent without a checkpointer. */
-  readonly kept?: { readonly log: RunLog; readonly owned: OwnedThread };
+  readonly kept?: { readonly log: RunLog; readonly owned: OwnedThread; readonly wakes: boolean };
 }
 
 /** The runs that this process executes: one at a time on each thread. */
@@ -94,6 +96,13 @@ export class Sessions {
     this.#watching.delete(thread);
   }
 
+  /** Ends the execution of these threads here, as another process is to go on with them. Resolves when that is done. */
+  async leave(threads: readonly string[], reason: unknown): Promise<void> {
+    const open = threads.map((thread) => this.#open.get(thread)).filter((one) => one !== undefined);
+    for (const { driver } of open) driver.leave(reason, GRACE_MS);
+    await Promise.all(open.map(({ ended }) => ended));
+  }
+
   /** Resolves when the run on the thread has ended in this process. */
   async ended(thread: string, signal: AbortSignal | undefined): Promise<void> {
     const change = this.#watching.get(thread) ?? Promise.withResolvers<void>();
@@ -113,7 +122,7 @@ export class Sessions {
       const { run, preface } = this.#goOnWith(reader, reader === before);
       const now = (): number => this.#host.now();
       const log = new RunLog(owned, { mode: durability, now, preface, stored });
-      return { thread, run, kept: { log, owned } };
+      return { thread, run, kept: { log, owned, wakes: checkpointer.wakes ?? false } };
     } catch (error) {
       await owned[Symbol.asyncDispose]();
       throw error;
@@ -135,7 +144,8 @@ export class Sessions {
   }
 
   async #drive({ thread, run, kept }: Ground, begin: Begin): Promise<RunState> {
-    const driver = new Driver(this.#plan, run, { thread, host: this.#host, log: kept?.log });
+    const { log, wakes = false } = kept ?? {};
+    const driver = new Driver(this.#plan, run, { thread, host: this.#host, log, wakes });
     const ended = Promise.withResolvers<void>();
     this.#open.set(thread, { driver, ended: ended.promise });
     const lost = (): void => driver.stop(kept?.owned.signal.reason);

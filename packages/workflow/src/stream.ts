@@ -72,18 +72,23 @@ export class RunStream<Item extends StreamItem> implements AsyncIterable<Item>, 
   }
 
   event(event: RunEvent, effects: readonly Effect[], machine: Machine): void {
-    for (const item of itemsOf(this.#modes, event, effects, machine)) this.#push(item);
+    for (const item of itemsOf(this.#modes, event, effects, machine)) this.add(item);
   }
 
   tell(mode: "custom" | "tokens", node: string, value: unknown): void {
     if (!this.#modes.has(mode)) return;
-    this.#push(mode === "custom" ? { mode, node, value } : { mode, node, text: value as string });
+    this.add(mode === "custom" ? { mode, node, value } : { mode, node, text: value as string });
   }
 
   room(): Promise<void> | undefined {
     if (this.#left || this.#items.length <= MAX_BEHIND) return undefined;
     this.#room ??= Promise.withResolvers<void>();
     return this.#room.promise;
+  }
+
+  /** Pieces that the reader has yet to take. */
+  get behind(): number {
+    return this.#items.length;
   }
 
   /** No more will come. */
@@ -114,7 +119,8 @@ export class RunStream<Item extends StreamItem> implements AsyncIterable<Item>, 
     }
   }
 
-  #push(item: StreamItem): void {
+  /** A piece that somebody else has told. */
+  add(item: StreamItem): void {
     if (this.#left) return;
     this.#items.push(item);
     this.#wake.resolve();

@@ -1,5 +1,4 @@
-import { MeshError } from "@plexus/core";
-import type { Checkpointer, StoredThread } from "./checkpointer.ts";
+import { MeshError, type Checkpointer, type StoredThread } from "@plexus/core";
 import type { Effect, ThreadEvent } from "./event.ts";
 import { Machine } from "./machine.ts";
 import type { Plan } from "./plan.ts";

@@ -217,6 +217,19 @@ export class JetStream {
     return this.#directly(stream, { multi_last: subjects });
   }
 
+  /** The subjects on which a stream holds something, of those that match. */
+  async subjects(stream: string, matching: string): Promise<string[]> {
+    const found: string[] = [];
+    for (;;) {
+      const query = { subjects_filter: matching, offset: found.length };
+      // oxlint-disable-next-line no-await-in-loop -- page by page
+      const info = await this.api(`STREAM.INFO.${stream}`, query);
+      const { subjects = {} } = info["state"] as { subjects?: object };
+      found.push(...Object.keys(subjects));
+      if (found.length >= ((info["total"] as number | undefined) ?? 0)) return found;
+    }
+  }
+
   #directly(stream: string, query: object): Promise<StoredMessage[]> {
     const messages: StoredMessage[] = [];
     const name = `DIRECT.GET.${stream}`;

@@ -199,12 +199,6 @@ export class TaskStore {
     }
   }
 
-  /** The subjects on which a stream holds something, of those that match. */
-  async subjects(stream: string, matching: string): Promise<string[]> {
-    const { state } = await this.#js.api(`STREAM.INFO.${stream}`, { subjects_filter: matching });
-    return Object.keys((state as { subjects?: object }).subjects ?? {});
-  }
-
   /** Takes a task off the queue. */
   async dequeue(task: string): Promise<void> {
     await this.#js.purge(this.tasks, this.#queuedAt(task));

@@ -1,5 +1,5 @@
 /**
- * Where runs are kept. Each thread is a log of small records with one owner at a time, and snapshots from which reading may begin.
+ * Where the runs of graphs are kept. Each thread is a log of small records with one owner at a time, and snapshots from which reading may begin.
  * The engine decides what is in them; a checkpointer keeps order, bounds and ownership. `test/support/checkpointer-suite.ts` says what it must do.
  */
 export interface Checkpointer {
@@ -12,6 +12,8 @@ export interface Checkpointer {
   read(thread: string, range?: ReadRange): Promise<StoredThread>;
   /** Names of all threads. */
   list(): AsyncIterable<string>;
+  /** True if somebody goes on with a thread that is left asleep when its time has come. */
+  readonly wakes?: boolean;
 }
 
 /** Which part of a thread is wanted. */
@@ -42,6 +44,12 @@ export interface StoredRecord {
   readonly bytes: Uint8Array;
 }
 
+/**
+ * How a thread stands. `busy`: its owner executes it, and whoever owns it next goes on. `waiting`: nothing happens before somebody has
+ * something for it. `over`: nothing is under way. `until`: it is asleep, until a time in ms since the epoch.
+ */
+export type ThreadState = "busy" | "waiting" | "over" | { readonly until: number };
+
 /** A thread as its owner sees it. Disposing gives it back. */
 export interface OwnedThread extends AsyncDisposable {
   /** Fires when the ownership is lost. */
@@ -50,9 +58,9 @@ export interface OwnedThread extends AsyncDisposable {
   readonly position: number;
   /**
    * Stores records of at most 512 KiB each behind the last one, all or none. Resolves when they are safe. Rejects with `FENCED` when the
-   * thread has another owner, whose records are the ones that count.
+   * thread has another owner, whose records are the ones that count. `state`: how the thread stands behind them.
    */
-  append(records: readonly Uint8Array[]): Promise<void>;
+  append(records: readonly Uint8Array[], state?: ThreadState): Promise<void>;
   /** Stores the state after the record at `position`, in parts of at most 512 KiB. Rejects with `FENCED`, too. */
   snapshot(position: number, parts: readonly Uint8Array[]): Promise<void>;
 }

@@ -1,0 +1,81 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { ReadRange, StoredSnapshot, StoredThread } from "@plexus/core";
+import type { JetStream, StoredMessage } from "./nats/jetstream.ts";
+import { readParts, type PartSource } from "./parted-record.ts";
+import { readThreadMessage, recordsOf, type ThreadMessage } from "./thread-record.ts";
+
+/** Position of the record whose state a snapshot holds, and sequence of a message behind which the records after it are. */
+export type SnapshotMeta = readonly [position: number, after: number];
+
+/** Where a thread is read, and where that ends. */
+export interface ThreadSource {
+  readonly js: JetStream;
+  readonly stream: string;
+  readonly records: string;
+  readonly snapshots: string;
+  /** The last messages on both subjects. */
+  readonly lastRecord: StoredMessage | undefined;
+  readonly lastSnapshot: StoredMessage | undefined;
+  /** Asks until the broker answers. */
+  readonly ask: <T>(request: () => Promise<T>) => Promise<T>;
+}
+
+const BATCH = 256;
+const LAG_MS = 10; // before a replica that is behind is asked again
+
+/** Reads what is stored of a thread, up to the last messages that the source names. */
+export async function readStored(
+  source: ThreadSource,
+  { upTo = Infinity, whole = false }: ReadRange,
+): Promise<StoredThread> {
+  const found = await snapshotOf(source, upTo, whole);
+  const position = found?.snapshot.position ?? 0;
+  const messages = await messagesAfter(source, found?.after ?? 0, position, upTo);
+  const records = [...recordsOf(messages)].filter(
+    (record) => record.position > position && record.position <= upTo,
+  );
+  return { snapshot: found?.snapshot, records };
+}
+
+async function snapshotOf(
+  source: ThreadSource,
+  upTo: number,
+  whole: boolean,
+): Promise<{ snapshot: StoredSnapshot; after: number } | undefined> {
+  const { js, stream, snapshots: subject, lastSnapshot, ask } = source;
+  if (lastSnapshot === undefined) return undefined;
+  const parts: PartSource = { js, stream, subject, ask };
+  const wanted = ([position]: SnapshotMeta): boolean => (whole ? position === 0 : position <= upTo);
+  const found = await readParts(parts, lastSnapshot, wanted);
+  if (found === undefined) return undefined;
+  const [position, after] = found.meta;
+  return { snapshot: { position, parts: found.parts }, after };
+}
+
+async function messagesAfter(
+  { js, stream, records: subject, lastRecord, ask }: ThreadSource,
+  after: number,
+  position: number,
+  upTo: number,
+): Promise<ThreadMessage[]> {
+  if (lastRecord === undefined || lastRecord.sequence <= after) return [];
+  const last = readThreadMessage(lastRecord);
+  if (last.index === 0 && last.base <= position) return [last];
+  const messages: ThreadMessage[] = [];
+  let next = after + 1;
+  while (next <= lastRecord.sequence) {
+    const from = next;
+    // oxlint-disable no-await-in-loop -- each batch begins where the one before ended
+    const batch = await ask(() => js.batch(stream, subject, from, BATCH));
+    for (const message of batch) {
+      if (message.sequence > lastRecord.sequence) return messages;
+      const read = readThreadMessage(message);
+      if (read.base >= upTo) return messages;
+      messages.push(read);
+      next = message.sequence + 1;
+    }
+    if (batch.length === 0) await sleep(LAG_MS);
+    // oxlint-enable no-await-in-loop
+  }
+  return messages;
+}

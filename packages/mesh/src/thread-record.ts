@@ -1,0 +1,106 @@
+import {
+  MeshError,
+  decodePayload,
+  encodePayload,
+  escapeKey,
+  type StoredRecord,
+  type ThreadState,
+} from "@plexus/core";
+import type { StoredMessage } from "./nats/jetstream.ts";
+
+/** Records of a thread in one message. What does not fit into one comes in several, which count when the last of them is stored. */
+export interface ThreadMessage {
+  readonly thread: string;
+  /** Position of the record before the first of these messages. */
+  readonly base: number;
+  /** Which of these messages it is. */
+  readonly index: number;
+  /** Position of the last record in the last one; 0 in the others. */
+  readonly end: number;
+  readonly state: ThreadState;
+  readonly records: readonly Uint8Array[];
+}
+
+const VERSION = 1;
+const STATES = ["over", "waiting", "busy"] as const;
+/** Of records in one message: two of the largest do not fit into what a broker takes by default. */
+const MAX_BYTES = 768 * 1024;
+
+/** Where the records of a thread are, within its partition. */
+export function recordsPlace(thread: string): string {
+  return escapeKey(thread);
+}
+
+/** Where its snapshots are. */
+export function snapshotsPlace(thread: string): string {
+  return `${escapeKey(thread)}.s`;
+}
+
+/** Where the table of the partition is; no thread is ever escaped to it. */
+export const TABLE = "=o.t";
+
+/** Records as messages. */
+export function encodeRecords(
+  thread: string,
+  base: number,
+  records: readonly Uint8Array[],
+  state: ThreadState,
+): Uint8Array[] {
+  const groups: Uint8Array[][] = [[]];
+  let bytes = 0;
+  for (const record of records) {
+    if (bytes > 0 && bytes + record.length > MAX_BYTES) {
+      groups.push([]);
+      bytes = 0;
+    }
+    groups.at(-1)!.push(record);
+    bytes += record.length;
+  }
+  const last = groups.length - 1;
+  return groups.map((group, index) => {
+    const end = index === last ? base + records.length : 0;
+    const value = [VERSION, thread, base, index, end, stateCode(state), group];
+    return Buffer.from(encodePayload(value));
+  });
+}
+
+/** Throws `BAD_MESSAGE`. */
+export function readThreadMessage({ data, subject }: StoredMessage): ThreadMessage {
+  const value = decodePayload(data);
+  if (!Array.isArray(value) || value[0] !== VERSION || !Array.isArray(value[6])) {
+    throw new MeshError("BAD_MESSAGE", `No record of a thread is stored on ${subject}.`);
+  }
+  const [, thread, base, index, end, state, records] = value as [
+    number,
+    string,
+    number,
+    number,
+    number,
+    number,
+    Uint8Array[],
+  ];
+  return { thread, base, index, end, state: STATES[state] ?? { until: state }, records };
+}
+
+/** A time is greater than any other code. */
+function stateCode(state: ThreadState): number {
+  return typeof state === "string" ? STATES.indexOf(state) : state.until;
+}
+
+/** The records in messages, in order, of which those that are complete count. */
+export function* recordsOf(messages: Iterable<ThreadMessage>): Generator<StoredRecord> {
+  let open: Uint8Array[] = [];
+  for (const { base, index, end, records } of messages) {
+    if (index === 0) open = [];
+    open.push(...records);
+    if (end === 0) continue;
+    for (const [i, bytes] of open.entries()) yield { position: base + i + 1, bytes };
+    open = [];
+  }
+}
+
+/** Position of the last complete record, by the last message. */
+export function positionOf(last: ThreadMessage | undefined): number {
+  if (last === undefined) return 0;
+  return last.end === 0 ? last.base : last.end;
+}

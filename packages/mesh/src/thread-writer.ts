@@ -1,0 +1,105 @@
+import { MAX_PART_BYTES, MeshError, type OwnedThread, type ThreadState } from "@plexus/core";
+import type { StoredMessage } from "./nats/jetstream.ts";
+import { lastComplete, writeParts } from "./parted-record.ts";
+import type { PartitionLog } from "./partition-log.ts";
+import {
+  encodeRecords,
+  positionOf,
+  readThreadMessage,
+  recordsPlace,
+  snapshotsPlace,
+} from "./thread-record.ts";
+import type { SnapshotMeta } from "./thread-reading.ts";
+
+/** The last messages of a thread: of its records, and of its snapshots. */
+export type LastMessages = readonly [StoredMessage | undefined, StoredMessage | undefined];
+
+/** What a thread that is owned needs of its partition. */
+export interface WriterHome {
+  readonly journal: PartitionLog;
+  /** A message of the thread has been stored, after which it stands so. */
+  noted(thread: string, state: ThreadState, sequence: number, bytes: number): void;
+  /** A write was refused as the partition is somebody else's. */
+  lost(error: unknown): void;
+  returned(writer: ThreadWriter): void;
+}
+
+/** A thread that this process executes. */
+export class ThreadWriter implements OwnedThread {
+  readonly thread: string;
+  readonly #home: WriterHome;
+  readonly #lost = new AbortController();
+  /** The last messages of the thread, as long as it has written none: of its records, and of its snapshots. */
+  last: LastMessages | undefined;
+  #position: number;
+  #snapshot: number;
+  /** Which message ends where, since the last snapshot. */
+  #marks: { readonly end: number; readonly sequence: number }[];
+
+  constructor(home: WriterHome, thread: string, last: LastMessages) {
+    const [record, snapshot] = last;
+    this.last = last;
+    this.#home = home;
+    this.thread = thread;
+    this.#position = positionOf(record && readThreadMessage(record));
+    this.#snapshot = lastComplete(snapshot);
+    this.#marks = [{ end: this.#position, sequence: record?.sequence ?? 0 }];
+  }
+
+  get signal(): AbortSignal {
+    return this.#lost.signal;
+  }
+
+  get position(): number {
+    return this.#position;
+  }
+
+  async append(records: readonly Uint8Array[], state: ThreadState = "busy"): Promise<void> {
+    if (records.length === 0) return;
+    const { journal } = this.#home;
+    const messages = encodeRecords(this.thread, this.#position, records, state);
+    let sequence = 0;
+    let bytes = 0;
+    for (const message of messages) {
+      // oxlint-disable-next-line no-await-in-loop -- one behind the other
+      sequence = await this.#write(() => journal.write(recordsPlace(this.thread), message));
+      bytes += message.length;
+    }
+    this.#position += records.length;
+    this.#marks.push({ end: this.#position, sequence });
+    this.#home.noted(this.thread, state, sequence, bytes);
+  }
+
+  async snapshot(position: number, parts: readonly Uint8Array[]): Promise<void> {
+    if (parts.some(({ length }) => length > MAX_PART_BYTES)) {
+      throw new MeshError("MESSAGE_TOO_LARGE", `A part of a snapshot has more than 512 KiB.`);
+    }
+    const mark = this.#marks.findLastIndex(({ end }) => end <= position);
+    const meta: SnapshotMeta = [position, this.#marks[mark]?.sequence ?? 0];
+    const place = snapshotsPlace(this.thread);
+    this.#snapshot = await this.#write(() =>
+      writeParts(this.#home.journal, place, this.#snapshot, meta, parts),
+    );
+    this.#marks = this.#marks.slice(Math.max(0, mark));
+  }
+
+  /** It is another process's. */
+  lose(reason: MeshError): void {
+    this.#lost.abort(reason);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#home.returned(this);
+  }
+
+  async #write<T>(write: () => Promise<T>): Promise<T> {
+    if (this.signal.aborted) throw this.signal.reason;
+    this.last = undefined;
+    try {
+      return await write();
+    } catch (error) {
+      this.#home.lost(error);
+      throw error;
+    }
+  }
+}
