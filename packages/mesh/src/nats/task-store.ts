@@ -182,8 +182,8 @@ export class TaskStore {
     const { config } = await this.#js.api(`STREAM.INFO.${stream}`, {});
     const [covered = ""] = (config as StreamConfig).subjects;
     const barrier = covered.replace(">", `${BARRIER}.${randomUUID()}`);
-    const sequence = await this.#js.publish(barrier, NOTHING);
     try {
+      const sequence = await this.#js.publish(barrier, NOTHING);
       for (const giveUpAt = nowMs() + LAGGING_MS; nowMs() < giveUpAt;) {
         // oxlint-disable no-await-in-loop -- again only if who answers is behind
         const found = await this.#js.lastOf(stream, [subject, barrier]);
