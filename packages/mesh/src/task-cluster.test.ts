@@ -64,9 +64,6 @@ test("a task is accepted when most brokers have it, not when its leader refuses 
   const stranger = members[0]!.task("01ARZ3NDEKTSV4RRFFQ69G5FAV");
   await expect(stranger.result()).rejects.toMatchObject({ code: "NO_TASK" });
   await expect(stranger.status()).rejects.toMatchObject({ code: "NO_TASK" });
-  const stored = async () => ({
-    tasks: (await stream("tasks")).state.messages,
-    results: (await stream("results")).state.messages,
-  });
-  await expect.poll(stored, { timeout: 30_000 }).toEqual({ tasks: 0, results: 6 });
+  const queued = async () => (await stream("tasks")).state.messages;
+  await expect.poll(queued, { timeout: 30_000 }).toBe(0);
 }, 180_000);

@@ -19,6 +19,8 @@ const SILENCE = 0.9; // of the ackWait: the rest is for what it takes to give th
 
 const LAG_MS = 10; // before a replica that is behind is asked again
 const LAGGING_MS = 5_000; // a broker that hung has heard by then what it has missed
+const CLEARING_MS = 60_000; // an election takes 4 to 9 s, several on a busy machine
+const CLEAR_AGAIN_MS = 500;
 /** After a subject's first token: lies in a stream of tasks, on no subject that any task has. */
 const BARRIER = "barrier";
 const NOTHING = new Uint8Array(0);
@@ -195,7 +197,21 @@ export class TaskStore {
       }
       throw new MeshError("TIMEOUT", `No broker has caught up with stream ${stream}.`);
     } finally {
-      void this.#js.purge(stream, barrier).catch(() => undefined);
+      if (stream === this.tasks) void this.#clear(barrier); // from the others it goes with age
+    }
+  }
+
+  /** Takes a barrier off the queue, even if that is without a leader just now. */
+  async #clear(barrier: string): Promise<void> {
+    for (const giveUpAt = nowMs() + CLEARING_MS; nowMs() < giveUpAt && !this.#link.closed;) {
+      // oxlint-disable no-await-in-loop -- again only after a failure
+      try {
+        await this.#js.purge(this.tasks, barrier);
+        return;
+      } catch {
+        await sleep(CLEAR_AGAIN_MS, undefined, { ref: false });
+      }
+      // oxlint-enable no-await-in-loop
     }
   }
 
