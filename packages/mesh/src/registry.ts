@@ -12,7 +12,7 @@ const RENEW_AFTER_MS = (REGISTRY_TTL_S * 1_000) / 3;
 const TICK_MS = 250;
 const MAX_FAILURES = 4; // renewals failed in a row, anyone's
 const SYNC_TIMEOUT_MS = 5_000;
-const START_TIMEOUT_MS = 15_000; // an election takes 4 to 9 s
+const START_TIMEOUT_MS = 30_000; // an election takes 4 to 9 s, and then what it takes to watch may be placed on the node that died
 const START_PAUSE_MS = 250;
 
 /** One of this process's own records. */
