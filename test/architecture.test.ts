@@ -20,7 +20,7 @@ const LAYERS: Record<string, { internal: string[]; external: RegExp }> = {
   trading: { internal: ["core", "mesh", "llm"], external: /^(?!@nats-io\/).+$/ },
   "refactor-crew": { internal: ["core", "mesh", "llm"], external: /^(?!@nats-io\/).+$/ },
   cli: {
-    internal: ["core", "mesh", "llm", "testing", "trading", "refactor-crew"],
+    internal: ["core", "mesh", "llm", "testing", "trading", "refactor-crew", "workflow"],
     external: /^(?!@nats-io\/).+$/,
   },
 };

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { MeshError, type WireError, type Checkpointer, type StoredThread } from "@plexus/core";
 import type { Effect, RunEvent } from "./event.ts";
-import { interruptsOf, type Interrupt } from "./interrupt.ts";
+import { interruptsOf, pendingWaits, type Interrupt, type PendingWait } from "./interrupt.ts";
 import type { Plan } from "./plan.ts";
 import { decodeEvents, encodeSnapshot } from "./record.ts";
 import type { RunStatus } from "./run.ts";
@@ -26,6 +26,7 @@ export interface StateSnapshot {
   /** Nodes that are being executed, or are due. */
   readonly next: readonly string[];
   readonly interrupts: readonly Interrupt[];
+  readonly waits: readonly PendingWait[];
   readonly error?: WireError;
 }
 
@@ -144,6 +145,7 @@ function snapshotOf(thread: string, { plan, run, position, at }: ThreadReader): 
     values: publicValues(plan, run.values),
     next: [...open.map(({ node }) => node), ...(isOver(run) ? [] : run.deferred)],
     interrupts: interruptsOf(run),
+    waits: pendingWaits(run),
     ...(error === undefined ? {} : { error }),
   };
 }
