@@ -241,6 +241,37 @@ test("without anybody who hosts the graph, a caller is told so; what is recorded
   });
 });
 
+test("runs that sleep are not kept in memory, and go on when their time has come or something else has", async () => {
+  const [host, caller] = [await meshes.join(), await meshes.join()];
+  let executed = 0;
+  const sleepy = new StateGraph({ log: append(z.string()) }, { name: "sleepy" })
+    .addNode("nap", (_, context) => {
+      executed++;
+      context.sleep("32s");
+      return { log: ["rested"] };
+    })
+    .addNode("listen", (_, context) => ({
+      log: [context.waitFor<string>("noise", { timeout: "1h" }) ?? "silence"],
+    }))
+    .addEdge(START, "nap")
+    .addEdge("nap", "listen")
+    .addEdge("listen", END)
+    .compile();
+  const hosted = await hostGraph(host, sleepy);
+  const graph = remoteGraph(caller, sleepy);
+  const ended = graph.invoke({}, { thread: "t" });
+  await expect.poll(() => executed).toBe(1);
+  // Nothing is executed: the host can leave at once, and the next one has it to wake.
+  const drained = performance.now();
+  await hosted.drain();
+  expect(performance.now() - drained).toBeLessThan(9_000);
+  await hostGraph(await meshes.join(), sleepy);
+  const heard = async () => (await graph.getState("t")).next;
+  await expect.poll(heard, { timeout: 50_000 }).toEqual(["listen"]);
+  await graph.signal("t", "noise", "bang");
+  expect((await ended).output).toEqual({ log: ["rested", "bang"] });
+}, 90_000);
+
 describe("when the owner of a thread", () => {
   test("drains, what it executes ends, and the next one goes on behind it", async () => {
     const [first, second, caller] = [await meshes.join(), await meshes.join(), await meshes.join()];

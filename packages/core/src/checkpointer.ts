@@ -12,6 +12,8 @@ export interface Checkpointer {
   read(thread: string, range?: ReadRange): Promise<StoredThread>;
   /** Names of all threads. */
   list(): AsyncIterable<string>;
+  /** True if somebody goes on with a thread that is left asleep when its time has come. */
+  readonly wakes?: boolean;
 }
 
 /** Which part of a thread is wanted. */
@@ -44,9 +46,9 @@ export interface StoredRecord {
 
 /**
  * How a thread stands. `busy`: its owner executes it, and whoever owns it next goes on. `waiting`: nothing happens before somebody has
- * something for it. `over`: nothing is under way.
+ * something for it. `over`: nothing is under way. `until`: it is asleep, until a time in ms since the epoch.
  */
-export type ThreadState = "busy" | "waiting" | "over";
+export type ThreadState = "busy" | "waiting" | "over" | { readonly until: number };
 
 /** A thread as its owner sees it. Disposing gives it back. */
 export interface OwnedThread extends AsyncDisposable {

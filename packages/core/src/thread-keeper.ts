@@ -13,8 +13,11 @@ export interface ThreadKeeper {
   readonly handlers: Readonly<
     Record<string, (input: unknown, call: ThreadCall) => Promise<unknown>>
   >;
-  /** Goes on with a thread that was `busy` when its last owner left it. */
-  resume(thread: string): void;
+  /**
+   * Goes on with a thread that was `busy` when its last owner left it, or whose time has come. Resolves when it is at rest, however its run
+   * has ended; rejects if it cannot go on.
+   */
+  resume(thread: string): Promise<void>;
   /**
    * Somebody else is to own these threads: begins nothing more in them, and lets who waits for them fail for this reason, which makes
    * callers go there. Resolves when nothing is executed in them any more.

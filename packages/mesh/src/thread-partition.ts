@@ -19,6 +19,8 @@ import { ThreadTable } from "./thread-table.ts";
 import { ThreadWriter, type LastMessages, type WriterHome } from "./thread-writer.ts";
 import { Underway, type Execution } from "./underway.ts";
 
+const RESUME_PAUSE_MS = 10_000; // before a thread that could not go on is tried again
+
 /** Where partitions are found by those who need a thread of theirs. */
 export interface PartitionTable {
   add(partition: ThreadPartition): void;
@@ -78,12 +80,12 @@ export class ThreadPartition implements HostedPartition, LogOwner, WriterHome {
     const wanted = (): boolean => this.#phase === "opening" && this.owned();
     return openSurely(this, wanted, this.#log, async () => {
       await this.journal.open();
-      const busy = await this.#table.load();
+      await this.#table.load();
       if (this.#phase !== "opening") return;
       this.#phase = "open";
       this.#registry.add(this);
       this.#home.opened(this);
-      for (const thread of busy) this.#keeper.resume(thread);
+      this.#resumeDue();
     });
   }
 
@@ -166,6 +168,22 @@ export class ThreadPartition implements HostedPartition, LogOwner, WriterHome {
 
   tick(now: number): void {
     this.#underway.tick(now);
+    if (this.#phase === "open") this.#resumeDue();
+  }
+
+  #resumeDue(): void {
+    for (const thread of this.#table.takeDue(Date.now())) void this.#resume(thread);
+  }
+
+  async #resume(thread: string): Promise<void> {
+    try {
+      await this.#keeper.resume(thread);
+    } catch (error) {
+      if (isMoved(error) || this.#phase !== "open") return;
+      const { entity } = this;
+      this.#log.error({ err: error, entity, thread }, "a thread cannot go on, trying again");
+      setTimeout(() => this.#table.untake(thread), RESUME_PAUSE_MS);
+    }
   }
 
   #demand(): void {

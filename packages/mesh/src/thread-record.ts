@@ -22,7 +22,7 @@ export interface ThreadMessage {
 }
 
 const VERSION = 1;
-const STATES: readonly ThreadState[] = ["over", "waiting", "busy"];
+const STATES = ["over", "waiting", "busy"] as const;
 /** Of records in one message: two of the largest do not fit into what a broker takes by default. */
 const MAX_BYTES = 768 * 1024;
 
@@ -59,7 +59,7 @@ export function encodeRecords(
   const last = groups.length - 1;
   return groups.map((group, index) => {
     const end = index === last ? base + records.length : 0;
-    const value = [VERSION, thread, base, index, end, STATES.indexOf(state), group];
+    const value = [VERSION, thread, base, index, end, stateCode(state), group];
     return Buffer.from(encodePayload(value));
   });
 }
@@ -79,7 +79,12 @@ export function readThreadMessage({ data, subject }: StoredMessage): ThreadMessa
     number,
     Uint8Array[],
   ];
-  return { thread, base, index, end, state: STATES[state] ?? "over", records };
+  return { thread, base, index, end, state: STATES[state] ?? { until: state }, records };
+}
+
+/** A time is greater than any other code. */
+function stateCode(state: ThreadState): number {
+  return typeof state === "string" ? STATES.indexOf(state) : state.until;
 }
 
 /** The records in messages, in order, of which those that are complete count. */

@@ -30,7 +30,7 @@ const Threads = entity("threads", {
 /** Does nothing of its own: the test executes the threads. */
 const keeper = (resumed: string[] = []): ThreadKeeper => ({
   handlers: {},
-  resume: (thread) => void resumed.push(thread),
+  resume: async (thread) => void resumed.push(thread),
   leave: async () => {},
 });
 
@@ -169,7 +169,8 @@ test("the next owner resumes what was busy, and nothing else, however it was lef
   await expect.poll(() => [...new Set(resumed)].toSorted()).toEqual(expected.toSorted());
   const found: Record<string, number> = {};
   for await (const { state, position } of second.threads(Threads).summaries()) {
-    found[state] = (found[state] ?? 0) + 1;
+    const name = typeof state === "string" ? state : "asleep";
+    found[name] = (found[name] ?? 0) + 1;
     expect(position).toBe(3);
   }
   expect(found).toEqual({ busy: 300, waiting: 300, over: 300 });
@@ -185,4 +186,41 @@ test("an owner behind whose back somebody has raised the fence writes nothing mo
   expect(dead.signal.aborted).toBe(true);
   await using alive = await ownSurely([store], "t");
   expect(alive.position).toBe(1);
+});
+
+test("a thread that sleeps is resumed when its time has come, by its owner or the next one", async () => {
+  const [first, second] = [await meshes.join(), await meshes.join()];
+  const resumed: string[] = [];
+  const store = await host(first, resumed);
+  const leave = async (thread: string, sleepMs: number): Promise<void> => {
+    const owned = await ownSurely([store], thread);
+    await owned.append([bytes("a")], { until: Date.now() + sleepMs });
+    await owned[Symbol.asyncDispose]();
+  };
+  await leave("short", 500);
+  await expect.poll(() => resumed).toEqual(["short"]);
+  await leave("long", 4_000);
+  await leave("longer", 3_600_000);
+  const later: string[] = [];
+  await host(second, later);
+  await first.close();
+  await expect.poll(() => [...resumed, ...later].includes("long")).toBe(true);
+  expect([...resumed, ...later]).not.toContain("longer");
+});
+
+test("a thread that its owner cannot go on with is tried again", async () => {
+  const mesh = await meshes.join();
+  let tries = 0;
+  let store: Checkpointer | undefined;
+  await mesh.hostThreads(Threads, (one) => {
+    store = one;
+    const resume = async (): Promise<void> => {
+      if (++tries < 2) throw new Error("not now");
+    };
+    return { ...keeper(), resume };
+  });
+  const owned = await ownSurely([store!], "t");
+  await owned.append([bytes("a")], { until: Date.now() });
+  await owned[Symbol.asyncDispose]();
+  await expect.poll(() => tries, { timeout: 30_000 }).toBe(2);
 });

@@ -32,6 +32,7 @@ const SUBJECTS = 256; // whose last messages are asked for at once
 
 /** The threads of a graph: those of the partitions that this process owns can be executed, the others be read. */
 export class ThreadStore implements Checkpointer, PartitionTable {
+  readonly wakes = true;
   readonly #services: EntityServices;
   readonly #contract: Entity;
   readonly #partitions = new Map<number, ThreadPartition>();

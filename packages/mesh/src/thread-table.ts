@@ -6,8 +6,10 @@ import { lastComplete, readParts, writeParts } from "./parted-record.ts";
 import type { PartitionLog } from "./partition-log.ts";
 import { TABLE, readThreadMessage, type ThreadMessage } from "./thread-record.ts";
 
-type Entry = readonly [thread: string, busy: boolean];
+/** What is to happen with a thread: something now, something at a time (ms since the epoch), or nothing (`Infinity`). */
+type Entry = readonly [thread: string, due: number];
 
+const DUE = { busy: 0, waiting: Infinity } as const;
 const MAX_TAIL = 1_000; // messages since the table was written, which the next owner reads …
 const MAX_TAIL_BYTES = 4 * 1024 * 1024; // … and bytes
 const PART_BYTES = 512 * 1024;
@@ -21,7 +23,11 @@ const LAG_MS = 10;
 export class ThreadTable {
   readonly #services: EntityServices;
   readonly #log: PartitionLog;
-  readonly #open = new Map<string, boolean>();
+  readonly #open = new Map<string, number>();
+  /** Threads that this process is to go on with, or goes on with already. */
+  readonly #told = new Set<string>();
+  /** The earliest time at which a thread has slept long enough, or before. */
+  #nextMs = Infinity;
   /** Sequence of the last message that is in it. */
   #upTo = 0;
   #written = 0;
@@ -39,8 +45,8 @@ export class ThreadTable {
     return this.#open.size;
   }
 
-  /** Reads it, when the fence has been raised: nobody else writes any more. Returns the threads that are busy. */
-  async load(): Promise<string[]> {
+  /** Reads it, when the fence has been raised: nobody else writes any more. */
+  async load(): Promise<void> {
     const { js, store } = this.#services;
     const ask = <T>(request: () => Promise<T>): Promise<T> => this.#log.surely(request);
     const last = await this.#log.last(TABLE);
@@ -50,18 +56,37 @@ export class ThreadTable {
     this.#upTo = table?.meta ?? 0;
     const bytes = table === undefined ? undefined : Buffer.concat(table.parts);
     const entries = (bytes === undefined ? [] : decodePayload(bytes)) as Entry[];
-    for (const [thread, busy] of entries) this.#open.set(thread, busy);
+    for (const [thread, due] of entries) this.#open.set(thread, due);
     await this.#readTail();
-    return [...this.#open].filter(([, busy]) => busy).map(([thread]) => thread);
+    this.#nextMs = -Infinity;
   }
 
-  /** A message has been stored. */
+  /** The threads that are busy, or have slept long enough, and have not been told before. */
+  takeDue(nowMs: number): string[] {
+    if (nowMs < this.#nextMs) return [];
+    const due: string[] = [];
+    this.#nextMs = Infinity;
+    for (const [thread, at] of this.#open) {
+      if (this.#told.has(thread)) continue;
+      if (at <= nowMs) {
+        due.push(thread);
+        this.#told.add(thread);
+      } else this.#nextMs = Math.min(this.#nextMs, at);
+    }
+    return due;
+  }
+
+  /** This process does not go on with the thread after all: it is told again. */
+  untake(thread: string): void {
+    this.#told.delete(thread);
+    this.#nextMs = -Infinity;
+  }
+
+  /** A message has been stored by this process. */
   note(thread: string, state: ThreadState, sequence: number, bytes: number): void {
-    this.#upTo = sequence;
-    this.#tail++;
-    this.#tailBytes += bytes;
-    if (state === "over") this.#open.delete(thread);
-    else this.#open.set(thread, state === "busy");
+    if (state === "busy") this.#told.add(thread);
+    else this.#told.delete(thread);
+    this.#set(thread, state, sequence, bytes);
     // A table longer than what it spares is not written yet.
     if (this.#tail < Math.max(MAX_TAIL, this.#open.size) && this.#tailBytes < MAX_TAIL_BYTES)
       return;
@@ -108,9 +133,22 @@ export class ThreadTable {
     }
   }
 
+  #set(thread: string, state: ThreadState, sequence: number, bytes: number): void {
+    this.#upTo = sequence;
+    this.#tail++;
+    this.#tailBytes += bytes;
+    if (state === "over") {
+      this.#open.delete(thread);
+      return;
+    }
+    const due = typeof state === "string" ? DUE[state] : state.until;
+    this.#open.set(thread, due);
+    this.#nextMs = Math.min(this.#nextMs, due);
+  }
+
   #take({ thread, end, state }: ThreadMessage, sequence: number, bytes: number): void {
     if (end === 0) this.#upTo = sequence;
-    else this.note(thread, state, sequence, bytes);
+    else this.#set(thread, state, sequence, bytes);
   }
 }
 

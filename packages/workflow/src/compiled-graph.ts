@@ -1,4 +1,4 @@
-import { MeshError, fromWireError, type Checkpointer } from "@plexus/core";
+import { MeshError, fromWireError, isMeshError, type Checkpointer } from "@plexus/core";
 import { onBusy, type BusyPolicy } from "./busy.ts";
 import { MemoryCache, type Cache } from "./cache.ts";
 import { Command } from "./command.ts";
@@ -9,7 +9,7 @@ import { originalError, type Host } from "./execute.ts";
 import { History, type StateSnapshot } from "./history.ts";
 import { newId } from "./id.ts";
 import { Line } from "./line.ts";
-import { waitingTasks } from "./look.ts";
+import { waitingTasks, wakesAt } from "./look.ts";
 import { mermaid } from "./mermaid.ts";
 import type { Migration } from "./migration.ts";
 import type { Plan } from "./plan.ts";
@@ -61,6 +61,8 @@ export interface RunResult<Output> {
   readonly output: Output;
   /** Questions to be answered by `invoke(new Command({ resume, interrupt }))`. */
   readonly interrupts: readonly Interrupt[];
+  /** It waits for time to pass, too, and goes on by itself then: ms since the epoch. */
+  readonly until?: number;
 }
 
 /** A graph that can be executed. Made by `StateGraph.compile`. */
@@ -344,15 +346,23 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
         ? publicValues(this.plan, run.values)
         : outputOf(this.plan, run.values)) as Output,
       interrupts: waiting ? interruptsOf(run) : [],
+      ...(waiting && wakesAt(run) < Infinity ? { until: wakesAt(run) } : {}),
     };
   }
 }
+
+/** True for the error that a run has ended with, as opposed to one that kept it from going on. */
+export function isFailure(error: unknown): boolean {
+  return isMeshError(error) && failures.has(error);
+}
+
+const failures = new WeakSet<MeshError>();
 
 function failure(thread: string, { error, run, step, uncompensated }: RunState): MeshError {
   const recorded = error ?? { code: "AGENT_FAILED", message: "unknown", retryable: false };
   const { code, message, retryable, details, cause } =
     originalError(recorded) ?? fromWireError(recorded);
-  return new MeshError(code, message, {
+  const told = new MeshError(code, message, {
     cause,
     retryable,
     details: {
@@ -363,6 +373,8 @@ function failure(thread: string, { error, run, step, uncompensated }: RunState):
       ...(isRecord(details) ? details : {}),
     },
   });
+  failures.add(told);
+  return told;
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

@@ -2,7 +2,7 @@ import { MeshError, toMeshError, type ThreadState } from "@plexus/core";
 import type { Effect, RunEvent } from "./event.ts";
 import { Execution, type Host } from "./execute.ts";
 import type { Surroundings } from "./execution-context.ts";
-import { locate, outstanding, type Located } from "./look.ts";
+import { locate, outstanding, wakesAt, type Located } from "./look.ts";
 import { Machine } from "./machine.ts";
 import type { Plan } from "./plan.ts";
 import { encodeSnapshot } from "./record.ts";
@@ -20,6 +20,8 @@ export interface Listener {
 }
 
 const MAX_TIMER_MS = 2 ** 31 - 1;
+/** A run that has to wait for longer is not kept in memory, if somebody else wakes it. */
+const MIN_SLEEP_MS = 30_000;
 /** Synchronous nodes give way to whatever else the process has to do now and then. */
 const EVENTS_IN_A_ROW = 1_000;
 
@@ -38,6 +40,8 @@ export class Driver {
   readonly #timers = new Map<string, NodeJS.Timeout>();
   #inbox: RunEvent[] = [];
   #pumping = false;
+  /** Somebody goes on with the run when it has slept long enough. */
+  readonly #wakes: boolean;
   #stopped: { readonly error: unknown } | undefined;
   #leaving: { readonly error: unknown } | undefined;
   readonly #rest = Promise.withResolvers<void>();
@@ -46,8 +50,9 @@ export class Driver {
   constructor(
     plan: Plan,
     run: RunState,
-    options: { thread: string; host: Host; log: RunLog | undefined },
+    options: { thread: string; host: Host; log: RunLog | undefined; wakes: boolean },
   ) {
+    this.#wakes = options.wakes;
     this.#machine = new Machine(plan, run);
     this.#left = outstanding(run);
     this.#thread = options.thread;
@@ -84,7 +89,7 @@ export class Driver {
   /** Does what was under way when the state was recorded, unless what has come since is otherwise. */
   resume(): void {
     this.#perform(this.#left);
-    if (outstanding(this.run).length === 0) this.#atRest();
+    if (this.#executing.size === 0) this.#atRest();
   }
 
   /** False when {@link rest} has settled: then nothing is executed any more. */
@@ -233,7 +238,14 @@ export class Driver {
 
   get #state(): ThreadState {
     if (isOver(this.run)) return "over";
-    return outstanding(this.run).length > 0 ? "busy" : "waiting";
+    const until = wakesAt(this.run);
+    if (until === Infinity) return "waiting";
+    return this.#sleepsUntil(until) ? { until } : "busy";
+  }
+
+  /** Whether to leave it to others to go on then. */
+  #sleepsUntil(until: number): boolean {
+    return this.#wakes && until > this.#host.now() + MIN_SLEEP_MS;
   }
 
   #abortReason(): MeshError {
@@ -304,7 +316,7 @@ export class Driver {
       clearTimeout(timer);
       this.#timers.delete(task);
     }
-    if (left.length > 0) return; // time will pass by itself
+    if (left.length > 0 && !this.#sleepsUntil(wakesAt(this.run))) return; // time will pass by itself
     void this.#settle();
   }
 
@@ -315,7 +327,10 @@ export class Driver {
     } catch (error) {
       this.stop(error);
     }
-    if (!this.active || outstanding(this.run).length > 0) return;
+    const until = wakesAt(this.run);
+    if (!this.active || (until < Infinity && !this.#sleepsUntil(until))) return;
+    for (const timer of this.#timers.values()) clearTimeout(timer);
+    this.#timers.clear();
     this.#rested = true;
     this.#rest.resolve();
   }

@@ -1,7 +1,12 @@
 import type { Checkpointer, ThreadCall, ThreadKeeper } from "@plexus/core";
 import { Broadcast } from "./broadcast.ts";
 import { Command } from "./command.ts";
-import type { CompiledGraph, InvokeOptions, RunResult } from "./compiled-graph.ts";
+import {
+  isFailure,
+  type CompiledGraph,
+  type InvokeOptions,
+  type RunResult,
+} from "./compiled-graph.ts";
 import {
   graphContract,
   type GraphCommands,
@@ -88,9 +93,12 @@ class GraphKeeper implements ThreadKeeper {
     this.handlers = handlers as unknown as ThreadKeeper["handlers"];
   }
 
-  resume(thread: string): void {
-    // How it ends is recorded; that somebody else owns it by now is no failure.
-    this.#graph.resume(thread).catch(() => undefined);
+  async resume(thread: string): Promise<void> {
+    try {
+      await this.#graph.resume(thread);
+    } catch (error) {
+      if (!isFailure(error)) throw error; // how a run has ended is recorded
+    }
   }
 
   leave(threads: readonly string[], reason: Error): Promise<void> {
@@ -113,7 +121,9 @@ class GraphKeeper implements ThreadKeeper {
     signal.addEventListener("abort", gone, { once: true });
     try {
       const rested = await Promise.race([result, late.promise]);
-      if (rested === undefined) return { status: "running", run: "", interrupts: [] };
+      const asleep = rested?.until !== undefined && rested.interrupts.length === 0;
+      if (asleep) await late.promise; // it goes on by itself, and the caller asks again
+      if (asleep || rested === undefined) return { status: "running", run: "", interrupts: [] };
       const { status, run, output, interrupts } = rested;
       return { status, run, interrupts, ...(isSmall(output) && { output }) };
     } finally {

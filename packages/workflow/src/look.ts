@@ -62,3 +62,9 @@ export function outstanding(run: RunState, prefix = ""): Effect[] {
     }
   });
 }
+
+/** When the run goes on by itself, in ms since the epoch; Infinity: not before something has come. */
+export function wakesAt(run: RunState): number {
+  const times = outstanding(run).map((effect) => (effect.type === "timer" ? effect.until : 0));
+  return times.reduce((first, time) => Math.min(first, time), Infinity);
+}

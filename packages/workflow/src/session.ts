@@ -38,7 +38,7 @@ interface Ground {
   readonly thread: string;
   readonly run: RunState;
   /** Absent without a checkpointer. */
-  readonly kept?: { readonly log: RunLog; readonly owned: OwnedThread };
+  readonly kept?: { readonly log: RunLog; readonly owned: OwnedThread; readonly wakes: boolean };
 }
 
 /** The runs that this process executes: one at a time on each thread. */
@@ -122,7 +122,7 @@ export class Sessions {
       const { run, preface } = this.#goOnWith(reader, reader === before);
       const now = (): number => this.#host.now();
       const log = new RunLog(owned, { mode: durability, now, preface, stored });
-      return { thread, run, kept: { log, owned } };
+      return { thread, run, kept: { log, owned, wakes: checkpointer.wakes ?? false } };
     } catch (error) {
       await owned[Symbol.asyncDispose]();
       throw error;
@@ -144,7 +144,8 @@ export class Sessions {
   }
 
   async #drive({ thread, run, kept }: Ground, begin: Begin): Promise<RunState> {
-    const driver = new Driver(this.#plan, run, { thread, host: this.#host, log: kept?.log });
+    const { log, wakes = false } = kept ?? {};
+    const driver = new Driver(this.#plan, run, { thread, host: this.#host, log, wakes });
     const ended = Promise.withResolvers<void>();
     this.#open.set(thread, { driver, ended: ended.promise });
     const lost = (): void => driver.stop(kept?.owned.signal.reason);

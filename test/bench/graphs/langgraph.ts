@@ -1,5 +1,8 @@
+import { randomUUID } from "node:crypto";
 import { createRequire } from "node:module";
-import { ITEMS, NAMES, type Graphs } from "./graph.ts";
+import { join } from "node:path";
+import { ITEMS, NAMES, type Graphs, type Store } from "./graph.ts";
+import { openSqlite } from "./sqlite.ts";
 
 type List = readonly unknown[];
 
@@ -22,14 +25,21 @@ interface Builder {
     decide: (state: { items: readonly number[] }) => object[],
     targets: string[],
   ): Builder;
-  compile(): {
-    invoke(input: object): Promise<{ log: readonly string[]; seen: readonly number[] }>;
+  compile(options?: { checkpointer: object }): {
+    invoke(
+      input: object,
+      config?: object,
+    ): Promise<{ log: readonly string[]; seen: readonly number[] }>;
   };
 }
+interface Saver {
+  readonly SqliteSaver: new (db: object) => object;
+}
 
-export function open(): Graphs {
+export function open({ folder }: Store): Graphs {
   const require = createRequire(new URL("../peers/package.json", import.meta.url));
   const { Annotation, END, START, Send, StateGraph } = require("@langchain/langgraph") as LangGraph;
+  const { SqliteSaver } = require("@langchain/langgraph-checkpoint-sqlite") as Saver;
   const list = Annotation({ reducer: (a, b) => a.concat(b), default: () => [] });
 
   let linear = new StateGraph(Annotation.Root({ log: list }));
@@ -38,6 +48,8 @@ export function open(): Graphs {
     linear = linear.addEdge(i === 0 ? START : NAMES[i - 1]!, name);
   }
   const row = linear.addEdge("e", END).compile();
+  const checkpointer = new SqliteSaver(openSqlite(join(folder, "runs.db")));
+  const kept = linear.compile({ checkpointer });
 
   const fan = new StateGraph(Annotation.Root({ items: Annotation(), seen: list }))
     .addNode("plan", async () => ({}))
@@ -52,5 +64,9 @@ export function open(): Graphs {
   return {
     linear: async () => (await row.invoke({ log: [] })).log,
     send: async () => (await fan.invoke({ items: ITEMS })).seen,
+    durable: async () => {
+      const config = { configurable: { thread_id: randomUUID() } };
+      return (await kept.invoke({ log: [] }, config)).log;
+    },
   };
 }

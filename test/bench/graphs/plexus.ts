@@ -1,9 +1,10 @@
-import { END, START, Send, StateGraph, append } from "@plexus/workflow";
+import { connect } from "@plexus/mesh";
+import { END, START, Send, StateGraph, append, hostGraph, remoteGraph } from "@plexus/workflow";
 import { z } from "zod";
-import { ITEMS, NAMES, type Graphs } from "./graph.ts";
+import { ITEMS, NAMES, type Graphs, type Store } from "./graph.ts";
 
-export function open(): Graphs {
-  const linear = new StateGraph({ log: append(z.string()) })
+export async function open({ servers, namespace }: Store): Promise<Graphs> {
+  const linear = new StateGraph({ log: append(z.string()) }, { name: "linear" })
     .addNode("a", async () => ({ log: ["a"] }))
     .addNode("b", async () => ({ log: ["b"] }))
     .addNode("c", async () => ({ log: ["c"] }))
@@ -29,8 +30,14 @@ export function open(): Graphs {
     .addEdge("work", END)
     .compile();
 
+  const mesh = await connect({ servers, mesh: namespace, http: false });
+  await hostGraph(mesh, linear);
+  const kept = remoteGraph(mesh, linear);
+  await Promise.all(Array.from({ length: 512 }, () => kept.invoke({ log: [] }))); // every partition has an owner
+
   return {
     linear: async () => (await linear.invoke({ log: [] })).output.log,
     send: async () => (await send.invoke({ items: [...ITEMS] })).output.seen,
+    durable: async () => (await kept.invoke({ log: [] })).output.log,
   };
 }

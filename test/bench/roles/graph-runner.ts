@@ -1,5 +1,12 @@
 import { now } from "../clock.ts";
-import { ITEMS, NAMES, openGraphs, type EngineName, type Graphs } from "../graphs/graph.ts";
+import {
+  ITEMS,
+  NAMES,
+  openGraphs,
+  type EngineName,
+  type Graphs,
+  type Store,
+} from "../graphs/graph.ts";
 import { closedLoop } from "../load.ts";
 import { serve } from "../serve.ts";
 
@@ -8,18 +15,19 @@ let graphs: Graphs;
 const EXPECTED: Record<keyof Graphs, string> = {
   linear: NAMES.join(),
   send: ITEMS.join(),
+  durable: NAMES.join(),
 };
 
 const runner = {
-  async open(engine: EngineName) {
-    graphs = await openGraphs(engine);
+  async open(engine: EngineName, store: Store) {
+    graphs = await openGraphs(engine, store);
   },
 
-  /** Runs a second, one after the other. Every result is looked at. */
-  async runs(graph: keyof Graphs, seconds: number): Promise<number> {
+  /** Runs a second, so many at once. Every result is looked at. */
+  async runs(graph: keyof Graphs, atOnce: number, seconds: number): Promise<number> {
     let count = 0;
     const from = now();
-    await closedLoop(1, seconds, async () => {
+    await closedLoop(atOnce, seconds, async () => {
       const written = await graphs[graph]();
       if (written.join() !== EXPECTED[graph]) throw new Error(`${graph} wrote ${written.join()}`);
       count++;
