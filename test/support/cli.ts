@@ -9,7 +9,7 @@ import { spawnNode, type NodeProcess } from "@plexus/testing";
 export const main = join(import.meta.dirname, "..", "..", "packages", "cli", "src", "main.ts");
 
 /** Variables of the developer's shell that would change what the command does. */
-const neutral = Object.fromEntries(
+export const neutral = Object.fromEntries(
   [
     "PLEXUS_SERVERS",
     "PLEXUS_MESH",

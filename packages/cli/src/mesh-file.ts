@@ -7,6 +7,8 @@ import { fileExists, loadModule } from "./load-module.ts";
 export interface AgentEntry {
   /** Path of the script that hosts it, relative to the mesh file. It calls `connect()` without `servers` and `mesh`. */
   readonly module: string;
+  /** The module exports graphs: `plexus workflow serve` hosts them. */
+  readonly graphs?: boolean;
   /** How many processes. Default 1. */
   readonly replicas?: number;
   /** Added to the environment. */
@@ -44,6 +46,7 @@ const schema = z.strictObject({
       name,
       z.strictObject({
         module: z.string().min(1),
+        graphs: z.boolean().optional(),
         replicas: z.int().min(1).max(MAX_REPLICAS).default(1),
         env: z.record(z.string(), z.string()).default({}),
         args: z.array(z.string()).default([]),

@@ -3,21 +3,26 @@ import type { Mesh, ThreadSummary } from "@plexus/mesh";
 import { graphContract } from "@plexus/workflow";
 import { Option, type Command } from "commander";
 import { countArgument, meshCommand, withMesh, type MeshOptions } from "./mesh-options.ts";
-import { oneLine, paint, print, printJson, table } from "./output.ts";
+import { oneLine, paint, print, printJson, table, uptime } from "./output.ts";
 import { ago } from "./topic-list.ts";
 import { graphArgument, graphName, knownGraphs } from "./workflow-target.ts";
 
 interface ListOptions extends MeshOptions {
-  readonly state?: ThreadSummary["state"];
+  readonly state?: State;
   readonly limit?: number;
 }
 
-interface Row extends ThreadSummary {
+type State = "busy" | "waiting" | "asleep" | "over";
+
+interface Row extends Omit<ThreadSummary, "state"> {
   readonly graph: string;
+  readonly state: State;
+  /** When one that is asleep goes on by itself: ms since the epoch. */
+  readonly until?: number;
 }
 
 const HEADER = ["GRAPH", "THREAD", "STATE", "RECORDS", "CHANGED"];
-const COLORS = { busy: "cyan", waiting: "yellow", over: "dim" } as const;
+const COLORS = { busy: "cyan", waiting: "yellow", asleep: "blue", over: "dim" } as const;
 const DEFAULT_LIMIT = 100;
 
 /** `plexus workflow ls` */
@@ -34,7 +39,7 @@ export function workflowListCommand(): Command {
     )
     .addHelpText(
       "after",
-      "\nSTATE is busy, waiting (for an answer, an event or a time) or over: completed, failed or canceled. The last to change come last. With --json: one array.",
+      "\nSTATE is busy, waiting (for an answer or an event), asleep (it goes on by itself) or over: completed, failed or canceled. The last to change come last. With --json: one array.",
     )
     .action(async (argument: string | undefined, options: ListOptions) => {
       const wanted = argument === undefined ? undefined : graphName(await graphArgument(argument));
@@ -62,17 +67,23 @@ async function threadsOf(
   for (const graph of wanted === undefined ? known : [wanted]) {
     // oxlint-disable-next-line no-await-in-loop -- one graph after the other
     for await (const thread of mesh.threads(graphContract(graph)).summaries()) {
-      if (state === undefined || thread.state === state) rows.push({ graph, ...thread });
+      const row = { graph, ...thread, ...standing(thread) };
+      if (state === undefined || row.state === state) rows.push(row);
     }
   }
   return rows.toSorted((a, b) => a.at - b.at || a.position - b.position).slice(-limit);
 }
 
-function cells({ graph, thread, state, position, at }: Row): string[] {
+function standing({ state }: ThreadSummary): Pick<Row, "state" | "until"> {
+  return typeof state === "string" ? { state } : { state: "asleep", until: state.until };
+}
+
+function cells({ graph, thread, state, until, position, at }: Row): string[] {
+  const left = until === undefined ? "" : ` for ${uptime((until - Date.now()) / 1_000)}`;
   return [
     oneLine(graph),
     paint("bold", oneLine(thread)),
-    paint(COLORS[state], state),
+    paint(COLORS[state], state + left),
     String(position),
     ago(at),
   ];
