@@ -18,7 +18,10 @@ const LAYERS: Record<string, { internal: string[]; external: RegExp }> = {
   workflow: { internal: ["core"], external: /^zod$/ },
   testing: { internal: ["core", "mesh"], external: /^@nats-io\/[\w-]+$/ },
   trading: { internal: ["core", "mesh", "llm"], external: /^(?!@nats-io\/).+$/ },
-  "refactor-crew": { internal: ["core", "mesh", "llm"], external: /^(?!@nats-io\/).+$/ },
+  "refactor-crew": {
+    internal: ["core", "mesh", "llm", "workflow"],
+    external: /^(?!@nats-io\/).+$/,
+  },
   cli: {
     internal: ["core", "mesh", "llm", "testing", "trading", "refactor-crew", "workflow"],
     external: /^(?!@nats-io\/).+$/,

@@ -79,6 +79,8 @@ test("a graph that another process hosts is used as if it were here", async () =
   expect(history.length).toBeGreaterThanOrEqual(4);
   expect(await remoteGraph(caller, "steps").getStateHistory("t")).toEqual(history);
   await expect(graph.getState("unknown")).rejects.toMatchObject({ code: "NO_RUN" });
+  const told = await collect(graph.replay("t", { mode: "updates" }));
+  expect(told.map(({ node }) => node)).toEqual(["one", "two", "one", "two"]);
   expect((await graph.describe()).drawing).toContain("two");
 });
 

@@ -212,11 +212,11 @@ test("a thread that its owner cannot go on with is tried again", async () => {
   const mesh = await meshes.join();
   let tries = 0;
   let store: Checkpointer | undefined;
+  const resume = async (): Promise<void> => {
+    if (++tries < 2) throw new Error("not now");
+  };
   await mesh.hostThreads(Threads, (one) => {
     store = one;
-    const resume = async (): Promise<void> => {
-      if (++tries < 2) throw new Error("not now");
-    };
     return { ...keeper(), resume };
   });
   const owned = await ownSurely([store!], "t");

@@ -46,7 +46,7 @@ const PATIENCE_MS = 60_000; // how long calls may fail before the last failure i
 const PAUSE_MS = 100;
 const MAX_BEHIND = 10_000; // pieces of a stream that its reader has yet to take; further ones are lost
 /** What somebody else may do better, or the same one later: calls have ids, so nothing is done twice. */
-const PASSING = ["AGENT_LOST", "NO_AGENT", "NOT_CONNECTED", "TIMEOUT", "OVERLOADED"] as const;
+const PASSING = ["AGENT_LOST", "NOT_CONNECTED", "TIMEOUT", "OVERLOADED"] as const;
 
 /**
  * A graph that processes of a mesh host, used as if it were here. What is recorded can be read when nobody hosts it; with its name alone,
@@ -166,6 +166,18 @@ export class RemoteGraph<Input = unknown, Output = unknown> {
       if (options.to !== undefined || !isMeshError(error, "CONFLICT")) throw error;
     }
     return to;
+  }
+
+  /** As of a local graph; made with the graph itself only. */
+  replay<const M extends Exclude<StreamMode, "custom" | "tokens">>(
+    thread: string,
+    options: { readonly mode: M | readonly M[]; readonly upTo?: number },
+  ): AsyncIterable<StreamItem<M>> {
+    if (this.#graph !== undefined) return this.#graph.replay(thread, options);
+    throw new MeshError(
+      "INVALID_CONTRACT",
+      `To replay thread ${thread}, remoteGraph() needs the graph, not its name.`,
+    );
   }
 
   /** What the graph looks like, from whoever hosts it. */

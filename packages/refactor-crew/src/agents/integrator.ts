@@ -4,7 +4,8 @@ import { backlog, workersOf } from "../plan.ts";
 import { ruleOf } from "../rules/rules.ts";
 import { runTests, type TestResult } from "../run-tests.ts";
 import type { Tree } from "../tree.ts";
-import type { Commit, Snapshot } from "../workplace.ts";
+import type { Commit, History, Snapshot } from "../workplace.ts";
+import { openSearch, type Searcher } from "./search.ts";
 import { takeAllBack, takeBack, undoId } from "./take-back.ts";
 import type { Seat } from "./seat.ts";
 
@@ -18,12 +19,14 @@ const EVERY = 6;
  * takes it back and asks its author for another way. It ends the run when all is done, reviewed and tested.
  */
 export async function integrate(seat: Seat): Promise<void> {
-  const { place, board, plan, signal } = seat;
+  const { place, mesh, board, plan, signal } = seat;
   const workers = workersOf(plan);
   let good = 0;
   let tested = -1;
   let searches = 0;
   await tellUndone();
+  await using search = mesh && place.history && (await openSearch(mesh, searcher(place.history)));
+  await search?.finish();
   // oxlint-disable no-await-in-loop -- one run of the tests after the other
   for (;;) {
     await board.until(isDue, signal);
@@ -57,8 +60,16 @@ export async function integrate(seat: Seat): Promise<void> {
     return isDone() || board.landed.size + board.reverted.size >= tested + EVERY;
   }
 
-  function test(tree: Tree, files?: readonly string[]): Promise<TestResult> {
-    return inFolder(tree, (folder) => runTests(folder, signal, files));
+  function test(tree: Tree): Promise<TestResult> {
+    return inFolder(tree, (folder) => runTests(folder, signal));
+  }
+
+  function searcher(history: History): Searcher {
+    return {
+      history,
+      test: (tree, files, until) => inFolder(tree, (folder) => runTests(folder, until, files)),
+      settle,
+    };
   }
 
   /** What is merely imported by the wrong name is mended, not taken back. Returns whether there was such a thing. */
@@ -85,23 +96,24 @@ export async function integrate(seat: Seat): Promise<void> {
 
   /** @returns false if there is no history to look into, or it was no use too often */
   async function findAndTakeBack(head: Snapshot, result: TestResult): Promise<boolean> {
-    const { failures, files } = result;
-    if (place.history === undefined || head.version === undefined) return false;
+    if (search === undefined || head.version === undefined) return false;
     searches += 1;
     if (searches > MAX_SEARCHES) return false;
-    const commits = await place.history.commits();
-    const bad = await firstBad(commits, head.version, files);
-    if (bad === undefined) return false;
+    const { files, failures } = result;
+    return search.find({ good, bad: head.version, files, failures });
+  }
+
+  async function settle(bad: Commit, failures: readonly string[], head: number): Promise<void> {
+    const commits = await place.history!.commits();
     const why = `breaks "${failures[0]}"`;
     const undone = await takeBack(place, bad, commits.length);
     const all = commits.filter(({ version }) => version >= bad.version);
     if (undone !== undefined) await outcome([bad], undone);
     else if (!board.isSettled(`${bad.id}/again`)) await askAgain(bad, why);
     // Its author has mended it where it stands, after the tests began: look again.
-    else if ((board.landed.get(`${bad.id}/again`)?.version ?? 0) > head.version) return true;
+    else if ((board.landed.get(`${bad.id}/again`)?.version ?? 0) > head) return;
     // Its author could not mend it where it stands, so it goes, with what stands on it.
     else await outcome(all, await takeAllBack(place, all));
-    return true;
 
     async function outcome(gone: readonly Commit[], since: number | undefined): Promise<void> {
       if (since === undefined) return; // somebody is changing it: look again
@@ -147,24 +159,5 @@ export async function integrate(seat: Seat): Promise<void> {
     const ask = { id: `${id}/again`, agent, job: { ...known.job, careful: true } };
     await place.tell({ kind: "asked", ask, title, why });
     await board.until(() => board.asks.has(ask.id), signal);
-  }
-
-  /** A commit with which tests in these files begin to fail, between the last good one and a bad one. */
-  async function firstBad(
-    commits: readonly Commit[],
-    from: number,
-    files: readonly string[],
-  ): Promise<Commit | undefined> {
-    let [low, high] = [good, from];
-    while (high - low > 1) {
-      const middle = Math.floor((low + high) / 2);
-      // oxlint-disable-next-line no-await-in-loop -- each look decides where the next one is
-      const tree = await place.history!.tree(middle);
-      // oxlint-disable-next-line no-await-in-loop -- likewise
-      const { failed } = await test(tree, files);
-      if (failed === 0) low = middle;
-      else high = middle;
-    }
-    return commits.find(({ version }) => version === high);
   }
 }

@@ -30,7 +30,7 @@ export async function takeSeat(agent: string, plan: CrewPlan, signal: AbortSigna
   const place = mesh
     ? await workspace(mesh, agent, models, until)
     : new FolderPlace(plan.out, agent);
-  const seat = { place, models, plan, board: new Board(), signal: until };
+  const seat = { place, mesh, models, plan, board: new Board(), signal: until };
   if (JUDGES.has(agent)) stack.use(await judge(place));
   // Whoever says that they are there knows the project and their work, so that all begin at the same moment.
   backlog(plan);
