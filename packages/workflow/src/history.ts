@@ -3,7 +3,7 @@ import { MeshError, type WireError, type Checkpointer, type StoredThread } from 
 import type { Effect, RunEvent } from "./event.ts";
 import { interruptsOf, pendingWaits, type Interrupt, type PendingWait } from "./interrupt.ts";
 import type { Plan } from "./plan.ts";
-import { decodeEvents, encodeSnapshot } from "./record.ts";
+import { decodeEvents, decodeSnapshot, encodeSnapshot } from "./record.ts";
 import type { RunStatus } from "./run.ts";
 import { skeletonOf } from "./skeleton.ts";
 import { itemsOf, type StreamItem, type StreamMode } from "./stream.ts";
@@ -82,7 +82,12 @@ export class History {
     const { run, plan } = await this.#read(thread, upTo);
     const graph = skeletonOf(plan);
     await using owned = await this.#kept.own(to);
-    if (owned.position > 0) throw new MeshError("CONFLICT", `There is a thread ${to} already.`);
+    const { snapshot } = await this.#kept.read(to);
+    // The same fork once more is what is left of an owner that died before it answered.
+    const same = snapshot && isDeepStrictEqual(decodeSnapshot(snapshot.parts).run, run);
+    if (owned.position > 0 || (snapshot && !same)) {
+      throw new MeshError("CONFLICT", `There is a thread ${to} already.`);
+    }
     await owned.snapshot(0, encodeSnapshot({ at: this.#now(), graph, run }));
     return to;
   }
