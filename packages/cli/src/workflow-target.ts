@@ -60,9 +60,11 @@ export type NextCommand = (verb: string, ...options: readonly string[]) => strin
 /** Commands about a thread of a graph, in the mesh that this command line has named. */
 export function nextCommands(command: Command, graph: string, thread: string): NextCommand {
   const options = command.opts<MeshOptions>();
-  const place = (["server", "mesh"] as const).flatMap((name) =>
-    command.getOptionValueSource(name) === "cli" ? [`--${name}`, quote(options[name]!)] : [],
-  );
+  const place = (["server", "mesh"] as const).flatMap((name) => {
+    if (command.getOptionValueSource(name) !== "cli") return [];
+    const secret = options[name]!.includes("@"); // credentials
+    return [`--${name}`, secret ? "<urls>" : quote(options[name]!)];
+  });
   return (verb, ...rest) =>
     ["plexus workflow", verb, quote(graph), quote(thread), ...rest, ...place].join(" ");
 }
