@@ -16,7 +16,7 @@ export async function settle(running: Running, options: OutcomeOptions): Promise
     const why = problem === undefined ? "" : `(not taken: ${oneLine(problem)})\n`;
     // oxlint-disable-next-line no-await-in-loop -- one question after the other
     const text = await ask(`${why}${oneLine(node)} asks: ${harmless(toText(value))}\n> `, options);
-    if (text === "") break; // it stays open
+    if (text === undefined) break; // it stays open
     const { thread } = result;
     const command = new Command({ resume: answerOf(text), interrupt: id });
     const progress = graph.stream(command, { thread, mode: SHOWN, detach });
@@ -35,12 +35,19 @@ export function answerOf(text: string): unknown {
   }
 }
 
-async function ask(question: string, { signal, out: output }: OutcomeOptions): Promise<string> {
+/** What is typed; undefined for nothing. */
+async function ask(
+  question: string,
+  { signal, out: output }: OutcomeOptions,
+): Promise<string | undefined> {
   const terminal = createInterface({ input: process.stdin, output });
-  const { promise: closed, resolve } = Promise.withResolvers<string>();
-  terminal.on("SIGINT", () => process.kill(process.pid, "SIGINT")).on("close", () => resolve(""));
+  const { promise: closed, resolve } = Promise.withResolvers<undefined>();
+  terminal.on("SIGINT", () => process.kill(process.pid, "SIGINT")); // a second one may end all
+  terminal.on("close", () => resolve(undefined));
   try {
-    return (await Promise.race([terminal.question(question, { signal }), closed])).trim();
+    const text = await Promise.race([terminal.question(question, { signal }), closed]);
+    if (text === undefined) output.write("\n"); // Ctrl-D leaves the cursor behind the question
+    return text?.trim() || undefined;
   } finally {
     terminal.close();
   }

@@ -6,6 +6,9 @@ import { meshCommand, withMesh, type MeshOptions } from "./mesh-options.ts";
 import { note, print, printJson } from "./output.ts";
 import { loadGraphs } from "./workflow-file.ts";
 
+/** What a graph is called that says nothing else. */
+const UNNAMED = "graph";
+
 /** `plexus workflow serve` */
 export function workflowServeCommand(): Command {
   return meshCommand(
@@ -38,6 +41,9 @@ async function serve(files: readonly string[], options: MeshOptions): Promise<vo
       }
       graphs.set(name, { file, graph });
     }
+  }
+  if (graphs.has(UNNAMED)) {
+    note(`plexus: a graph named ${UNNAMED}, as all without a name are, is mixed up with others.`);
   }
   await withMesh(options, async (mesh, signal) => {
     await using hosted = new AsyncDisposableStack();
