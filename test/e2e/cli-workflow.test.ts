@@ -219,9 +219,11 @@ test("a file runs by itself when nobody hosts its graph, and what is recorded ca
   for (const { stdout } of [listed, shown]) expect(stdout).not.toContain("\u001b");
   expect(JSON.parse(whole.stdout)).toMatchObject({ values: { text: "\u001b[2J" } });
   expect(JSON.parse(everything.stdout)).toMatchObject([{ graph: "release", thread: "t\n" }]);
-  const answered = await run("resume", "release", "t\n", "--answer", "no");
-  expect(answered.code).toBe(3);
-  expect(answered.stderr).toMatch(/NO_AGENT: Nobody hosts graph release .*workflow serve <file>/);
+  const unheard = await run("resume", "release", "t\n", "--answer", "no");
+  expect(unheard.code).toBe(3);
+  const answered = await run("resume", `${file}#release`, "t\n", "--answer", "no");
+  expect(answered).toMatchObject({ code: 0, stderr: "ask ✓ { verdict: 'no' }\n" });
+  expect(unheard.stderr).toMatch(/NO_AGENT: Nobody hosts graph release .*workflow serve <file>/);
 });
 
 test("show tells the checkpoints and what is between them; fork and cancel begin and end with what they show", async () => {

@@ -2,7 +2,7 @@ import { MeshError } from "@plexus/core";
 import type { Command } from "commander";
 import { meshCommand, withMesh, type MeshOptions } from "./mesh-options.ts";
 import { oneLine, print, printJson } from "./output.ts";
-import { graphArgument, openHosted } from "./workflow-target.ts";
+import { graphArgument, openExecuted } from "./workflow-target.ts";
 
 /** `plexus workflow cancel` */
 export function workflowCancelCommand(): Command {
@@ -23,7 +23,8 @@ export function workflowCancelCommand(): Command {
       ) => {
         const target = await graphArgument(argument);
         await withMesh(options, async (mesh) => {
-          const canceled = await openHosted(mesh, target).cancel(thread, reason);
+          await using executed = await openExecuted(mesh, target);
+          const canceled = await executed.graph.cancel(thread, reason);
           if (!canceled) {
             throw new MeshError("NO_RUN", `On thread ${thread} no run is under way.`);
           }

@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { meshCommand, withMesh, type MeshOptions } from "./mesh-options.ts";
 import { note, print, printJson } from "./output.ts";
 import { checkpointArgument } from "./workflow-show.ts";
-import { graphArgument, nextCommands, openHosted } from "./workflow-target.ts";
+import { graphArgument, nextCommands, openExecuted } from "./workflow-target.ts";
 
 interface ForkOptions extends MeshOptions {
   readonly checkpoint?: number;
@@ -20,7 +20,8 @@ export function workflowForkCommand(): Command {
       const target = await graphArgument(argument);
       await withMesh(options, async (mesh) => {
         const { checkpoint, to, json } = options;
-        const fork = await openHosted(mesh, target).fork(thread, {
+        await using executed = await openExecuted(mesh, target);
+        const fork = await executed.graph.fork(thread, {
           ...(checkpoint !== undefined && { checkpoint }),
           ...(to !== undefined && { to }),
         });

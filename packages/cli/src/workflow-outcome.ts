@@ -15,6 +15,8 @@ export interface Running {
 
 export interface OutcomeOptions {
   readonly graph: RemoteGraph;
+  /** Whether this process executes it, and perhaps no other. */
+  readonly isHere: boolean;
   readonly json: boolean;
   /** Where to show what happens meanwhile. */
   readonly out: NodeJS.WritableStream;
@@ -29,7 +31,7 @@ export async function follow(
   { progress, result }: Running,
   options: OutcomeOptions,
 ): Promise<RunResult<unknown>> {
-  const { signal, next, json } = options;
+  const { signal, next, json, isHere } = options;
   const told = progress && showProgress(progress, options);
   told?.catch(() => undefined); // it fails as the run does
   try {
@@ -40,7 +42,8 @@ export async function follow(
   } catch (error) {
     result.catch(() => undefined);
     if (signal.aborted && !json) {
-      note(`The run goes on: \`${next("watch")}\`, or \`${next("cancel")}\`.`);
+      const when = isHere ? " when somebody serves the graph" : "";
+      note(`The run goes on${when}: \`${next("watch")}\`, or \`${next("cancel")}\`.`);
     } else if (hasFailed(error) && !json) {
       await told?.catch(() => undefined);
       note(`Try it again from there: \`${next("resume")}\`.`);

@@ -7,7 +7,7 @@ import { note } from "./output.ts";
 import { answerOf, settle } from "./workflow-ask.ts";
 import { follow, openWaits, showResult } from "./workflow-outcome.ts";
 import { SHOWN } from "./workflow-progress.ts";
-import { graphArgument, nextCommands, openHosted, type NextCommand } from "./workflow-target.ts";
+import { graphArgument, nextCommands, openExecuted, type NextCommand } from "./workflow-target.ts";
 
 interface ResumeOptions extends MeshOptions {
   readonly answer?: string;
@@ -53,10 +53,11 @@ async function resume(
   const told = event === undefined ? undefined : eventOf(event);
   const target = await graphArgument(argument);
   await withMesh(options, async (mesh, signal) => {
-    const graph = openHosted(mesh, target);
+    await using executed = await openExecuted(mesh, target);
+    const { graph, isHere } = executed;
     const waits = { detach: signal, ...(timeout !== undefined && { timeout }) };
     const next = nextCommands(command, argument, thread);
-    const outcome = { graph, json: json === true, signal, next, out: process.stderr };
+    const outcome = { graph, isHere, json: json === true, signal, next, out: process.stderr };
     if (told !== undefined) {
       const result = graph.signal(thread, told.name, told.value, waits);
       await showResult(await follow({ result }, outcome), outcome);

@@ -1,5 +1,5 @@
 import { createUlid } from "@plexus/core";
-import { hostGraph, type BusyPolicy, type DurabilityMode } from "@plexus/workflow";
+import type { BusyPolicy, DurabilityMode } from "@plexus/workflow";
 import { Option, type Command } from "commander";
 import { UsageError } from "./exit-codes.ts";
 import { meshCommand, withMesh, type MeshOptions } from "./mesh-options.ts";
@@ -7,7 +7,7 @@ import { note, printJson } from "./output.ts";
 import { readInput } from "./read-input.ts";
 import { settle } from "./workflow-ask.ts";
 import { SHOWN } from "./workflow-progress.ts";
-import { graphArgument, isHosted, nextCommands, openGraph, openHosted } from "./workflow-target.ts";
+import { graphArgument, nextCommands, openExecuted } from "./workflow-target.ts";
 
 interface RunOptions extends MeshOptions {
   readonly input?: string;
@@ -64,10 +64,8 @@ async function run(
   const input = await inputOf(text, options.input);
   const target = await graphArgument(argument);
   await withMesh(options, async (mesh, signal) => {
-    await using hosting = new AsyncDisposableStack();
-    const hostHere = typeof target !== "string" && !isHosted(mesh, target);
-    if (hostHere) hosting.use(await hostGraph(mesh, target));
-    const graph = hostHere ? openGraph(mesh, target) : openHosted(mesh, target);
+    await using executed = await openExecuted(mesh, target);
+    const { graph, isHere } = executed;
     const { thread = newThread(), busy, durability, id, timeout, json } = options;
     if (json) printJson({ thread });
     else note(`thread ${thread}`); // for whoever does not wait to the end
@@ -82,7 +80,14 @@ async function run(
     });
     const next = nextCommands(command, argument, thread);
     const running = { progress, result: progress.result };
-    await settle(running, { graph, json: json === true, signal, next, out: process.stderr });
+    await settle(running, {
+      graph,
+      isHere,
+      json: json === true,
+      signal,
+      next,
+      out: process.stderr,
+    });
   });
 }
 

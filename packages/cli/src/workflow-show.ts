@@ -122,7 +122,7 @@ function show(name: string, state: StateSnapshot, next: NextCommand): void {
   );
   print(`run ${oneLine(run) || "-"}, step ${step}, checkpoint ${checkpoint}`);
   if (state.next.length > 0) print(`next: ${shorten(state.next.map(oneLine).join(", "))}`);
-  if (error) print(`${error.code}: ${oneLine(error.message)}`);
+  if (error) print(oneLine(`${error.code}: ${error.message}`));
   for (const line of openWaits({ interrupts, waits }, next)) print(line);
   const channels = Object.entries(values).map(([channel, value]) => [
     oneLine(channel),

@@ -3,6 +3,7 @@ import type { Mesh } from "@plexus/mesh";
 import {
   graphContract,
   graphOf,
+  hostGraph,
   remoteGraph,
   type CompiledGraph,
   type RemoteGraph,
@@ -38,7 +39,27 @@ export function openHosted(mesh: Mesh, graph: GraphArgument): RemoteGraph {
   throw new MeshError("NO_AGENT", text);
 }
 
-export function isHosted(mesh: Mesh, graph: GraphArgument): boolean {
+/** A graph that is executed: by whoever hosts it, and if nobody does, here, until this is disposed. */
+export interface ExecutedGraph extends AsyncDisposable {
+  readonly graph: RemoteGraph;
+  readonly isHere: boolean;
+}
+
+/** A graph to have something done. @throws MeshError `NO_AGENT` if nobody hosts it, and all that is known of it is its name */
+export async function openExecuted(mesh: Mesh, graph: GraphArgument): Promise<ExecutedGraph> {
+  if (typeof graph === "string" || isHosted(mesh, graph)) {
+    const remote = openHosted(mesh, graph);
+    return { graph: remote, isHere: false, [Symbol.asyncDispose]: () => Promise.resolve() };
+  }
+  const hosted = await hostGraph(mesh, graph);
+  return {
+    graph: openGraph(mesh, graph),
+    isHere: true,
+    [Symbol.asyncDispose]: () => hosted.drain(),
+  };
+}
+
+function isHosted(mesh: Mesh, graph: GraphArgument): boolean {
   return mesh.agents(graphContract(graphName(graph))).length > 0;
 }
 

@@ -26,7 +26,14 @@ Exits as \`run\` does. With --json: what the run tells, a line each, and {"resul
           ...(timeout !== undefined && { timeout }),
         });
         const next = nextCommands(command, argument, thread);
-        const outcome = { graph, json: json === true, signal, next, out: process.stdout };
+        const outcome = {
+          graph,
+          isHere: false,
+          json: json === true,
+          signal,
+          next,
+          out: process.stdout,
+        };
         const running = { progress, result: progress.result };
         await showResult(await follow(running, outcome), outcome);
       });
