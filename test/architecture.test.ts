@@ -17,7 +17,7 @@ const LAYERS: Record<string, { internal: string[]; external: RegExp }> = {
   },
   workflow: { internal: ["core"], external: /^zod$/ },
   testing: { internal: ["core", "mesh"], external: /^@nats-io\/[\w-]+$/ },
-  trading: { internal: ["core", "mesh", "llm"], external: /^(?!@nats-io\/).+$/ },
+  trading: { internal: ["core", "mesh", "llm", "workflow"], external: /^(?!@nats-io\/).+$/ },
   "refactor-crew": {
     internal: ["core", "mesh", "llm", "workflow"],
     external: /^(?!@nats-io\/).+$/,

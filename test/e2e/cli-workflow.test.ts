@@ -270,6 +270,25 @@ test("a run that has failed is told to be, and goes on where it failed", async (
   expect([again.code, lines(again)]).toMatchObject([1, [{ error: { code: "AGENT_FAILED" } }]]);
 });
 
+test("a run pauses where it is told to, and goes on when it is", async () => {
+  await serve();
+  const before = ["--thread", "t", "--interrupt-before", "bob", "--interrupt-before", "write"];
+  const unknown = await run("run", "release", '{"text":"v1"}', ...before);
+  expect([unknown.code, unknown.stderr]).toMatchObject([1, expect.stringContaining("bob")]);
+  const paused = await run(
+    "run",
+    "release",
+    '{"text":"v1"}',
+    ...before.slice(0, 2),
+    ...before.slice(4),
+  );
+  expect([paused.code, paused.stdout]).toEqual([
+    6,
+    "write: at a breakpoint\n  plexus workflow resume release t\n",
+  ]);
+  expect((await run("resume", "release", "t")).stdout).toContain("ask asks: Release v1?");
+});
+
 test("of several questions one must be named", async () => {
   await serve();
   await run("run", "pair", "--thread", "t");

@@ -58,3 +58,14 @@ it("the workflow's example runs as it says", async () => {
   await review.waitForLine(/^2 topics, about cats, about dogs$/);
   expect((await review.exited).code).toBe(0);
 });
+
+it("the workflow's example of a LangGraph.js graph runs as it says", async () => {
+  await using broker = await startBroker();
+  const options = { env: { PLEXUS_SERVERS: broker.url } };
+  await using host = spawnNode(join(folder, "writer-host.ts"), options);
+  await host.waitForLine(/^writing as writers-/);
+  await using write = spawnNode(join(folder, "write.ts"), options);
+  await write.waitForLine(/^Publish "All about cats"\?$/);
+  await write.waitForLine(/^All about cats$/);
+  expect((await write.exited).code).toBe(0);
+});

@@ -20,7 +20,8 @@ type Block =
   | { kind: "fan"; items: number; concurrency: number; failing: number }
   | { kind: "loop"; times: number }
   | { kind: "handoff"; undo: boolean }
-  | { kind: "sub"; blocks: Block[] };
+  | { kind: "sub"; blocks: Block[] }
+  | { kind: "parent"; blocks: Block[]; sends: boolean };
 
 const small = fc.integer({ min: 1, max: 3 });
 /** Any graph, of every construct, as a list of blocks. */
@@ -50,6 +51,11 @@ export const { blocks: someBlocks } = fc.letrec<{ block: Block; blocks: Block[] 
     fc.record({ kind: fc.constant("loop" as const), times: small }),
     fc.record({ kind: fc.constant("handoff" as const), undo: fc.boolean() }),
     fc.record({ kind: fc.constant("sub" as const), blocks: tie("blocks") }),
+    fc.record({
+      kind: fc.constant("parent" as const),
+      blocks: tie("blocks"),
+      sends: fc.boolean(),
+    }),
   ),
 }));
 
@@ -74,8 +80,17 @@ export class World {
   }
 }
 
-/** A graph of the blocks, one after the other; at its end a node that fails, if it `fails`. What its nodes do is told to the world. */
-export function buildGraph(blocks: Block[], fails: boolean, world: World, name = "top"): Builder {
+/**
+ * A graph of the blocks, one after the other. At its end is a node that fails, if it `fails`, or one that ends it by a command to the graph
+ * around it, if it `leaves`. What its nodes do is told to the world.
+ */
+export function buildGraph(
+  blocks: Block[],
+  fails: boolean,
+  world: World,
+  name = "top",
+  leaves?: () => Command,
+): Builder {
   let graph = new StateGraph(channels, { name }) as unknown as Builder;
   let last: string = START;
   const link = (to: string): void => {
@@ -225,7 +240,32 @@ export function buildGraph(blocks: Block[], fails: boolean, world: World, name =
         link(id);
         break;
       }
+      case "parent": {
+        const to = `${id}to`;
+        const goto = block.sends ? [new Send(to, 1), new Send(to, 2)] : to;
+        const command = (): Command =>
+          new Command({ graph: Command.PARENT, goto, update: { log: [id], total: 3 } });
+        const inner = buildGraph(block.blocks, false, world, `${name}-${id}`, command).compile();
+        graph = graph.addSubgraph(id, inner, {
+          map: () => ({ log: [`in ${id}`] }),
+          merge: () => ({ log: ["never"] }),
+          ends: [to],
+        });
+        link(id);
+        node(to, (input) => ({ log: [typeof input === "number" ? `${to} ${input}` : to] }));
+        last = to;
+        break;
+      }
     }
+  }
+  if (leaves !== undefined) {
+    const before = last;
+    node("leaves", leaves, { ends: [Command.PARENT] });
+    link("leaves");
+    // In the same step, and what would follow it is not executed any more.
+    node("beside", async () => ({ log: ["beside"] }));
+    graph.addEdge(before, "beside");
+    last = "beside";
   }
   if (fails) {
     node("fails", () => {

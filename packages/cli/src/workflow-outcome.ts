@@ -1,5 +1,5 @@
 import { isMeshError } from "@plexus/core";
-import type { Interrupt, PendingWait, RemoteGraph, RunResult } from "@plexus/workflow";
+import type { RemoteGraph, RunResult, StateSnapshot } from "@plexus/workflow";
 import { EXIT } from "./exit-codes.ts";
 import { isOfRun } from "./failure.ts";
 import { fired } from "./interrupt.ts";
@@ -62,17 +62,13 @@ export async function showResult(
   if (json) printJson({ result });
   else if (status === "completed") print(toText(output));
   else {
-    const { interrupts, waits } = await graph.getState(thread);
-    for (const line of openWaits({ interrupts, waits }, next)) print(line);
+    for (const line of openWaits(await graph.getState(thread), next)) print(line);
   }
 }
 
 /** What a run waits for, each with the command that tells it. */
 export function openWaits(
-  {
-    interrupts,
-    waits,
-  }: { readonly interrupts: readonly Interrupt[]; readonly waits: readonly PendingWait[] },
+  { interrupts, waits, paused = [] }: Pick<StateSnapshot, "interrupts" | "waits" | "paused">,
   next: NextCommand,
 ): string[] {
   const questions = interrupts.flatMap(({ id, node, value, problem }) => {
@@ -93,7 +89,10 @@ export function openWaits(
         : [`  ${next("resume", "--signal", `${oneLine(event)}=<json>`)}`]),
     ];
   });
-  return [...questions, ...others];
+  const nodes = paused.map(oneLine).join(", ");
+  const kept =
+    nodes === "" ? [] : [`${paint("bold", nodes)}: at a breakpoint`, `  ${next("resume")}`];
+  return [...questions, ...others, ...kept];
 }
 
 /** Whether a run has failed, and not the waiting for it. */

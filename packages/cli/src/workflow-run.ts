@@ -15,6 +15,8 @@ interface RunOptions extends MeshOptions {
   readonly busy?: BusyPolicy;
   readonly durability?: DurabilityMode;
   readonly id?: string;
+  readonly interruptBefore?: string[];
+  readonly interruptAfter?: string[];
 }
 
 const newThread = createUlid(Date.now, Math.random);
@@ -42,12 +44,14 @@ export function workflowRunCommand(): Command {
         "exit",
       ]),
     )
+    .option("--interrupt-before <node>", "pause before it; repeatable, * is all nodes", several)
+    .option("--interrupt-after <node>", "pause behind it; repeatable, * is all nodes", several)
     .option("--id <id>", "of the run: given once more, nothing is run once more")
     .addHelpText(
       "after",
       `
 What happens meanwhile goes to standard error, the output to standard output. --timeout and Ctrl-C end the waiting, and not the run.
-Exits 0 when it has completed, 6 when it waits for an answer or an event, else with the code of its error; at a terminal, you are asked.
+Exits 0 when it has completed, 6 when it waits for an answer or an event, or is paused, else with the code of its error; at a terminal, you are asked.
 With --json: a line {"thread"}, what the run tells, a line each, and {"result"} or {"error"}.`,
     )
     .action((argument: string, text: string | undefined, options: RunOptions, command: Command) =>
@@ -67,6 +71,7 @@ async function run(
     await using executed = await openExecuted(mesh, target);
     const { graph, isHere } = executed;
     const { thread = newThread(), busy, durability, id, timeout, json } = options;
+    const { interruptBefore, interruptAfter } = options;
     if (json) printJson({ thread });
     else note(`thread ${thread}`); // for whoever does not wait to the end
     const progress = graph.stream(input, {
@@ -75,6 +80,8 @@ async function run(
       detach: signal,
       ...(busy && { busy }),
       ...(durability && { durability }),
+      ...(interruptBefore && { interruptBefore }),
+      ...(interruptAfter && { interruptAfter }),
       ...(id !== undefined && { id }),
       ...(timeout !== undefined && { timeout }),
     });
@@ -89,6 +96,10 @@ async function run(
       out: process.stderr,
     });
   });
+}
+
+function several(text: string, before: readonly string[] = []): string[] {
+  return [...before, text];
 }
 
 async function inputOf(text: string | undefined, file: string | undefined): Promise<object> {

@@ -116,14 +116,14 @@ function row({ checkpoint, step, status, next, at }: StateSnapshot): string[] {
 }
 
 function show(name: string, state: StateSnapshot, next: NextCommand): void {
-  const { thread, run, status, step, checkpoint, at, values, interrupts, waits, error } = state;
+  const { thread, run, status, step, checkpoint, at, values, error } = state;
   print(
     `${paint("bold", oneLine(thread))}  of ${name}  ${paint(COLORS[status], status)}  changed ${ago(at)}`,
   );
   print(`run ${oneLine(run) || "-"}, step ${step}, checkpoint ${checkpoint}`);
   if (state.next.length > 0) print(`next: ${shorten(state.next.map(oneLine).join(", "))}`);
   if (error) print(oneLine(`${error.code}: ${error.message}`));
-  for (const line of openWaits({ interrupts, waits }, next)) print(line);
+  for (const line of openWaits(state, next)) print(line);
   const channels = Object.entries(values).map(([channel, value]) => [
     oneLine(channel),
     brief(value),

@@ -4,6 +4,7 @@ import { applyFill, Book, openBook } from "./book.ts";
 import { Order, StrategyName } from "./decision.ts";
 import { SeatStatus } from "./desk-topics.ts";
 import { Fill } from "./fill.ts";
+import { Review } from "./large-order.ts";
 import {
   advance,
   Assessed,
@@ -29,10 +30,11 @@ const observed = (name: Role, description: string) =>
   agent(name, { description, version: "0.1.0", capabilities: { status } });
 
 /** The answer to an order, recorded once. */
-const OrderAnswer = z.discriminatedUnion("status", [
+export const OrderAnswer = z.discriminatedUnion("status", [
   z.object({ status: z.literal("filled"), fill: Fill, reduced: z.boolean() }),
   z.object({ status: z.literal("rejected"), reason: RejectReason }),
 ]);
+export type OrderAnswer = z.infer<typeof OrderAnswer>;
 
 /** An order is a task, its id the key: however often it is submitted and executed, one answer is recorded. */
 export const OrderDesk = agent("order", {
@@ -43,7 +45,7 @@ export const OrderDesk = agent("order", {
     execute: {
       description: "Sees an order through to its answer",
       // When the bar was due and when the order was submitted, so that every hop can be timed.
-      input: z.object({ order: Order, dueAt: Micros, sentAt: Micros }),
+      input: z.object({ order: Order, dueAt: Micros, sentAt: Micros, review: Review.optional() }),
       output: OrderAnswer,
       durable: {
         ackWait: "1s",
@@ -65,7 +67,14 @@ export const Risk = entity("risk", {
   initial: openRiskState(),
   events: { assessed: Assessed },
   fold: { assessed: (state, event) => advance(state, event) },
-  commands: { assess: { input: Order, output: Assessment } },
+  commands: {
+    assess: { input: Order, output: Assessment },
+    refuse: {
+      description: "Notes that an order is refused for a reason that is not the book's",
+      input: z.object({ order: Order, reason: RejectReason }),
+      output: Assessment,
+    },
+  },
 });
 
 /** One book, keyed by `bookKey`: cash, shares and profit of a strategy in a symbol. Its log is the ledger. */

@@ -1,5 +1,6 @@
 import { topic } from "@plexus/core";
 import * as z from "zod";
+import { Approval, ApprovalRequest } from "./large-order.ts";
 import { LatencyCounts } from "./latency.ts";
 import { Role, RunPlan } from "./run-plan.ts";
 
@@ -23,6 +24,20 @@ export const Commands = topic("desk.commands", {
   durable: { keep: "1h" },
 });
 export type Command = z.infer<(typeof Commands)["schema"]>;
+
+/** Of orders that wait for a human. */
+export const ApprovalRequests = topic("desk.approvals.asked", {
+  description: "Large orders that wait for a human's approval",
+  schema: ApprovalRequest,
+  durable: { keep: "1h" },
+});
+
+/** Stored, so that whoever sees the order through next knows what was said. */
+export const Approvals = topic("desk.approvals.given", {
+  description: "What humans say about large orders: the first word about an order counts",
+  schema: Approval,
+  durable: { keep: "1h" },
+});
 
 /** How far a process is; it only ever advances, until it begins anew. */
 export const Phase = z.enum(["up", "ready", "running", "done", "finished"]);

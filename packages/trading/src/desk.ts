@@ -19,6 +19,8 @@ export interface DeskPatience {
 }
 
 const defaultPatience: DeskPatience = { start: 60_000, stall: 15_000 };
+/** While an order may be waiting for a human. */
+const HUMAN_PATIENCE_MS = 600_000;
 /** From the word to start until the first bar is due. */
 const START_DELAY_US = 100_000;
 /** Slots due within this time of a stop are still published, so that all feeds stop at the same one. */
@@ -69,7 +71,8 @@ export class Desk implements AsyncDisposable {
     plan: RunPlan,
     patience: Partial<DeskPatience> = {},
   ): Promise<Desk> {
-    const desk = new Desk(mesh, plan, { ...defaultPatience, ...patience });
+    const stall = plan.largeOrders === undefined ? {} : { stall: HUMAN_PATIENCE_MS };
+    const desk = new Desk(mesh, plan, { ...defaultPatience, ...stall, ...patience });
     desk.#subscription = await mesh.subscribe(Statuses, (status) => desk.#note(status), {
       from: "all",
     });

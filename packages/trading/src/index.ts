@@ -58,6 +58,20 @@ export {
   type RiskLimits,
 } from "./risk.ts";
 
+// Large orders
+export {
+  Analyst,
+  Approval,
+  ApprovalRequest,
+  isVotedDown,
+  LargeOrders,
+  Opinion,
+  opinionOf,
+  Review,
+  reviewOf,
+} from "./large-order.ts";
+export { type Endings, type LargeOrder, largeOrderGraph, seeThrough } from "./large-order-graph.ts";
+
 // Reporting
 export { buyAndHold } from "./buy-and-hold.ts";
 export { type ClosingReport, closingReport, type Summary } from "./closing-report.ts";
@@ -70,10 +84,10 @@ export { uniform } from "./random.ts";
 export { type Universe, universe } from "./universe.ts";
 
 // The distributed application
-export { agents as tradingAgents, entities as tradingEntities } from "./contracts.ts";
+export { agents as tradingAgents, OrderAnswer, entities as tradingEntities } from "./contracts.ts";
 export { namesModel } from "./agents/models.ts";
 export type { Recorded } from "./agents/recorded.ts";
-export { Phase, SeatStatus } from "./desk-topics.ts";
+export { ApprovalRequests, Approvals, Phase, SeatStatus } from "./desk-topics.ts";
 export { Desk, type DeskPatience, type Progress } from "./desk.ts";
 export { barsBefore, type FeedSchedule, feedSchedule, type Slot } from "./feed-schedule.ts";
 export { Latency, type LatencySummary } from "./latency.ts";

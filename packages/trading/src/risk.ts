@@ -19,6 +19,9 @@ export const RejectReason = z.enum([
   /** The book is where the order wants it: an earlier order was rejected or cut. */
   "nothing-to-buy",
   "nothing-to-sell",
+  /** A large order: more analysts were against it than for it, or a human did not approve it. */
+  "voted-down",
+  "not-approved",
 ]);
 export type RejectReason = z.infer<typeof RejectReason>;
 
@@ -95,12 +98,7 @@ export function assess(
   limits: RiskLimits = defaultRiskLimits,
   rules: FillRules = defaultFillRules,
 ): Assessment {
-  if (order.number !== state.nextOrder) {
-    throw new TradingError(
-      "OUT_OF_ORDER",
-      `order ${order.id} has number ${order.number}, but ${bookKey(order)} expects ${state.nextOrder}`,
-    );
-  }
+  expectNext(state, order);
   const seen = look(state, order, limits);
   const allowed =
     order.side === "sell" ? sellable(seen, order) : buyable(seen, order, limits, rules);
@@ -111,6 +109,20 @@ export function assess(
   const approved = { id, strategy, symbol, seq, date, side, priceCents, shares: allowed, number };
   const reduced = allowed < Math.abs(order.targetShares - held);
   return { status: "approved", orderId: id, order: approved, reduced };
+}
+
+/** Refuses an order for a reason that is not the book's, in its turn (`OUT_OF_ORDER` otherwise). */
+export function refuse(state: RiskState, order: Order, reason: RejectReason): Assessment {
+  expectNext(state, order);
+  return { status: "rejected", orderId: order.id, reason };
+}
+
+function expectNext(state: RiskState, order: Order): void {
+  if (order.number === state.nextOrder) return;
+  throw new TradingError(
+    "OUT_OF_ORDER",
+    `order ${order.id} has number ${order.number}, but ${bookKey(order)} expects ${state.nextOrder}`,
+  );
 }
 
 /** The state after an assessment: the book is advanced by the fill that an approval must lead to. */
@@ -130,13 +142,13 @@ export function advance(
 export function createRisk(
   limits: RiskLimits = defaultRiskLimits,
   rules: FillRules = defaultFillRules,
-): { assess(order: Order): Assessment } {
+): { assess(order: Order, refusal?: RejectReason): Assessment } {
   const books = new Map<string, RiskState>();
   return {
-    assess(order) {
+    assess(order, refusal) {
       const key = bookKey(order);
       const state = books.get(key) ?? openRiskState(limits);
-      const answer = assess(state, order, limits, rules);
+      const answer = refusal ? refuse(state, order, refusal) : assess(state, order, limits, rules);
       books.set(key, advance(state, { order, answer }, limits, rules));
       return answer;
     },

@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { LargeOrders } from "./large-order.ts";
 import { MAX_SHARDS, shardsFor } from "./shard.ts";
 
 /** The processes of the application, layer by layer. */
@@ -37,6 +38,8 @@ export const RunPlan = z.object({
   replicas: z.record(Role, z.int().min(1).max(MAX_REPLICAS)),
   /** How long a language model may take, in ms, until headlines are read and notes are written without it. */
   modelWithinMs: z.int().min(1),
+  /** How orders are treated that are large. Absent: none is. */
+  largeOrders: LargeOrders.optional(),
   /** Parts into which the symbols are divided. */
   shards: z.int().min(1).max(MAX_SHARDS),
 });

@@ -1,7 +1,7 @@
 import { type ClosingReport, closingReport } from "./closing-report.ts";
 import { type Dataset, loadDataset } from "./dataset.ts";
 import { type Decision, type Order, toOrder } from "./decision.ts";
-import { EventTimeJoin } from "./event-time-join.ts";
+import { EventTimeJoin, type JoinedInput } from "./event-time-join.ts";
 import { defaultFillRules, type Fill, fill, type FillRules } from "./fill.ts";
 import { createFundamental } from "./fundamental.ts";
 import { barsOf } from "./instrument.ts";
@@ -24,6 +24,8 @@ export interface SimulateOptions extends Universe {
   readonly moods?: readonly SentimentView[];
   readonly limits?: RiskLimits;
   readonly rules?: FillRules;
+  /** Why an order is refused before risk sees it. Default: none is. */
+  readonly refusal?: (order: Order, input: JoinedInput) => RejectReason | undefined;
 }
 
 export interface Simulation {
@@ -68,12 +70,12 @@ export function simulate(options: SimulateOptions = {}): Simulation {
   let reduced = 0;
   let months = 0;
 
-  function trade(decision: Decision): void {
+  function trade(decision: Decision, input: JoinedInput): void {
     decisions[decision.action] += 1;
     const order = toOrder(decision);
     if (order === undefined) return;
     orders.push(order);
-    const assessment = risk.assess(order);
+    const assessment = risk.assess(order, options.refusal?.(order, input));
     if (assessment.status === "rejected") {
       rejections.push({ order, reason: assessment.reason });
       return;
@@ -96,7 +98,7 @@ export function simulate(options: SimulateOptions = {}): Simulation {
       if (signal === undefined) continue;
       signals += 1;
       for (const input of analysts.join.pushSignal(signal)) {
-        for (const desk of desks) trade(desk.decide(input));
+        for (const desk of desks) trade(desk.decide(input), input);
       }
     }
   }

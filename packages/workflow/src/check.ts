@@ -1,5 +1,5 @@
 import { MeshError } from "@plexus/core";
-import { END, START } from "./command.ts";
+import { END, PARENT, START } from "./command.ts";
 import type { Exits, NodePlan, Plan } from "./plan.ts";
 
 type Unhashed = Omit<Plan, "hash">;
@@ -78,7 +78,7 @@ function targetsOf(exits: Exits | NodePlan | undefined): string[] {
     ...exits.next,
     ...exits.joins.map(({ to }) => to),
     ...exits.routes.flatMap(({ targets }) => targets),
-    ...exits.ends,
+    ...exits.ends.map((to) => (to === PARENT ? END : to)), // either way, the graph has ended
   ];
 }
 

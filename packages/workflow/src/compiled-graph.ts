@@ -1,28 +1,31 @@
-import { MeshError, fromWireError, isMeshError, type Checkpointer } from "@plexus/core";
+import { MeshError, type Checkpointer } from "@plexus/core";
+import { breakpointsOf, pausedNodes, type BreakpointOptions } from "./breakpoint.ts";
 import { onBusy, type BusyPolicy } from "./busy.ts";
 import { MemoryCache, type Cache } from "./cache.ts";
 import { Command } from "./command.ts";
 import { drawGraph } from "./drawing.ts";
 import type { Driver, Listener } from "./driver.ts";
 import { checkInput, outputOf, route, startView } from "./boundary.ts";
-import { originalError, type Host } from "./execute.ts";
+import type { Host } from "./execute.ts";
+import { failure } from "./failure.ts";
 import { History, type StateSnapshot } from "./history.ts";
 import { newId } from "./id.ts";
 import { Line } from "./line.ts";
-import { waitingTasks, wakesAt } from "./look.ts";
+import { wakesAt } from "./look.ts";
 import { mermaid } from "./mermaid.ts";
 import type { Migration } from "./migration.ts";
 import type { Plan } from "./plan.ts";
 import { interruptsOf, type Interrupt } from "./interrupt.ts";
-import type { RunState } from "./run.ts";
+import type { Breakpoints, RunState } from "./run.ts";
 import type { DurabilityMode } from "./run-log.ts";
 import { Sessions, busy } from "./session.ts";
+import { answer, goOn, succeeded, wasTaken } from "./steer.ts";
 import { RunStream, type StreamItem, type StreamMode } from "./stream.ts";
 import { isOver } from "./task.ts";
 import { checkWrites, publicValues } from "./view.ts";
 
 /** What a graph is executed with. */
-export interface CompileOptions {
+export interface CompileOptions extends BreakpointOptions {
   /** Where runs are kept. Without one, a run lives as long as its `invoke`, and cannot wait for anybody. */
   readonly checkpointer?: Checkpointer;
   /** Default: what nodes with a `cache` policy return is kept in this process. */
@@ -35,8 +38,8 @@ export interface CompileOptions {
   readonly random?: () => number;
 }
 
-/** How one call goes about it. */
-export interface InvokeOptions {
+/** How one call goes about it; breakpoints in place of those that the graph was compiled with. */
+export interface InvokeOptions extends BreakpointOptions {
   /** The conversation that the run belongs to: a later run on it begins with the state that the last one has left. Default: a new one. */
   readonly thread?: string;
   /** Cancels the run: what it has done is compensated, and `invoke` rejects with `CANCELED`. */
@@ -61,6 +64,8 @@ export interface RunResult<Output> {
   readonly output: Output;
   /** Questions to be answered by `invoke(new Command({ resume, interrupt }))`. */
   readonly interrupts: readonly Interrupt[];
+  /** Nodes that a breakpoint keeps back until `invoke(null)`, if the run is at one. */
+  readonly paused?: readonly string[];
   /** It waits for time to pass, too, and goes on by itself then: ms since the epoch. */
   readonly until?: number;
 }
@@ -76,6 +81,7 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
   readonly #line = new Line();
 
   constructor(plan: Plan, options: CompileOptions) {
+    breakpointsOf(plan, options, "INVALID_CONTRACT");
     this.plan = plan;
     this.#options = options;
     const { now = Date.now, random = Math.random, cache = new MemoryCache({ now }) } = options;
@@ -86,7 +92,7 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
 
   /**
    * Executes the graph until it ends, or waits for an answer or an event. The input begins a new run; a {@link Command} with
-   * `resume` answers an interrupt; `null` goes on where a run was left by a process that died, or has failed.
+   * `resume` answers an interrupt; `null` goes on from a breakpoint, or where a run was left by a process that died, or has failed.
    *
    * Rejects with the error of the node that failed (`details` says what could not be undone), `CANCELED`, `CONFLICT` while another run
    * is under way on the thread, `NO_RUN` when there is nothing to go on with, `GRAPH_CHANGED`, `FENCED`.
@@ -250,6 +256,8 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
       return this.#sessions.run(thread, options, (driver) => {
         watch(driver);
         if (wasTaken(driver, options.id)) return undefined;
+        const at = breakpointsOf(this.plan, options, "INVALID_INPUT");
+        if (at !== undefined) driver.take({ type: "breakpoints", at });
         if (input instanceof Command) answer(driver, input, thread, options.id);
         else goOn(driver, thread, options.id);
         return undefined;
@@ -292,7 +300,7 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
         if (decision === "begin") {
           done = true;
           begins(driver);
-          return this.#start(driver, input, thread, id, signal);
+          return this.#start(driver, input, thread, options);
         }
         const reason = "A newer input has taken the run's place.";
         if (decision === "end") driver.take({ type: "cancel", reason, keep: true });
@@ -310,15 +318,16 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
     driver: Driver,
     input: Input,
     thread: string,
-    run = newId(),
-    signal = new AbortController().signal,
+    options: InvokeOptions,
   ): undefined | Promise<undefined> {
     const { plan } = this;
+    const { id: run = newId(), signal = new AbortController().signal } = options;
+    const breakpoints = this.#breakpoints(options);
     const writes = checkInput(plan, input);
     const context = { thread, run, step: 0, visits: 0, signal };
     const begin = (goto: Awaited<ReturnType<typeof route>>): undefined => {
       signal.throwIfAborted();
-      driver.take({ type: "start", run, writes, goto });
+      driver.take({ type: "start", run, writes, goto, ...(breakpoints && { breakpoints }) });
     };
     const goto = route(
       plan.start,
@@ -329,9 +338,22 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
     return goto instanceof Promise ? goto.then(begin) : begin(goto);
   }
 
+  /** The call's, and the graph's in place of what the call does not say. */
+  #breakpoints({ interruptBefore, interruptAfter }: BreakpointOptions): Breakpoints | undefined {
+    const own = this.#options;
+    const before = interruptBefore ?? own.interruptBefore;
+    const after = interruptAfter ?? own.interruptAfter;
+    const all = {
+      ...(before && { interruptBefore: before }),
+      ...(after && { interruptAfter: after }),
+    };
+    return breakpointsOf(this.plan, all, "INVALID_INPUT");
+  }
+
   #result(thread: string, run: RunState): RunResult<Output> {
     if (run.status === "failed" || run.status === "canceled") throw failure(thread, run);
     const waiting = run.status === "waiting";
+    const paused = pausedNodes(run);
     if (waiting && this.#options.checkpointer === undefined) {
       throw new MeshError(
         "INVALID_CONTRACT",
@@ -346,80 +368,8 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
         ? publicValues(this.plan, run.values)
         : outputOf(this.plan, run.values)) as Output,
       interrupts: waiting ? interruptsOf(run) : [],
+      ...(paused.length > 0 ? { paused } : {}),
       ...(waiting && wakesAt(run) < Infinity ? { until: wakesAt(run) } : {}),
     };
   }
-}
-
-/** True for the error that a run has ended with, as opposed to one that kept it from going on. */
-export function isFailure(error: unknown): boolean {
-  return isMeshError(error) && failures.has(error);
-}
-
-const failures = new WeakSet<MeshError>();
-
-function failure(thread: string, { error, run, step, uncompensated }: RunState): MeshError {
-  const recorded = error ?? { code: "AGENT_FAILED", message: "unknown", retryable: false };
-  const { code, message, retryable, details, cause } =
-    originalError(recorded) ?? fromWireError(recorded);
-  const told = new MeshError(code, message, {
-    cause,
-    retryable,
-    details: {
-      thread,
-      run,
-      step,
-      ...(uncompensated.length > 0 ? { uncompensated } : {}),
-      ...(isRecord(details) ? details : {}),
-    },
-  });
-  failures.add(told);
-  return told;
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null;
-}
-
-/** Goes on where a run was left, or has failed. */
-function goOn(driver: Driver, thread: string, id: string | undefined): void {
-  if (!isOver(driver.run) || driver.take({ type: "retry", ...(id && { id }) })) return;
-  throw new MeshError("NO_RUN", `On thread ${thread} there is no run to go on with.`);
-}
-
-/** Answers the interrupt that the command names, or the only one. */
-function answer(
-  driver: Driver,
-  { resume, interrupt }: Command,
-  thread: string,
-  id: string | undefined,
-): void {
-  if (resume === undefined) {
-    throw new MeshError("INVALID_INPUT", "A command without resume is for nodes to return.");
-  }
-  const open = [...waitingTasks(driver.run)].filter(
-    ({ task }) => task.state.is === "waiting" && task.state.wait.kind === "interrupt",
-  );
-  const ids = open.map((one) => one.id);
-  const which = interrupt ?? (ids.length === 1 ? ids[0] : undefined);
-  if (ids.length === 0) {
-    throw new MeshError("NO_RUN", `On thread ${thread} no run waits for an answer.`);
-  }
-  if (which === undefined || !ids.includes(which)) {
-    throw new MeshError(
-      "INVALID_INPUT",
-      `The run on thread ${thread} waits for ${ids.length} answers: say which one, by interrupt: ${ids.join(", ")}.`,
-      { details: { interrupts: ids } },
-    );
-  }
-  driver.take({ type: "answer", task: which, value: resume, ...(id && { id }) });
-}
-
-function succeeded(thread: string, run: string): MeshError {
-  return new MeshError("CONFLICT", `Another run has followed run ${run} on thread ${thread}.`);
-}
-
-/** True if the command of that id has been taken in already. */
-function wasTaken({ run }: Driver, id: string | undefined): boolean {
-  return id !== undefined && run.taken.includes(id);
 }

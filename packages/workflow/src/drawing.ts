@@ -1,5 +1,7 @@
-import { END, START } from "./command.ts";
+import { END, PARENT, START } from "./command.ts";
 import type { Exits, Plan } from "./plan.ts";
+
+const NAMES: Readonly<Record<string, string>> = { [END]: "END", [PARENT]: "PARENT" };
 
 interface Branch {
   readonly to: string;
@@ -20,7 +22,7 @@ export function drawGraph(plan: Plan): string {
       const last = i === branches.length - 1;
       const node = plan.nodes.get(to);
       const known = drawn.has(to);
-      const name = to === END ? "END" : to;
+      const name = NAMES[to] ?? to;
       const marks = node === undefined || known ? "" : marksOf(node);
       lines.push(`${indent}${last ? "└─" : "├─"} ${why}${name}${known ? " ↑" : marks}`);
       if (node === undefined || known) continue;

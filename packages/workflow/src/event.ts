@@ -1,6 +1,6 @@
 import type { WireError } from "@plexus/core";
 import type { Skeleton } from "./skeleton.ts";
-import type { RunState, Target, TaskResult, Wait, Writes } from "./run.ts";
+import type { Breakpoints, RunState, Target, TaskResult, Wait, Writes } from "./run.ts";
 
 /**
  * What happens to a run. Each event is a fact that is recorded before or while its effects are carried out, so a run is the
@@ -13,6 +13,7 @@ export type RunEvent = (
       readonly run: string;
       readonly writes: Writes;
       readonly goto: readonly Target[];
+      readonly breakpoints?: Breakpoints;
     }
   | {
       readonly type: "done";
@@ -58,6 +59,10 @@ export type RunEvent = (
   | { readonly type: "due"; readonly task: string; readonly until: number }
   /** With `keep`, nothing that the run has done is undone. */
   | { readonly type: "cancel"; readonly reason: string; readonly keep?: true }
+  /** From now on, the run pauses there. */
+  | { readonly type: "breakpoints"; readonly at: Breakpoints }
+  /** A run at a breakpoint goes on. */
+  | { readonly type: "proceed" }
   /** A failed run that has undone nothing goes on where it failed. */
   | { readonly type: "retry" }
   /** The state is changed from outside. */

@@ -9,7 +9,7 @@ import type { Exits, NodePlan, Plan } from "./plan.ts";
 import type { Target, TaskResult, Undo } from "./run.ts";
 import { initialValues } from "./schedule.ts";
 import { childOf } from "./task.ts";
-import { checkWrites, publicValues, readReturn, viewAfter, viewOf } from "./view.ts";
+import { checkWrites, commandOf, publicValues, readReturn, viewAfter, viewOf } from "./view.ts";
 
 /** What all executions of a process share. */
 export interface Host {
@@ -93,9 +93,16 @@ export class Execution {
 
   #result(node: NodePlan, returned: unknown): TaskResult | Promise<TaskResult> {
     const { plan } = this.#located;
-    const { update, goto } = readReturn(node, returned);
+    const { update, goto, handoff } = readReturn(node, returned);
+    if (handoff !== undefined && !this.#id.includes("/")) {
+      throw new MeshError(
+        "INVALID_OUTPUT",
+        `Node ${node.name} directs the graph around it, and there is none.`,
+      );
+    }
     const writes = checkWrites(plan, `Node ${node.name}`, update, node);
     const undo = node.compensate && { undo: update ?? {} };
+    if (handoff !== undefined) return { writes, goto, ...undo, handoff };
     if (node.routes.length === 0) return { writes, goto, ...undo };
     const { values } = this.#located.run;
     const routed = this.#route(node, node.name, () => viewAfter(plan, node, values, writes));
@@ -133,8 +140,9 @@ export class Execution {
       const returned = await this.#bounded(node, () => node.run!(input, this.#context));
       const outcome = await this.#finish(node, returned);
       // A command holds Sends, which do not travel; and nothing is kept of a node that waits.
-      if (outcome.type === "done" && readReturn(node, returned).goto.length === 0) {
-        await this.#host.cache.set(address, readReturn(node, returned).update ?? {}, cache.ttlMs);
+      const { update = {}, goto, handoff } = readReturn(node, returned);
+      if (outcome.type === "done" && goto.length === 0 && handoff === undefined) {
+        await this.#host.cache.set(address, update, cache.ttlMs);
       }
       return outcome;
     } catch (error) {
@@ -189,6 +197,7 @@ export class Execution {
       if (child.status === "failed") {
         throw originalError(child.error!) ?? toError(child.error!);
       }
+      if (child.handoff !== undefined) return await this.#finish(node, commandOf(child.handoff));
       const result = outputOf(nested.plan, child.values);
       const around = publicValues(this.#located.plan, this.#located.run.values);
       return await this.#finish(node, nested.output(result, around));

@@ -1,5 +1,6 @@
 import { entity, topic, type Duration, type Entity } from "@plexus/core";
 import { z } from "zod";
+import type { BreakpointOptions } from "./breakpoint.ts";
 import type { BusyPolicy } from "./busy.ts";
 import type { Interrupt } from "./interrupt.ts";
 import type { DurabilityMode } from "./run-log.ts";
@@ -20,14 +21,15 @@ interface Waits {
 
 /** What the owner of a thread is told. */
 export interface GraphCommands {
-  invoke: Waits & {
-    readonly input: unknown;
-    readonly busy?: BusyPolicy;
-    readonly durability?: DurabilityMode;
-  };
-  answer: Waits & { readonly value: unknown; readonly interrupt?: string };
+  invoke: Waits &
+    BreakpointOptions & {
+      readonly input: unknown;
+      readonly busy?: BusyPolicy;
+      readonly durability?: DurabilityMode;
+    };
+  answer: Waits & BreakpointOptions & { readonly value: unknown; readonly interrupt?: string };
   signal: Waits & { readonly name: string; readonly value: unknown };
-  goOn: Waits;
+  goOn: Waits & BreakpointOptions;
   wait: Waits & { readonly run?: string };
   cancel: { readonly reason?: string };
   update: { readonly update: unknown };
@@ -44,6 +46,8 @@ export interface Standing {
   /** Absent while it runs, and when it is too large for a message: then it is read from what is recorded. */
   readonly output?: unknown;
   readonly interrupts: readonly Interrupt[];
+  /** Nodes that a breakpoint keeps back. */
+  readonly paused?: readonly string[];
 }
 
 /** What a graph looks like to those who do not have it. */

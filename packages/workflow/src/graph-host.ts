@@ -1,12 +1,9 @@
 import type { Checkpointer, ThreadCall, ThreadKeeper } from "@plexus/core";
+import type { BreakpointOptions } from "./breakpoint.ts";
 import { Broadcast } from "./broadcast.ts";
 import { Command } from "./command.ts";
-import {
-  isFailure,
-  type CompiledGraph,
-  type InvokeOptions,
-  type RunResult,
-} from "./compiled-graph.ts";
+import type { CompiledGraph, InvokeOptions, RunResult } from "./compiled-graph.ts";
+import { isFailure } from "./failure.ts";
 import {
   graphContract,
   type GraphCommands,
@@ -54,6 +51,7 @@ class GraphKeeper implements ThreadKeeper {
         this.#follow(call, waits, (told) =>
           this.#graph.invoke(input, {
             ...told,
+            ...breakpoints(waits),
             ...(busy && { busy }),
             ...(durability && { durability }),
           }),
@@ -61,11 +59,14 @@ class GraphKeeper implements ThreadKeeper {
       answer: ({ value, interrupt, ...waits }, call) =>
         this.#follow(call, waits, (told) => {
           const command = new Command({ resume: value, ...(interrupt && { interrupt }) });
-          return this.#graph.invoke(command, told);
+          return this.#graph.invoke(command, { ...told, ...breakpoints(waits) });
         }),
       signal: ({ name, value, ...waits }, call) =>
         this.#follow(call, waits, (told) => this.#graph.signal(call.thread, name, value, told)),
-      goOn: (waits, call) => this.#follow(call, waits, (told) => this.#graph.invoke(null, told)),
+      goOn: (waits, call) =>
+        this.#follow(call, waits, (told) =>
+          this.#graph.invoke(null, { ...told, ...breakpoints(waits) }),
+        ),
       wait: ({ run, ...waits }, call) =>
         this.#follow(call, waits, ({ listener }) =>
           this.#graph.resume(call.thread, {
@@ -121,11 +122,13 @@ class GraphKeeper implements ThreadKeeper {
     signal.addEventListener("abort", gone, { once: true });
     try {
       const rested = await Promise.race([result, late.promise]);
-      const asleep = rested?.until !== undefined && rested.interrupts.length === 0;
+      const asked = rested !== undefined && (rested.interrupts.length > 0 || rested.paused);
+      const asleep = rested?.until !== undefined && !asked;
       if (asleep) await late.promise; // it goes on by itself, and the caller asks again
       if (asleep || rested === undefined) return { status: "running", run: "", interrupts: [] };
-      const { status, run, output, interrupts } = rested;
-      return { status, run, interrupts, ...(isSmall(output) && { output }) };
+      const { status, run, output, interrupts, paused } = rested;
+      const standing = { status, run, interrupts, ...(paused && { paused }) };
+      return isSmall(output) ? { ...standing, output } : standing;
     } finally {
       clearTimeout(timer);
       signal.removeEventListener("abort", gone);
@@ -142,6 +145,11 @@ class GraphKeeper implements ThreadKeeper {
     }
     return broadcast;
   }
+}
+
+function breakpoints(options: BreakpointOptions): BreakpointOptions {
+  const { interruptBefore, interruptAfter } = options;
+  return { ...(interruptBefore && { interruptBefore }), ...(interruptAfter && { interruptAfter }) };
 }
 
 /** Whether it surely fits into a message. */

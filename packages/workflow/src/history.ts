@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { MeshError, type WireError, type Checkpointer, type StoredThread } from "@plexus/core";
+import { pausedNodes } from "./breakpoint.ts";
 import type { Effect, RunEvent } from "./event.ts";
 import { interruptsOf, pendingWaits, type Interrupt, type PendingWait } from "./interrupt.ts";
 import type { Plan } from "./plan.ts";
@@ -27,6 +28,8 @@ export interface StateSnapshot {
   readonly next: readonly string[];
   readonly interrupts: readonly Interrupt[];
   readonly waits: readonly PendingWait[];
+  /** Nodes that a breakpoint keeps back until `invoke(null)`, if the run is at one. */
+  readonly paused?: readonly string[];
   readonly error?: WireError;
 }
 
@@ -139,6 +142,7 @@ export class History {
 
 function snapshotOf(thread: string, { plan, run, position, at }: ThreadReader): StateSnapshot {
   const { status, step, error, tasks } = run;
+  const paused = pausedNodes(run);
   const open = isOver(run) ? [] : tasks.filter(({ state }) => state.is !== "done");
   return {
     thread,
@@ -151,6 +155,7 @@ function snapshotOf(thread: string, { plan, run, position, at }: ThreadReader): 
     next: [...open.map(({ node }) => node), ...(isOver(run) ? [] : run.deferred)],
     interrupts: interruptsOf(run),
     waits: pendingWaits(run),
+    ...(paused.length > 0 ? { paused } : {}),
     ...(error === undefined ? {} : { error }),
   };
 }

@@ -12,6 +12,7 @@ export type { Goto } from "./command.ts";
 export { append, messages, reduced, removeMessage, sum } from "./channel.ts";
 export type { Channel, Channels, Message, NewMessage, StateOf, UpdateOf } from "./channel.ts";
 export type { NodeContext, RouteContext } from "./context.ts";
+export type { BreakpointOptions } from "./breakpoint.ts";
 export { CompiledGraph } from "./compiled-graph.ts";
 export type { CompileOptions, InvokeOptions, RunResult } from "./compiled-graph.ts";
 export type { BusyPolicy } from "./busy.ts";

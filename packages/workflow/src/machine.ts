@@ -1,24 +1,32 @@
 import { MeshError, toMeshError, type WireError } from "@plexus/core";
 import { Board } from "./board.ts";
+import { pausesAt } from "./breakpoint.ts";
 import type { Effect, RunEvent } from "./event.ts";
 import { outstanding, ownTask } from "./look.ts";
+import { keepMail, takeMail } from "./mailbox.ts";
 import { mergeStep } from "./merge.ts";
 import type { Plan } from "./plan.ts";
-import { emptyRun, type RunState, type Target, type Task, type TaskResult } from "./run.ts";
-import { countVisit, initialValues, nextTargets, splitDeferred } from "./schedule.ts";
 import {
+  emptyRun,
+  noteTaken,
+  renewRun,
+  type RunState,
+  type Target,
+  type Task,
+  type TaskResult,
+} from "./run.ts";
+import { initialValues, nextTargets, tasksOf } from "./schedule.ts";
+import {
+  awaits,
   childOf,
   isOver,
-  newTask,
+  keepUndo,
   offerOf,
   resetFailed,
   resultOf,
   takeUndo,
   undoingTask,
 } from "./task.ts";
-
-const MAX_MAIL = 1_000;
-const MAX_TAKEN = 64;
 
 type On<T extends RunEvent["type"]> = Extract<RunEvent, { type: T }>;
 
@@ -29,15 +37,18 @@ type On<T extends RunEvent["type"]> = Extract<RunEvent, { type: T }>;
 export class Machine {
   readonly plan: Plan;
   readonly run: RunState;
+  /** Of the ids of its tasks, and of the names of its nodes, as the outermost graph knows them. */
   readonly #prefix: string;
+  readonly #path: string;
   readonly #root: Machine;
   readonly #children = new Map<Task, Machine>();
   readonly #board: Board;
 
-  constructor(plan: Plan, run: RunState, around?: { root: Machine; prefix: string }) {
+  constructor(plan: Plan, run: RunState, around?: { root: Machine; prefix: string; path: string }) {
     this.plan = plan;
     this.run = run;
     this.#prefix = around?.prefix ?? "";
+    this.#path = around?.path ?? "";
     this.#root = around?.root ?? this;
     this.#board = new Board(plan, run, this.#prefix);
     this.#readChildren();
@@ -50,17 +61,9 @@ export class Machine {
   handle(event: RunEvent): readonly Effect[] | undefined {
     this.#board.effects = [];
     if (!this.#take(event)) return undefined;
-    this.#remember(event);
+    noteTaken(this.run, event.type === "start" ? event.run : event.id);
     this.#settle();
     return this.#board.effects;
-  }
-
-  #remember(event: RunEvent): void {
-    const id = event.type === "start" ? event.run : event.id;
-    if (id === undefined) return;
-    const { taken } = this.run;
-    taken.push(id);
-    if (taken.length > MAX_TAKEN) taken.shift();
   }
 
   #take(event: RunEvent): boolean {
@@ -73,6 +76,12 @@ export class Machine {
         return this.#cancel(event);
       case "retry":
         return this.#retry();
+      case "proceed":
+        return this.#proceed();
+      case "breakpoints":
+        if (isOver(this.run) && this.run.status !== "failed") return false; // that may be retried
+        this.run.breakpoints = event.at;
+        return true;
       case "update":
         mergeStep(this.plan, this.run, [{ from: "an update", writes: event.writes }]);
         return true;
@@ -115,19 +124,10 @@ export class Machine {
     }
   }
 
-  #start({ run: id, writes, goto }: On<"start">): boolean {
+  #start({ run: id, writes, goto, breakpoints }: On<"start">): boolean {
     const { run } = this;
     if (!isOver(run)) return false;
-    delete run.error;
-    delete run.canceled;
-    const fresh = { step: 0, tasks: [], joins: {}, deferred: [], visits: {}, tolerated: {} };
-    Object.assign(run, fresh, {
-      run: id,
-      status: "running",
-      undo: [],
-      uncompensated: [],
-      mailbox: {},
-    });
+    renewRun(run, id, breakpoints);
     this.#guard(() => {
       mergeStep(this.plan, run, [{ from: "the input", writes }]);
       this.#begin([...this.plan.start.next, ...goto]);
@@ -137,40 +137,40 @@ export class Machine {
 
   /** The next step: what the last one has led to, or what was deferred, or the end. */
   #begin(targets: readonly Target[]): void {
-    const { run, plan } = this;
-    const due = splitDeferred(plan, run, targets);
+    const { run } = this;
+    const ended = run.tasks;
     run.tasks = [];
-    if (due.length === 0) {
+    run.tasks = tasksOf(this.plan, run, targets);
+    if (run.tasks.length === 0) {
       run.status = "completed";
       return;
     }
-    if (run.step >= plan.maxSteps) {
-      throw new MeshError(
-        "STEP_LIMIT",
-        `Graph ${plan.name} has not ended after ${plan.maxSteps} steps: raise maxSteps, or end its loop.`,
-      );
-    }
-    run.step++;
-    run.tolerated = {};
-    for (const target of due) {
-      countVisit(plan, run, typeof target === "string" ? target : target.node);
-    }
-    run.tasks = due.map((target, index) => newTask(`${run.step}:${index}`, target));
     this.#read();
-    this.#board.start();
+    const { breakpoints } = this.#root.run;
+    if (breakpoints && pausesAt(breakpoints, this.#path, ended, run.tasks)) run.paused = true;
+    else this.#board.start();
+  }
+
+  /** From every breakpoint that the run is at, in subgraphs as well. */
+  #proceed(): boolean {
+    const { run } = this;
+    if (isOver(run)) return false;
+    let proceeds = run.paused === true;
+    if (proceeds) {
+      delete run.paused;
+      this.#board.start();
+    }
+    for (const task of run.tasks) {
+      if (task.state.is === "inside") proceeds = this.#child(task).#proceed() || proceeds;
+    }
+    return proceeds;
   }
 
   #done(task: Task, result: TaskResult): boolean {
     const { is } = task.state;
     if (is !== "running" && is !== "leaving") return false;
     const { run } = this;
-    if (task.undoes === undefined) {
-      if (result.undo !== undefined) run.undo.push({ path: [task.node], update: result.undo });
-      const child = childOf(task);
-      for (const { path, update } of child ? takeUndo(child) : []) {
-        run.undo.push({ path: [task.node, ...path], update });
-      }
-    }
+    if (task.undoes === undefined) keepUndo(run, task, result);
     this.#children.delete(task);
     this.#board.end(task, { is: "done", result });
     if (this.#board.open > 0) this.#board.start();
@@ -221,6 +221,7 @@ export class Machine {
   #fail(error: WireError): void {
     const { run } = this;
     run.error = error;
+    delete run.paused;
     this.#abortAll();
     if (this.#root !== this) {
       run.status = "failed";
@@ -274,7 +275,7 @@ export class Machine {
   }
 
   #startAll(): void {
-    this.#board.start();
+    if (!this.run.paused) this.#board.start();
     for (const child of this.#children.values()) child.#startAll();
   }
 
@@ -282,15 +283,10 @@ export class Machine {
     if (task.state.is !== "running") return false;
     task.answers.push(...answered);
     delete task.offer;
-    const { mailbox } = this.#root.run;
-    const mail = wait.kind === "event" ? mailbox[wait.name] : undefined;
+    const mail = wait.kind === "event" ? takeMail(this.#root.run, wait.name) : undefined;
     const until = "until" in wait && mail === undefined ? wait.until : undefined;
     this.#board.sleep(task, { is: "waiting", wait }, until);
-    if (wait.kind === "event" && mail !== undefined) {
-      const value: unknown = mail.shift();
-      if (mail.length === 0) delete mailbox[wait.name];
-      this.#board.wake(task, offerOf(wait, value));
-    }
+    if (mail !== undefined) this.#board.wake(task, offerOf(wait, mail.value));
     return true;
   }
 
@@ -306,11 +302,7 @@ export class Machine {
 
   #signal({ name, value }: On<"signal">): boolean {
     if (isOver(this.run)) return false;
-    if (this.#deliver(name, value)) return true;
-    const mail = (this.run.mailbox[name] ??= []);
-    if (mail.length >= MAX_MAIL) return false;
-    mail.push(value);
-    return true;
+    return this.#deliver(name, value) || keepMail(this.run, name, value);
   }
 
   /** To everybody who waits for it. */
@@ -320,11 +312,7 @@ export class Machine {
       const { state } = task;
       if (state.is === "inside") {
         delivered = this.#child(task).#deliver(name, value) || delivered;
-      } else if (
-        state.is === "waiting" &&
-        state.wait.kind === "event" &&
-        state.wait.name === name
-      ) {
+      } else if (state.is === "waiting" && awaits(state.wait, name)) {
         this.#board.wake(task, offerOf(state.wait, value));
         delivered = true;
       }
@@ -362,8 +350,11 @@ export class Machine {
     let child = this.#children.get(task);
     if (child === undefined) {
       const { plan } = this.plan.nodes.get(task.node)!.nested!;
-      const prefix = `${this.#prefix}${task.id}/`;
-      child = new Machine(plan, childOf(task)!, { root: this.#root, prefix });
+      child = new Machine(plan, childOf(task)!, {
+        root: this.#root,
+        prefix: `${this.#prefix}${task.id}/`,
+        path: `${this.#path}${task.node}/`,
+      });
       this.#children.set(task, child);
     }
     child.#board.effects = this.#board.effects;
@@ -402,7 +393,7 @@ export class Machine {
     if (run.status === "running" || run.status === "waiting") {
       run.status = this.#asleep ? "waiting" : "running";
     }
-    const rests = isOver(run) || run.status === "waiting";
-    if (rests && this.#root === this) this.#board.effects.push({ type: "rest" });
+    if (this.#root !== this) return;
+    if (isOver(run) || run.status === "waiting") this.#board.effects.push({ type: "rest" });
   }
 }

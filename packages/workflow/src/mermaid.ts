@@ -1,4 +1,4 @@
-import { END, START } from "./command.ts";
+import { END, PARENT, START } from "./command.ts";
 import type { Exits, Plan } from "./plan.ts";
 
 /** A graph as a Mermaid flowchart: fixed edges are drawn, conditional ones and hand-offs dotted; subgraphs are boxes. */
@@ -8,7 +8,7 @@ export function mermaid(plan: Plan): string {
 
 function lines(plan: Plan, prefix: string): string[] {
   const id = (name: string): string => {
-    if (name === START || name === END) return prefix + name; // "end" alone is a word of Mermaid's
+    if (name === START || name === END || name === PARENT) return prefix + name; // "end" alone is a word of Mermaid's
     return `${prefix}n_${name.replaceAll("-", "_")}`;
   };
   const nodes = [...plan.nodes.values()].flatMap(({ name, nested, deferred }) => {
@@ -19,7 +19,9 @@ function lines(plan: Plan, prefix: string): string[] {
   const edges = [[START, plan.start] as const, ...plan.nodes].flatMap(([from, exits]) =>
     edgesOf(from, exits).map(({ to, text }) => `${id(from)} ${text} ${id(to)}`),
   );
-  return [`${id(START)}(["START"])`, `${id(END)}(["END"])`, ...nodes, ...edges];
+  const directs = [...plan.nodes.values()].some(({ ends }) => ends.includes(PARENT));
+  const around = directs ? [`${id(PARENT)}(["PARENT"])`] : [];
+  return [`${id(START)}(["START"])`, `${id(END)}(["END"])`, ...around, ...nodes, ...edges];
 }
 
 function edgesOf(from: string, exits: Exits): { to: string; text: string }[] {

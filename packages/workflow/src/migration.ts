@@ -55,10 +55,21 @@ function migrate(run: RunState, { nodes = {}, values }: Migration): RunState {
             result: { ...one.state.result, goto: one.state.result.goto.map(target) },
           }
         : one.state;
-    return { ...one, node: renamed(one.node), state };
+    return { ...one, node: renamed(one.node), state: leaving(state, target) };
   };
+  const path = (name: string): string => {
+    const [first = "", ...rest] = name.split("/");
+    return [renamed(first), ...rest].join("/");
+  };
+  const { breakpoints } = run;
   return {
     ...run,
+    ...(breakpoints && {
+      breakpoints: {
+        before: breakpoints.before.map(path),
+        after: breakpoints.after.map(path),
+      },
+    }),
     values: values ? values({ ...run.values }) : run.values,
     tasks: run.tasks.map(task),
     deferred: run.deferred.map(renamed),
@@ -68,6 +79,14 @@ function migrate(run: RunState, { nodes = {}, values }: Migration): RunState {
       path: [renamed(one.path[0] ?? ""), ...one.path.slice(1)],
     })),
   };
+}
+
+/** What a subgraph has handed over names nodes of this graph. */
+function leaving(state: Task["state"], target: (one: Target) => Target): Task["state"] {
+  if (state.is !== "leaving" || state.child.handoff === undefined) return state;
+  const { handoff } = state.child;
+  const child = { ...state.child, handoff: { ...handoff, goto: handoff.goto.map(target) } };
+  return { is: "leaving", child };
 }
 
 /** `recorded`: the graph that the values belong to; undefined if a migration has made them. */

@@ -201,17 +201,27 @@ export class RemoteGraph<Input = unknown, Output = unknown> {
     thread: string,
     watcher?: Watcher,
   ): Promise<RunResult<Output>> {
-    if (input === null) return this.#follow(thread, "goOn", {}, options, watcher);
+    const { interruptBefore, interruptAfter } = options;
+    const breakpoints = {
+      ...(interruptBefore && { interruptBefore }),
+      ...(interruptAfter && { interruptAfter }),
+    };
+    if (input === null) return this.#follow(thread, "goOn", breakpoints, options, watcher);
     if (input instanceof Command) {
       const { resume: value, interrupt } = input;
       if (value === undefined) {
         throw new MeshError("INVALID_INPUT", "A command without resume is for nodes to return.");
       }
-      const message = { value, ...(interrupt !== undefined && { interrupt }) };
+      const message = { value, ...breakpoints, ...(interrupt !== undefined && { interrupt }) };
       return this.#follow(thread, "answer", message, options, watcher);
     }
     const { busy, durability, id = newId() } = options;
-    const message = { input, ...(busy && { busy }), ...(durability && { durability }) };
+    const message = {
+      input,
+      ...breakpoints,
+      ...(busy && { busy }),
+      ...(durability && { durability }),
+    };
     return this.#follow(thread, "invoke", message, { ...options, id }, watcher, id);
   }
 
@@ -302,11 +312,17 @@ export class RemoteGraph<Input = unknown, Output = unknown> {
 
   async #result(
     thread: string,
-    { status, run, interrupts, output }: Standing,
+    { status, run, interrupts, output, paused }: Standing,
   ): Promise<RunResult<Output>> {
     const waiting = status === "waiting";
     const known = output ?? (await this.#outputOf(thread, run, waiting));
-    const result = { thread, run, interrupts, output: known as Output };
+    const result = {
+      thread,
+      run,
+      interrupts,
+      output: known as Output,
+      ...(paused && { paused }),
+    };
     return { ...result, status: waiting ? "waiting" : "completed" };
   }
 

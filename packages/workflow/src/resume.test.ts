@@ -8,9 +8,11 @@ import {
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { World, buildGraph, someBlocks, type Builder } from "../../../test/support/random-graph.ts";
+import type { BreakpointOptions } from "./breakpoint.ts";
 import { Command } from "./command.ts";
 import type { CompiledGraph } from "./compiled-graph.ts";
 import { MemoryCheckpointer } from "./memory-checkpointer.ts";
+import type { Plan } from "./plan.ts";
 import { decodeEvents } from "./record.ts";
 import type { DurabilityMode } from "./run-log.ts";
 
@@ -20,7 +22,7 @@ type Graph = CompiledGraph;
 
 const THREAD = "t";
 
-/** Executes the thread, from wherever it is, to its end: answers what it asks and sends what it waits for. */
+/** Executes the thread, from wherever it is, to its end: answers what it asks, sends what it waits for, goes on from breakpoints. */
 async function toTheEnd(graph: Graph, durability: DurabilityMode): Promise<string> {
   const options = { thread: THREAD, durability };
   const before = await graph.getState(THREAD).catch(() => undefined);
@@ -37,7 +39,9 @@ async function toTheEnd(graph: Graph, durability: DurabilityMode): Promise<strin
             new Command({ resume: `to ${String(question.value)}`, interrupt: question.id }),
             options,
           )
-        : await graph.signal(THREAD, "go", light++ % 2 === 0 ? "red" : "green", options);
+        : result.paused
+          ? await graph.invoke(null, options)
+          : await graph.signal(THREAD, "go", light++ % 2 === 0 ? "red" : "green", options);
       // oxlint-enable no-await-in-loop
     }
     return "completed";
@@ -55,6 +59,23 @@ async function finished(store: MemoryCheckpointer): Promise<string[]> {
   );
 }
 
+/** All nodes of a graph, as breakpoints call them. */
+function nodesOf(plan: Plan, path = ""): string[] {
+  return [...plan.nodes.values()].flatMap(({ name, nested }) =>
+    [path + name].concat(nested ? nodesOf(nested.plan, `${path}${name}/`) : []),
+  );
+}
+
+type Where = "none" | "before" | "after";
+const someBreakpoints = fc.constantFrom<Where>("none", "before", "after");
+
+/** A run pauses before or after every node of the graph and of its subgraphs. */
+function breakpoints(builder: Builder, where: Where): BreakpointOptions {
+  const all = nodesOf(builder.compile().plan);
+  if (where === "none") return {};
+  return where === "before" ? { interruptBefore: all } : { interruptAfter: all };
+}
+
 interface Told {
   readonly end: string;
   readonly values: unknown;
@@ -69,9 +90,10 @@ async function told(store: MemoryCheckpointer, graph: Graph, end: string): Promi
 async function calmRun(
   builder: Builder,
   world: World,
+  options: BreakpointOptions,
 ): Promise<{ calm: Told; store: MemoryCheckpointer; undone: string[] }> {
   const store = new MemoryCheckpointer();
-  const graph = builder.compile({ checkpointer: store });
+  const graph = builder.compile({ checkpointer: store, ...options });
   const calm = await told(store, graph, await toTheEnd(graph, "sync"));
   expect(new Set(calm.finished).size).toBe(calm.finished.length);
   const { undone } = world;
@@ -86,10 +108,11 @@ test(
   "whoever goes on behind any record comes to the result of the undisturbed run, repeating nothing that is recorded",
   async () => {
     await fc.assert(
-      fc.asyncProperty(someBlocks, fc.boolean(), async (blocks, fails) => {
+      fc.asyncProperty(someBlocks, fc.boolean(), someBreakpoints, async (blocks, fails, where) => {
         const world = new World();
         const builder = buildGraph(blocks, fails, world);
-        const { calm, store, undone } = await calmRun(builder, world);
+        const options = breakpoints(builder, where);
+        const { calm, store, undone } = await calmRun(builder, world, options);
         expect(calm.end).toBe(fails ? "Node fails: Error: in the end" : "completed");
 
         const { records } = await store.read(THREAD, { whole: true });
@@ -101,7 +124,7 @@ test(
           await owned.append(records.slice(0, length).map(({ bytes }) => bytes));
           await owned[Symbol.asyncDispose]();
           const before = [...decodeEvents(records.slice(0, length))];
-          const graph = builder.compile({ checkpointer: cut });
+          const graph = builder.compile({ checkpointer: cut, ...options });
           const after = await told(cut, graph, await toTheEnd(graph, "sync"));
           // oxlint-enable no-await-in-loop
           expect(after, `cut behind record ${length}`).toEqual(calm);
@@ -166,23 +189,25 @@ test(
       fc.asyncProperty(
         someBlocks,
         fc.boolean(),
+        someBreakpoints,
         fc.constantFrom<DurabilityMode>("sync", "async", "exit"),
         deaths,
-        async (blocks, fails, durability, dying) => {
+        async (blocks, fails, where, durability, dying) => {
           const world = new World();
           const builder = buildGraph(blocks, fails, world);
-          const { calm } = await calmRun(builder, world);
+          const options = breakpoints(builder, where);
+          const { calm } = await calmRun(builder, world, options);
           const store = new MemoryCheckpointer();
           for (const [appends, stored] of dying) {
             const checkpointer = new Dying(store, appends, stored);
             // oxlint-disable-next-line no-await-in-loop -- one life after the other
-            await toTheEnd(builder.compile({ checkpointer }), durability).catch(
+            await toTheEnd(builder.compile({ checkpointer, ...options }), durability).catch(
               (error: unknown) => {
                 if (!isMeshError(error, "FENCED")) throw error;
               },
             );
           }
-          const graph = builder.compile({ checkpointer: store });
+          const graph = builder.compile({ checkpointer: store, ...options });
           const after = await told(store, graph, await toTheEnd(graph, durability));
           expect(after).toEqual(calm);
         },

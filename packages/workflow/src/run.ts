@@ -29,6 +29,20 @@ export interface TaskResult {
   readonly goto: readonly Target[];
   /** What it had returned, for the node's compensation. */
   readonly undo?: unknown;
+  /** Present if it ends its subgraph. */
+  readonly handoff?: Handoff;
+}
+
+/** What a subgraph's node tells the graph around it, which checks it: an update of its channels, and who goes on there. */
+export interface Handoff {
+  readonly update: unknown;
+  readonly goto: readonly Target[];
+}
+
+/** Nodes that a run pauses before or after: their names, a subgraph's as `<node>/<name>`, or `*` for all of the graph. */
+export interface Breakpoints {
+  readonly before: readonly string[];
+  readonly after: readonly string[];
 }
 
 /**
@@ -112,6 +126,34 @@ export interface RunState {
   mailbox: Record<string, unknown[]>;
   /** Ids of the last commands that were taken in, runs that were begun among them; oldest first. */
   taken: string[];
+  /** A subgraph that a node of its own has ended. */
+  handoff?: Handoff;
+  /** Where the run pauses; kept in the outermost graph's state. */
+  breakpoints?: Breakpoints;
+  /** At a breakpoint: the open step has not begun. */
+  paused?: true;
+}
+
+const MAX_TAKEN = 64;
+
+/** Remembers the command that an event came with, if it has an id. */
+export function noteTaken({ taken }: RunState, id: string | undefined): void {
+  if (id === undefined) return;
+  taken.push(id);
+  if (taken.length > MAX_TAKEN) taken.shift();
+}
+
+/** A new run on the state that the last one has left. */
+export function renewRun(run: RunState, id: string, breakpoints: Breakpoints | undefined): void {
+  const { values, taken } = run;
+  // One by one, and only what may be there: an object that much is deleted from is slow from then on.
+  delete run.error;
+  delete run.canceled;
+  delete run.handoff;
+  delete run.paused;
+  delete run.breakpoints;
+  Object.assign(run, emptyRun(values), { run: id, status: "running", taken });
+  if (breakpoints !== undefined) run.breakpoints = breakpoints;
 }
 
 /** The state of a thread that nothing has happened to. */

@@ -1,10 +1,20 @@
 import { MeshError } from "@plexus/core";
 import { END } from "./command.ts";
 import type { Exits, Plan } from "./plan.ts";
-import type { RunState, Target } from "./run.ts";
+import type { Handoff, RunState, Target, Task } from "./run.ts";
+import { newTask, resultOf } from "./task.ts";
 
-/** Where a complete step leads, in the order of its tasks. Counts those who have arrived at a join. */
+/**
+ * Where a complete step leads, in the order of its tasks: nowhere, if one of them hands over to the graph around this one. Counts those who
+ * have arrived at a join.
+ */
 export function nextTargets(plan: Plan, run: RunState): Target[] {
+  const handoff = handoffOf(plan, run);
+  if (handoff !== undefined) {
+    run.handoff = handoff;
+    run.deferred = [];
+    return [];
+  }
   const targets: Target[] = [];
   for (const { node, state } of run.tasks) {
     const exits: Exits = plan.nodes.get(node)!;
@@ -29,7 +39,7 @@ export function initialValues(plan: Plan): Record<string, unknown> {
 }
 
 /** What of the targets is due now, each node once; deferred ones wait in the run until nothing else is. */
-export function splitDeferred(plan: Plan, run: RunState, targets: readonly Target[]): Target[] {
+function splitDeferred(plan: Plan, run: RunState, targets: readonly Target[]): Target[] {
   const due: Target[] = [];
   for (const target of targets) {
     if (typeof target !== "string") due.push(target);
@@ -40,8 +50,46 @@ export function splitDeferred(plan: Plan, run: RunState, targets: readonly Targe
   return due.length > 0 ? due : run.deferred.splice(0);
 }
 
+/** The tasks of the next step, none if the run is over. Throws `STEP_LIMIT` if the graph or a node is executed once too often. */
+export function tasksOf(plan: Plan, run: RunState, targets: readonly Target[]): Task[] {
+  const due = splitDeferred(plan, run, targets);
+  if (due.length === 0) return [];
+  if (run.step >= plan.maxSteps) {
+    throw new MeshError(
+      "STEP_LIMIT",
+      `Graph ${plan.name} has not ended after ${plan.maxSteps} steps: raise maxSteps, or end its loop.`,
+    );
+  }
+  run.step++;
+  run.tolerated = {};
+  for (const target of due) {
+    countVisit(plan, run, typeof target === "string" ? target : target.node);
+  }
+  return due.map((target, index) => newTask(`${run.step}:${index}`, target));
+}
+
+/**
+ * What a task of the complete step tells the graph around this one, if any does. Throws `INVALID_OUTPUT` if several do: nobody could tell
+ * which of them counts.
+ */
+function handoffOf(plan: Plan, run: RunState): Handoff | undefined {
+  let first: Task | undefined;
+  for (const task of run.tasks) {
+    if (task.state.is !== "done" || task.state.result.handoff === undefined) continue;
+    if (first !== undefined) {
+      throw new MeshError(
+        "INVALID_OUTPUT",
+        `Nodes ${first.node} and ${task.node} of graph ${plan.name} both direct the graph around it, in step ${run.step}.`,
+        { details: { nodes: [first.node, task.node], step: run.step } },
+      );
+    }
+    first = task;
+  }
+  return first && resultOf(first).handoff;
+}
+
 /** Counts an execution of the node. Throws `STEP_LIMIT` if it is one too many. */
-export function countVisit(plan: Plan, run: RunState, node: string): void {
+function countVisit(plan: Plan, run: RunState, node: string): void {
   const visits = (run.visits[node] ?? 0) + 1;
   run.visits[node] = visits;
   if (visits <= plan.nodes.get(node)!.maxVisits) return;

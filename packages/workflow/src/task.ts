@@ -35,6 +35,15 @@ export function isOver({ status }: RunState): boolean {
   );
 }
 
+/** Notes what would have to be undone of a finished task, its subgraph's part first to last. */
+export function keepUndo(run: RunState, task: Task, { undo }: TaskResult): void {
+  if (undo !== undefined) run.undo.push({ path: [task.node], update: undo });
+  const child = childOf(task);
+  for (const { path, update } of child ? takeUndo(child) : []) {
+    run.undo.push({ path: [task.node, ...path], update });
+  }
+}
+
 /** Takes out all that the run and the subgraphs it is in have to undo, oldest first; paths begin in this run. */
 export function takeUndo(run: RunState): Undo[] {
   const undo = run.undo.splice(0);
@@ -63,6 +72,11 @@ export function resetFailed(run: RunState): void {
       task.attempt = 1;
     }
   }
+}
+
+/** Whether what is waited for is an event of that name; the wait's type is narrowed. */
+export function awaits(wait: Wait, name: string): wait is Extract<Wait, { kind: "event" }> {
+  return wait.kind === "event" && wait.name === name;
 }
 
 /** What a task that waits is woken with when something has come. */

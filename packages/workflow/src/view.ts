@@ -1,8 +1,8 @@
 import { MeshError } from "@plexus/core";
 import { z } from "zod";
-import { Command, END, Send, type Goto } from "./command.ts";
+import { Command, END, PARENT, Send, type Goto } from "./command.ts";
 import type { NodePlan, Plan } from "./plan.ts";
-import type { Target, Writes } from "./run.ts";
+import type { Handoff, Target, Writes } from "./run.ts";
 
 type Values = Record<string, unknown>;
 
@@ -68,11 +68,35 @@ export function checkWrites(
   return writes;
 }
 
-/** Splits what a node has returned into its update and where it wants to go. Throws `INVALID_OUTPUT`. */
-export function readReturn(node: NodePlan, value: unknown): { update: unknown; goto: Target[] } {
+/** What a node has returned: its update and where it wants to go, in its graph or in the one around that. */
+interface Returned {
+  readonly update: unknown;
+  readonly goto: readonly Target[];
+  readonly handoff?: Handoff;
+}
+
+/** Splits what a node has returned. Throws `INVALID_OUTPUT`. */
+export function readReturn(node: NodePlan, value: unknown): Returned {
   if (!(value instanceof Command)) return { update: value, goto: [] };
-  const goto = targetsOf(`Node ${node.name}`, value.goto, node.ends, "its ends");
-  return { update: value.update, goto };
+  const { update, goto, graph } = value;
+  const who = `Node ${node.name}`;
+  if (graph === undefined) return { update, goto: targetsOf(who, goto, node.ends, "its ends") };
+  if (!node.ends.includes(PARENT)) {
+    throw new MeshError(
+      "INVALID_OUTPUT",
+      `${who} directs the graph around it, and Command.PARENT is not among its ends.`,
+    );
+  }
+  const there = listOf(who, goto).map((to) =>
+    to instanceof Send ? { node: to.node, input: to.input } : to,
+  );
+  return { update: undefined, goto: [], handoff: { update, goto: there } };
+}
+
+/** What was handed to the graph around a subgraph, as its node's command there. */
+export function commandOf({ update, goto }: Handoff): Command {
+  const there = goto.map((to) => (typeof to === "string" ? to : new Send(to.node, to.input)));
+  return new Command({ update, goto: there });
 }
 
 const NO_LABELS: ReadonlyMap<string, string> = new Map();
@@ -86,17 +110,19 @@ export function targetsOf(
   labels = NO_LABELS,
 ): Target[] {
   const targets: Target[] = [];
-  const all = typeof goto === "string" || goto instanceof Send ? [goto] : goto;
-  if (!Array.isArray(all)) {
-    throw new MeshError("INVALID_OUTPUT", `${who} says where to go, but not by a name or a Send.`);
-  }
-  for (const one of all as readonly (string | Send)[]) {
+  for (const one of listOf(who, goto)) {
     const name = one instanceof Send ? one.node : (labels.get(one) ?? one);
-    if (!allowed.includes(name)) {
+    if (!allowed.includes(name) || name === PARENT) {
       throw new MeshError("INVALID_OUTPUT", `${who} leads to ${name}, which is not among ${what}.`);
     }
     if (one instanceof Send) targets.push({ node: name, input: one.input });
     else if (name !== END) targets.push(name);
   }
   return targets;
+}
+
+function listOf(who: string, goto: Goto): readonly (string | Send)[] {
+  const all = typeof goto === "string" || goto instanceof Send ? [goto] : goto;
+  if (Array.isArray(all)) return all as readonly (string | Send)[];
+  throw new MeshError("INVALID_OUTPUT", `${who} says where to go, but not by a name or a Send.`);
 }

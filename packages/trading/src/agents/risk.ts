@@ -1,5 +1,5 @@
 import { Risk } from "../contracts.ts";
-import { assess } from "../risk.ts";
+import { assess, refuse } from "../risk.ts";
 import type { Part } from "./part.ts";
 import type { Station } from "./station.ts";
 import { warmUp } from "./warm-up.ts";
@@ -14,6 +14,12 @@ export function openRisk(station: Station): Part {
         assess(order, ctx) {
           assessed.value += 1;
           const answer = assess(ctx.state, order);
+          ctx.emit("assessed", { order, answer });
+          return answer;
+        },
+        refuse({ order, reason }, ctx) {
+          assessed.value += 1;
+          const answer = refuse(ctx.state, order, reason);
           ctx.emit("assessed", { order, answer });
           return answer;
         },

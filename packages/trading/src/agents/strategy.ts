@@ -1,6 +1,7 @@
 import { agents, OrderDesk } from "../contracts.ts";
 import { type Order, type StrategyName, toOrder } from "../decision.ts";
 import { EventTimeJoin, type JoinedInput } from "../event-time-join.ts";
+import { type LargeOrders, type Review, reviewOf } from "../large-order.ts";
 import { nowMicros } from "../micros.ts";
 import { defaultRiskLimits } from "../risk.ts";
 import { shardsOf } from "../shard.ts";
@@ -26,6 +27,7 @@ export function openStrategy(station: Station, name: StrategyName): Part {
   const { mesh, seat } = station;
   const join = new EventTimeJoin<SignalEvent>();
   const strategy = createStrategy(strategies[name], defaultRiskLimits.capitalCents);
+  let largeOrders: LargeOrders | undefined;
   const lanes = new Lanes(MAX_PENDING, (error) => station.fail(error));
   const decisions = {
     hold: station.count("hold"),
@@ -40,9 +42,14 @@ export function openStrategy(station: Station, name: StrategyName): Part {
   const toDecision = station.latency("decision");
   const toAnswer = station.latency("answers");
 
-  async function submit(order: Order, dueAt: number, isNew: boolean): Promise<void> {
+  async function submit(
+    order: Order,
+    review: Review | undefined,
+    dueAt: number,
+    isNew: boolean,
+  ): Promise<void> {
     const sentAt = nowMicros();
-    const input = { order, dueAt, sentAt };
+    const input = { order, dueAt, sentAt, ...(review && { review }) };
     const task = await mesh.submit(OrderDesk, "execute", input, { key: order.id });
     const answer = await task.result({ timeout: ANSWER_WITHIN });
     if (isNew) toAnswer.observe(since(sentAt));
@@ -72,7 +79,8 @@ export function openStrategy(station: Station, name: StrategyName): Part {
       const order = toOrder(decision);
       if (order === undefined) continue;
       sent.value += 1;
-      wait = lanes.add(order.symbol, () => submit(order, dueAt, isNew));
+      const review = reviewOf(order, input, largeOrders);
+      wait = lanes.add(order.symbol, () => submit(order, review, dueAt, isNew));
       station.inflight.value = lanes.pending;
     }
     return wait;
@@ -96,7 +104,8 @@ export function openStrategy(station: Station, name: StrategyName): Part {
 
   return {
     host: () => mesh.host(agents[name], { status: () => station.status() }),
-    async prepare({ replicas, shards }) {
+    async prepare({ replicas, shards, largeOrders: limits }) {
+      largeOrders = limits;
       const own = shardsOf(seat, shards);
       const inflows = {
         fundamental: new Inflow(station, replicas.fundamental),

@@ -1,0 +1,53 @@
+import { MeshError } from "@plexus/core";
+import type { Command } from "./command.ts";
+import type { Driver } from "./driver.ts";
+import { waitingTasks } from "./look.ts";
+import { isOver } from "./task.ts";
+
+/* What callers tell a run that exists. */
+
+/** Goes on where a run is paused, was left, or has failed. */
+export function goOn(driver: Driver, thread: string, id: string | undefined): void {
+  const told = id === undefined ? {} : { id };
+  if (driver.take({ type: "proceed", ...told })) return;
+  if (!isOver(driver.run) || driver.take({ type: "retry", ...told })) return;
+  throw new MeshError("NO_RUN", `On thread ${thread} there is no run to go on with.`);
+}
+
+/** Answers the interrupt that the command names, or the only one. */
+export function answer(
+  driver: Driver,
+  { resume, interrupt }: Command,
+  thread: string,
+  id: string | undefined,
+): void {
+  if (resume === undefined) {
+    throw new MeshError("INVALID_INPUT", "A command without resume is for nodes to return.");
+  }
+  const open = [...waitingTasks(driver.run)].filter(
+    ({ task }) => task.state.is === "waiting" && task.state.wait.kind === "interrupt",
+  );
+  const ids = open.map((one) => one.id);
+  const which = interrupt ?? (ids.length === 1 ? ids[0] : undefined);
+  if (ids.length === 0) {
+    throw new MeshError("NO_RUN", `On thread ${thread} no run waits for an answer.`);
+  }
+  if (which === undefined || !ids.includes(which)) {
+    throw new MeshError(
+      "INVALID_INPUT",
+      `The run on thread ${thread} waits for ${ids.length} answers: say which one, by interrupt: ${ids.join(", ")}.`,
+      { details: { interrupts: ids } },
+    );
+  }
+  driver.take({ type: "answer", task: which, value: resume, ...(id && { id }) });
+}
+
+/** What a repeated input is told whose run is not the last one any more. */
+export function succeeded(thread: string, run: string): MeshError {
+  return new MeshError("CONFLICT", `Another run has followed run ${run} on thread ${thread}.`);
+}
+
+/** True if the command of that id has been taken in already. */
+export function wasTaken({ run }: Driver, id: string | undefined): boolean {
+  return id !== undefined && run.taken.includes(id);
+}
