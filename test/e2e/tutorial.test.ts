@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { spawnNode, type NodeProcess } from "@plexus/testing";
@@ -10,8 +10,6 @@ const root = join(import.meta.dirname, "..", "..");
 const page = readFileSync(join(root, "packages", "workflow", "TUTORIAL.md"), "utf8");
 const run = promisify(execFile);
 const PATIENCE_MS = 60_000;
-/** An optional peer of the workflow package, and no more than that. */
-const hasLangGraph = existsSync(join(root, "node_modules", "@langchain", "langgraph"));
 
 const blocks = [...page.matchAll(/```(\w+)\n([\s\S]*?)```/g)].map(([, kind = "", text = ""]) => ({
   kind,
@@ -36,7 +34,7 @@ beforeAll(() => {
   folder = mkdtempSync(join(root, "test", ".tutorial-"));
   for (const { text } of programs) {
     const [, name = ""] = /^\/\/ (\S+)\n/.exec(text)!;
-    if (name !== "theirs.ts" || hasLangGraph) writeFileSync(join(folder, name), text);
+    writeFileSync(join(folder, name), text);
   }
   const compilerOptions = {
     composite: false,
@@ -100,14 +98,10 @@ test("the graph runs in one process", { timeout: 120_000 }, async () => {
   expect(await written(start(join(folder, "once.ts")))).toBe(texts[0]);
 });
 
-test.skipIf(!hasLangGraph)(
-  "LangGraph's graph comes to the same result",
-  { timeout: 120_000 },
-  async () => {
-    const theirs = await written(start(join(folder, "theirs.ts")));
-    expect(theirs).toBe(texts[0]!.slice(texts[0]!.indexOf("{")));
-  },
-);
+test("LangGraph's graph comes to the same result", { timeout: 120_000 }, async () => {
+  const theirs = await written(start(join(folder, "theirs.ts")));
+  expect(theirs).toBe(texts[0]!.slice(texts[0]!.indexOf("{")));
+});
 
 test(
   "the commands of the page do what it says: one process is killed in the middle, the other one comes to the same result",
