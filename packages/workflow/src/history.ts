@@ -5,7 +5,7 @@ import type { Effect, RunEvent } from "./event.ts";
 import { interruptsOf, pendingWaits, type Interrupt, type PendingWait } from "./interrupt.ts";
 import type { Plan } from "./plan.ts";
 import { decodeEvents, decodeSnapshot, encodeSnapshot } from "./record.ts";
-import type { RunStatus } from "./run.ts";
+import type { RunState, RunStatus } from "./run.ts";
 import { skeletonOf } from "./skeleton.ts";
 import { itemsOf, type StreamItem, type StreamMode } from "./stream.ts";
 import { isOver } from "./task.ts";
@@ -84,15 +84,20 @@ export class History {
   async fork(thread: string, upTo: number | undefined, to: string): Promise<string> {
     const { run, plan } = await this.#read(thread, upTo);
     const graph = skeletonOf(plan);
+    if (await this.#isThere(to, run)) return to; // before whoever executes it is disturbed
     await using owned = await this.#kept.own(to);
-    const { snapshot } = await this.#kept.read(to);
-    // The same fork once more is what is left of an owner that died before it answered.
-    const same = snapshot && isDeepStrictEqual(decodeSnapshot(snapshot.parts).run, run);
-    if (owned.position > 0 || (snapshot && !same)) {
-      throw new MeshError("CONFLICT", `There is a thread ${to} already.`);
-    }
+    if (await this.#isThere(to, run)) return to;
     await owned.snapshot(0, encodeSnapshot({ at: this.#now(), graph, run }));
     return to;
+  }
+
+  /** Whether that very fork has been made: what is left of an owner that died before it answered. Throws `CONFLICT` for any other thread. */
+  async #isThere(thread: string, run: RunState): Promise<boolean> {
+    const { snapshot, records } = await this.#kept.read(thread);
+    if (snapshot === undefined && records.length === 0) return false;
+    const same = snapshot && isDeepStrictEqual(decodeSnapshot(snapshot.parts).run, run);
+    if (same && records.length === 0 && snapshot.position === 0) return true;
+    throw new MeshError("CONFLICT", `There is a thread ${thread} already.`);
   }
 
   async *replay<M extends StreamMode>(
