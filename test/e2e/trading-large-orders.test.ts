@@ -111,4 +111,4 @@ test("large orders are voted on and approved, executed once though their process
     Object.fromEntries([...rejected].map(([reason, all]) => [reason, all.length])),
   );
   expect(outcome.closing).toEqual(expected.closing);
-}, 90_000);
+}, 240_000);

@@ -29,7 +29,7 @@ export type NodeProcess = AsyncDisposable & {
   lines(stream?: "stdout" | "stderr"): AsyncIterableIterator<string>;
   /**
    * The first line of stdout, past or future, that contains the text or matches.
-   * @param timeoutMs default 10,000
+   * @param timeoutMs default 30,000
    * @throws Error with the tail of stderr when the process ends or the time passes without such a line.
    */
   waitForLine(match: string | RegExp, timeoutMs?: number): Promise<string>;
@@ -81,7 +81,7 @@ export function spawnNode(script: string | URL, options: SpawnNodeOptions = {}):
     },
     resume: () => void (running && child.kill("SIGCONT")),
     lines: (stream = "stdout") => (stream === "stdout" ? stdout : stderr).lines(),
-    waitForLine: async (match, timeoutMs = 10_000) => {
+    waitForLine: async (match, timeoutMs = 30_000) => {
       const found = await stdout.find(match, timeoutMs);
       if ("line" in found) return found.line;
       if (found.missing === "ended") await Promise.race([ended, sleep(100)]); // for the rest of stderr

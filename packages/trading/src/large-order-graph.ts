@@ -39,6 +39,9 @@ const Case = z.object({ order: Order, review: Review });
 export type LargeOrder = z.infer<typeof Case>;
 type LargeOrderGraph = CompiledGraph<LargeOrder, { answer: OrderAnswer }>;
 
+/** The graph, here or hosted on a mesh. */
+type Runs = Pick<LargeOrderGraph, "invoke" | "getState">;
+
 /** A large order's way: the analysts' opinions side by side, their vote, a human's approval if it needs one, and its execution or refusal. */
 export function largeOrderGraph(
   endings: Endings,
@@ -111,25 +114,28 @@ export function largeOrderGraph(
  * before. `ask` brings a human's word, or rejects when its signal fires; the run stays where it is then.
  */
 export async function seeThrough(
-  graph: LargeOrderGraph,
+  graph: Runs,
   large: LargeOrder,
   ask: (request: ApprovalRequest) => Promise<Approval>,
 ): Promise<OrderAnswer> {
   const thread = large.order.id;
   const before = await stateOf(graph, thread);
-  if (before?.status === "completed") return before.values["answer"] as OrderAnswer;
-  let result = await graph.invoke(before === undefined ? large : null, { thread });
-  for (;;) {
+  // With ids, whoever else sees the same order through begins and answers nothing a second time.
+  let result =
+    before?.status === "failed"
+      ? await graph.invoke(null, { thread })
+      : await graph.invoke(large, { thread, id: thread });
+  for (let asked = 1; ; asked++) {
     const [question] = result.interrupts;
     if (question === undefined) return result.output.answer;
     // oxlint-disable no-await-in-loop -- an answer that is not taken is asked for again
     const resume = await ask(question.value as ApprovalRequest);
-    result = await graph.invoke(new Command({ resume }), { thread });
+    result = await graph.invoke(new Command({ resume }), { thread, id: `${thread}/${asked}` });
     // oxlint-enable no-await-in-loop
   }
 }
 
-async function stateOf(graph: LargeOrderGraph, thread: string): Promise<StateSnapshot | undefined> {
+async function stateOf(graph: Runs, thread: string): Promise<StateSnapshot | undefined> {
   try {
     return await graph.getState(thread);
   } catch (error) {

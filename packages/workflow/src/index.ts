@@ -44,3 +44,61 @@ export type { GraphDescription } from "./graph-contract.ts";
 export type { GraphHostOptions, GraphMesh, HostedGraph } from "./graph-port.ts";
 export { remoteGraph } from "./remote-graph.ts";
 export type { RemoteGraph, RemoteOptions } from "./remote-graph.ts";
+export { supervisor } from "./patterns/supervisor.ts";
+export type { SupervisorOptions } from "./patterns/supervisor.ts";
+export { network } from "./patterns/network.ts";
+export type { NetworkAgentSpec, NetworkChannels, NetworkOptions } from "./patterns/network.ts";
+export { sequential } from "./patterns/sequential.ts";
+export type { SequentialOptions } from "./patterns/sequential.ts";
+export { concurrent } from "./patterns/concurrent.ts";
+export type {
+  AggregateInput,
+  ConcurrentChannels,
+  ConcurrentOptions,
+} from "./patterns/concurrent.ts";
+export type { AgentAnswer, Collected } from "./patterns/answers.ts";
+export { debate } from "./patterns/debate.ts";
+export type { DebateChannels, DebateOptions, JudgeInput } from "./patterns/debate.ts";
+export { contractNet } from "./patterns/contract-net.ts";
+export type {
+  Bid,
+  ContractNetChannels,
+  ContractNetOptions,
+  Contractor,
+  Outcome,
+  Proposed,
+  Rejection,
+} from "./patterns/contract-net.ts";
+export { reaction } from "./patterns/reaction.ts";
+export type {
+  EventKinds,
+  FailedReaction,
+  NewEvent,
+  PublishedEvent,
+  ReactionChannels,
+  ReactionOptions,
+  Subscriber,
+} from "./patterns/reaction.ts";
+export { conversation, lastText } from "./patterns/conversation.ts";
+export type { ChatMessage, NewChatMessage, ToolCall, ToolResult } from "./patterns/conversation.ts";
+export { estimateTokens, fitTokens } from "./patterns/sharing.ts";
+export type { SharingOptions } from "./patterns/sharing.ts";
+export { handoff, handoffTool } from "./patterns/handoff.ts";
+export type { Handoff, Peer, ToolSpec } from "./patterns/handoff.ts";
+export { modelAgent } from "./patterns/model-agent.ts";
+export type { AgentTool, ChatModels, ModelAgentOptions } from "./patterns/model-agent.ts";
+export { capabilityAgent, taskAgent } from "./patterns/remote-agents.ts";
+export type {
+  AgentFunction,
+  AgentInput,
+  AgentReply,
+  AgentSpec,
+  Agents,
+  ConversationChannels,
+  ConversationInput,
+  ConversationOutput,
+  FailureOptions,
+  PatternGraph,
+  PatternOptions,
+  Team,
+} from "./patterns/agent.ts";

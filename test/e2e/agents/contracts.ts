@@ -71,3 +71,31 @@ export const Researcher = agent("researcher", {
     },
   },
 });
+
+/** Hauls parcels: each haulier is an agent of its own, of one process or several. Performing writes `began <parcel>`. */
+export const haulier = (name: string) =>
+  agent(name, {
+    capabilities: {
+      bid: { input: z.string(), output: z.object({ cost: z.number() }), idempotent: true },
+      /** Takes so many ms, and gives the id of its process. */
+      perform: {
+        input: z.object({ parcel: z.string(), ms: z.number() }),
+        output: z.number(),
+        durable: { ackWait: 600 },
+      },
+      /** Writes `lost <parcel>`. */
+      lost: { input: z.string(), output: z.null(), idempotent: true },
+    },
+  });
+
+/** Talks: answers with its name, what it was told last, and the id of its process. */
+export const talker = (name: string) =>
+  agent(name, {
+    capabilities: {
+      reply: {
+        input: z.object({ text: z.string() }),
+        output: z.object({ text: z.string(), pid: z.number() }),
+        idempotent: true,
+      },
+    },
+  });

@@ -9,6 +9,8 @@ import { since, type Station } from "./station.ts";
 
 /** Orders of one process that are under way at a time. */
 const CONCURRENCY = 256;
+/** How long a large order whose process has died waits for the next one. */
+const LEASE = "2s";
 /** What an order may run into while its book has no owner; it waits for the next attempt then. */
 const PASSING = new Set(["AGENT_LOST", "NO_AGENT", "NOT_CONNECTED", "OVERLOADED", "TIMEOUT"]);
 
@@ -49,6 +51,7 @@ export function openOrder(station: Station): Part {
 
   /** Loaded by the first large order, as there need not be any. */
   async function openLarge(): Promise<LargeOrderDesk> {
+    const { hostGraph, remoteGraph } = await import("@plexus/workflow");
     const { largeOrderGraph, seeThrough } = await import("../large-order-graph.ts");
     const { ApprovalDesk } = await import("./approvals.ts");
     const approvals = new ApprovalDesk(station);
@@ -65,9 +68,14 @@ export function openOrder(station: Station): Part {
         };
       },
     });
+    const hosted = await hostGraph(mesh, graph, { lease: LEASE });
+    const runs = remoteGraph(mesh, graph);
     return {
-      see: (order, signal) => seeThrough(graph, order, (request) => approvals.ask(request, signal)),
-      [Symbol.asyncDispose]: () => approvals[Symbol.asyncDispose](),
+      see: (order, signal) => seeThrough(runs, order, (request) => approvals.ask(request, signal)),
+      async [Symbol.asyncDispose]() {
+        await hosted.drain();
+        await approvals[Symbol.asyncDispose]();
+      },
     };
   }
 

@@ -1,0 +1,3 @@
+import { testPage } from "../support/page.ts";
+
+testPage("packages/workflow/PATTERNS.md", 10);
