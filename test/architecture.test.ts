@@ -23,7 +23,7 @@ const LAYERS: Record<string, { internal: string[]; external: RegExp }> = {
     external: /^(?!@nats-io\/).+$/,
   },
   cli: {
-    internal: ["core", "mesh", "llm", "testing", "trading", "refactor-crew"],
+    internal: ["core", "mesh", "llm", "testing", "trading", "refactor-crew", "workflow"],
     external: /^(?!@nats-io\/).+$/,
   },
 };

@@ -203,8 +203,11 @@ async function recordedResults(
   const connection = await brokers.connect();
   try {
     const manager = await jetstreamManager(connection);
-    const { state } = await manager.streams.info(`${mesh}-results`);
-    return { recorded: state.messages, replaced: state.last_seq - state.messages };
+    // Beside results there are barriers, of those who missed a task and wanted to be sure.
+    const results = { subjects_filter: `${mesh}.done.*` };
+    const { state } = await manager.streams.info(`${mesh}-results`, results);
+    const recorded = Object.keys(state.subjects ?? {}).length;
+    return { recorded, replaced: state.last_seq - state.messages };
   } finally {
     await connection.close();
   }

@@ -205,6 +205,21 @@ it("says once what a process says before each crash", async () => {
   expect(ofOne.filter((line) => line.includes("crashed")).length).toBeGreaterThanOrEqual(3);
 });
 
+it("serves the graphs of a module that exports some", async () => {
+  writeFileSync(
+    join(folder, "mesh.ts"),
+    `export default { mesh: "office", agents: { desk: { module: "./graphs.ts", graphs: true } } };`,
+  );
+  const process = start("--json");
+  const { events, seen } = follow(process);
+  await seen("ready", 3, "desk"); // an agent for each of its graphs
+  const { url } = events.find(({ event }) => event === "broker")!;
+  const office = ["--server", url!, "--mesh", "office"];
+  const { stdout } = await plexus(["workflow", "run", "pair", "--thread", "t", ...office]);
+  expect(stdout).toContain(`--interrupt 1:0 --answer <answer> ${office.join(" ")}\n`);
+  expect(await process.kill("SIGINT")).toEqual({ code: 130, signal: null });
+});
+
 it("hands the credentials in --server on to the agents, and shows them to nobody", async () => {
   const authorization = { user: "ops", password: "se cret" };
   await using broker = await startBroker({ config: { authorization } });

@@ -6,6 +6,7 @@ import {
   StateGraph,
   append,
   hostGraph,
+  reduced,
   remoteGraph,
   sum,
   type NodeContext,
@@ -154,6 +155,47 @@ test("what a node has thrown arrives as what it was", async () => {
   expect(error.message).toContain("Node second: Error: no luck");
 });
 
+test("reducers of one's own are those of who hosts the graph, for whoever has its name alone", async () => {
+  const [host, caller] = [await meshes.join(), await meshes.join()];
+  const longest = reduced(z.string(), {
+    initial: () => "",
+    reducer: (value, update) => (update.length > value.length ? update : value),
+  });
+  const graph = new StateGraph({ word: longest }, { name: "longest" })
+    .addNode("one", () => ({ word: "long" }))
+    .addNode("two", () => ({ word: "no" }))
+    .addEdge(START, "one")
+    .addEdge("one", "two")
+    .addEdge("two", END)
+    .compile();
+  await hostGraph(host, graph);
+  const whole = remoteGraph(caller, graph);
+  await whole.invoke({}, { thread: "t" });
+  const named = remoteGraph(caller, "longest");
+  expect((await named.getState("t")).values).toEqual({ word: "long" });
+  expect(await named.getStateHistory("t")).toEqual(await whole.getStateHistory("t"));
+});
+
+test("who detaches waits no longer, and the run goes on", async () => {
+  const [host, caller] = [await meshes.join(), await meshes.join()];
+  const [begun, go] = [gate(), gate()];
+  const slow = held(async () => {
+    begun.open();
+    await go.opened;
+  });
+  await hostGraph(host, slow);
+  const graph = remoteGraph(caller, slow);
+  const leaving = new AbortController();
+  const running = graph.invoke({}, { thread: "t", id: "one", detach: leaving.signal });
+  await begun.opened;
+  leaving.abort();
+  await expect(running).rejects.toMatchObject({ code: "CANCELED" });
+  go.open();
+  expect((await graph.invoke({}, { thread: "t", id: "one" })).output).toEqual({
+    log: ["first", "second"],
+  });
+});
+
 test("a call that is repeated with its id is carried out once, and has the same result", async () => {
   const [host, caller] = [await meshes.join(), await meshes.join()];
   let executed = 0;
@@ -238,6 +280,9 @@ test("without anybody who hosts the graph, a caller is told so; what is recorded
   const { output } = await graph.invoke({}, { thread: "t" });
   await hosted.drain();
   expect((await graph.getState("t")).values).toEqual(output);
+  const named = remoteGraph(caller, "steps");
+  expect(await named.getState("t")).toEqual(await graph.getState("t"));
+  expect(await named.getStateHistory("t")).toEqual(await graph.getStateHistory("t"));
   await expect(graph.invoke({}, { thread: "t", timeout: "1s" })).rejects.toMatchObject({
     code: "NO_AGENT",
   });

@@ -5,10 +5,11 @@ import { text } from "node:stream/consumers";
 import { join } from "node:path";
 import { spawnNode, type NodeProcess } from "@plexus/testing";
 
-const main = join(import.meta.dirname, "..", "..", "packages", "cli", "src", "main.ts");
+/** The script that `plexus` is. */
+export const main = join(import.meta.dirname, "..", "..", "packages", "cli", "src", "main.ts");
 
 /** Variables of the developer's shell that would change what the command does. */
-const neutral = Object.fromEntries(
+export const neutral = Object.fromEntries(
   [
     "PLEXUS_SERVERS",
     "PLEXUS_MESH",

@@ -25,7 +25,10 @@ export function devCommand(): Command {
     "dev",
     "run a mesh on this machine: a broker and one process per agent replica",
   )
-    .argument("<mesh-file>", "a module whose default export is defineMesh({ … })")
+    .argument(
+      "[mesh-file]",
+      "a module whose default export is defineMesh({ … }); without one, only the broker runs",
+    )
     .option(
       "--port <n>",
       "port of the embedded broker; 0: any (default: 4222 if it is free)",
@@ -39,15 +42,19 @@ Brings its own broker, unless --server names one (PLEXUS_SERVERS is not read). P
 growing delays; a change in the folder of an agent's module restarts its replicas one after the other, each draining first.
 Ctrl-C drains everything; a second one kills. With --json: one event per line.`,
     )
-    .action((file: string, options: DevOptions, command: Command) => {
+    .action((file: string | undefined, options: DevOptions, command: Command) => {
       const { server: _, ...own } = options;
       const given = command.getOptionValueSource("server") === "cli" ? options : own;
       return interruptible((signal) => dev(file, given, signal));
     });
 }
 
-async function dev(file: string, options: DevOptions, signal: AbortSignal): Promise<void> {
-  const definition = await loadMeshFile(file);
+async function dev(
+  file: string | undefined,
+  options: DevOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  const definition = file === undefined ? { agents: {} } : await loadMeshFile(file);
   const specs = processSpecs(definition);
   const view = devView(
     specs.map(({ name }) => name),
@@ -67,7 +74,10 @@ async function dev(file: string, options: DevOptions, signal: AbortSignal): Prom
     const joined = (instance: InstanceInfo): boolean => processOf(instance) === name;
     return restartAndWait(supervisor, mesh, name, joined, signal);
   });
-  const stopWatching = options.watch ? watchSources(file, definition, specs, reloader, view) : [];
+  const stopWatching =
+    file !== undefined && options.watch
+      ? watchSources(file, definition, specs, reloader, view)
+      : [];
   const stopListening = mesh.watch(({ type, instance }) => {
     const process = processOf(instance);
     if (process !== undefined && type === "joined") {
@@ -81,7 +91,7 @@ async function dev(file: string, options: DevOptions, signal: AbortSignal): Prom
     },
   });
   const env = { PLEXUS_SERVERS: broker.url, PLEXUS_MESH: meshName };
-  for (const spec of specs) {
+  for (const { module: _, ...spec } of specs) {
     supervisor.start({ ...spec, env: { ...spec.env, ...env, PLEXUS_NAME: spec.name } });
   }
   await fired(signal);
@@ -90,17 +100,23 @@ async function dev(file: string, options: DevOptions, signal: AbortSignal): Prom
   view.show({ event: "stopping" });
 }
 
+/** A process, and the file that it is about. */
+interface ModuleProcess extends ProcessSpec {
+  readonly module: string;
+}
+
 /** One process for every replica of every agent: `greeter`, or `greeter-1`, `greeter-2`. */
-function processSpecs({ agents }: LoadedMesh): ProcessSpec[] {
+function processSpecs({ agents }: LoadedMesh): ModuleProcess[] {
   // Agents resolve their packages the way this process does.
   const execArgv = process.execArgv.filter((option) => /^(?:-C|--conditions)\b/.test(option));
-  return Object.entries(agents).flatMap(([agent, { module: script, replicas, env, args }]) =>
+  return Object.entries(agents).flatMap(([agent, { module, graphs, replicas, env, args }]) =>
     Array.from({ length: replicas }, (_, index) => ({
       name: replicas === 1 ? agent : `${agent}-${index + 1}`,
-      script,
+      module,
+      script: graphs ? process.argv[1]! : module,
       env,
-      args,
-      cwd: dirname(script),
+      args: graphs ? ["workflow", "serve", module, ...args] : args,
+      cwd: dirname(module),
       execArgv,
     })),
   );
@@ -110,7 +126,7 @@ function processSpecs({ agents }: LoadedMesh): ProcessSpec[] {
 function watchSources(
   file: string,
   { agents }: LoadedMesh,
-  specs: readonly ProcessSpec[],
+  specs: readonly ModuleProcess[],
   reloader: Reloader,
   view: DevView,
 ): (() => void)[] {
@@ -121,12 +137,12 @@ function watchSources(
       const files = changed.filter((path) => path !== meshFile);
       if (files.length < changed.length) view.show({ event: "mesh-file-changed", file: meshFile });
       if (files.length === 0) return;
-      const affected = specs.filter(({ script }) => dirname(script) === folder);
+      const affected = specs.filter((spec) => dirname(spec.module) === folder);
       view.show({ event: "reloading", files, processes: affected.map(({ name }) => name) });
-      for (const { script } of new Map(affected.map((spec) => [spec.script, spec])).values()) {
+      for (const module of new Set(affected.map((spec) => spec.module))) {
         reloader.reload(
-          script,
-          affected.filter((spec) => spec.script === script).map(({ name }) => name),
+          module,
+          affected.filter((spec) => spec.module === module).map(({ name }) => name),
         );
       }
     }),

@@ -42,7 +42,9 @@ export async function brokerChecks(options: DoctorOptions): Promise<BrokerChecks
               check: "JetStream",
               status: "fail" as const,
               detail: jetstream.why,
-              remedy: "Start nats-server with -js, and allow the account to use it.",
+              remedy: jetstream.on
+                ? "Allow the account to use it; a cluster needs most of its servers, to elect a leader."
+                : "Start nats-server with -js.",
             },
           ]
         : await jetstreamChecks(report, jetstream, options.monitor)),

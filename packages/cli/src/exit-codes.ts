@@ -8,6 +8,8 @@ export const EXIT = {
   notFound: 3,
   unavailable: 4,
   timeout: 5,
+  /** A run of a graph waits for an answer or an event. */
+  waiting: 6,
   interrupted: 130,
 } as const;
 

@@ -1,5 +1,5 @@
-import { isMeshError, type ErrorCode } from "@plexus/core";
-import { note, printJson } from "./output.ts";
+import { isMeshError, type ErrorCode, type MeshError } from "@plexus/core";
+import { harmless, note, printJson } from "./output.ts";
 
 /** What to do about an error, where its message does not say so itself. */
 const REMEDIES: Partial<Record<ErrorCode, string>> = {
@@ -15,6 +15,17 @@ const REMEDIES: Partial<Record<ErrorCode, string>> = {
   OVERLOADED: "Try again, or add replicas.",
 };
 
+/** The same, where a command is about graphs. */
+const OF_GRAPHS: Partial<Record<ErrorCode, string>> = {
+  NO_AGENT: "`plexus workflow serve <file>` hosts the graphs of a file.",
+  NO_RUN: "`plexus workflow ls` shows what there is.",
+  TIMEOUT: "Wait longer with --timeout, or `plexus workflow watch`.",
+  MESSAGE_TOO_LARGE: "Name the graph's file in place of its name: then what is recorded is read.",
+  GRAPH_CHANGED: "A migration says how a recorded state becomes one of the changed graph.",
+  UNAUTHORIZED: REMEDIES.UNAUTHORIZED!,
+  INCOMPATIBLE_BROKER: REMEDIES.INCOMPATIBLE_BROKER!,
+};
+
 /** Reports why a command failed: one readable line on stderr, or one JSON document on stdout. */
 export function reportFailure(command: string, error: unknown, json: boolean): void {
   const { code, message, retryable } = describe(error);
@@ -24,9 +35,16 @@ export function reportFailure(command: string, error: unknown, json: boolean): v
   }
   // What agents take is not what a workspace takes: there the message says it all.
   const said = code === "INVALID_INPUT" && command.startsWith("plexus workspace");
-  const remedy = isMeshError(error) && !said ? REMEDIES[error.code] : undefined;
+  const remedies = command.startsWith("plexus workflow") ? OF_GRAPHS : REMEDIES;
+  const remedy = isMeshError(error) && !said && !isOfRun(error) ? remedies[error.code] : undefined;
   const sentence = /[.!?]$/.test(message) ? message : `${message}.`;
-  note(`${command}: ${code}: ${remedy === undefined ? message : `${sentence} ${remedy}`}`);
+  const text = remedy === undefined ? message : `${sentence} ${remedy}`;
+  note(`${command}: ${code}: ${harmless(text)}`);
+}
+
+/** Whether a node has failed with it: then it is not about this command. */
+export function isOfRun({ details }: MeshError): boolean {
+  return typeof details === "object" && details !== null && "run" in details;
 }
 
 function describe(error: unknown): { code: string; message: string; retryable: boolean } {

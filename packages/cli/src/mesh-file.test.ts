@@ -35,6 +35,7 @@ test.each([
     /agents\.a: Unrecognized key: "replica"/,
   ],
   [`{ agents: { a: { module: "./greeter.mjs", env: { A: 1 } } } }`, /agents\.a\.env\.A: Invalid/],
+  [`{ agents: { a: { module: "./greeter.mjs", graphs: 1 } } }`, /agents\.a\.graphs: Invalid/],
   [`{ agents: { "a b": { module: "./greeter.mjs" } } }`, /agents\.a b/],
   [`{ mesh: "a.b", agents: { a: { module: "./greeter.mjs" } } }`, /mesh: must be 1 to 60/],
   [

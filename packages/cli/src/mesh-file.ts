@@ -1,13 +1,14 @@
-import { access } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
 import { z } from "zod";
 import { UsageError } from "./exit-codes.ts";
+import { fileExists, loadModule } from "./load-module.ts";
 
 /** One agent of a mesh file. */
 export interface AgentEntry {
   /** Path of the script that hosts it, relative to the mesh file. It calls `connect()` without `servers` and `mesh`. */
   readonly module: string;
+  /** The module exports graphs: `plexus workflow serve` hosts them. */
+  readonly graphs?: boolean;
   /** How many processes. Default 1. */
   readonly replicas?: number;
   /** Added to the environment. */
@@ -45,6 +46,7 @@ const schema = z.strictObject({
       name,
       z.strictObject({
         module: z.string().min(1),
+        graphs: z.boolean().optional(),
         replicas: z.int().min(1).max(MAX_REPLICAS).default(1),
         env: z.record(z.string(), z.string()).default({}),
         args: z.array(z.string()).default([]),
@@ -59,17 +61,12 @@ export type LoadedMesh = z.output<typeof schema>;
 /** Loads and checks a mesh file. @throws UsageError that names the field */
 export async function loadMeshFile(path: string): Promise<LoadedMesh> {
   const file = resolve(path);
-  if (!(await exists(file))) throw new UsageError(`There is no mesh file ${file}.`);
-  let loaded: { default?: unknown };
-  try {
-    loaded = (await import(pathToFileURL(file).href)) as { default?: unknown };
-  } catch (error) {
-    throw new UsageError(`${path} cannot be loaded: ${why(error)}`, { cause: error });
-  }
-  if (loaded.default === undefined) {
+  if (!(await fileExists(file))) throw new UsageError(`There is no mesh file ${file}.`);
+  const loaded = await loadModule(path);
+  if (loaded["default"] === undefined) {
     throw new UsageError(`${path} has no default export. Write: export default defineMesh({ … })`);
   }
-  const parsed = schema.safeParse(loaded.default);
+  const parsed = schema.safeParse(loaded["default"]);
   if (!parsed.success) {
     const problems = parsed.error.issues.map(
       (issue) => `${issue.path.join(".") || "default export"}: ${issue.message}`,
@@ -79,26 +76,9 @@ export async function loadMeshFile(path: string): Promise<LoadedMesh> {
   for (const [agent, entry] of Object.entries(parsed.data.agents)) {
     entry.module = resolve(dirname(file), entry.module);
     // oxlint-disable-next-line no-await-in-loop -- the first one missing is reported
-    if (!(await exists(entry.module))) {
+    if (!(await fileExists(entry.module))) {
       throw new UsageError(`${path}: agents.${agent}.module: there is no file ${entry.module}`);
     }
   }
   return parsed.data;
-}
-
-/** What was thrown, with the place in a file if it has one: a mesh file may throw anything. */
-function why(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const place = /\bfile:\/\/\S+:\d+/.exec(error.stack ?? "")?.[0];
-  const isOurs = place === undefined || place.startsWith(import.meta.url);
-  return isOurs ? error.message : `${error.message} (${fileURLToPath(place)})`;
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await access(path);
-    return true;
-  } catch {
-    return false;
-  }
 }

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { oneLine, table, toJson, toLine, toText, uptime } from "./output.ts";
+import { harmless, oneLine, shorten, table, toJson, toLine, toText, uptime } from "./output.ts";
 
 test("every kind of payload becomes JSON", () => {
   const value = {
@@ -26,8 +26,15 @@ test("a person sees text as it is, and binary as hex", () => {
   expect(toText(new Map([["k", new Uint8Array([1])]]))).toBe("Map(1) { 'k' => <Buffer 01> }");
 });
 
+test("a long text is shortened to what fits", () => {
+  expect(shorten("12345", 5)).toBe("12345");
+  expect(shorten("123456", 5)).toBe("1234…");
+});
+
 test("what others have written has no power over the terminal", () => {
   expect(oneLine("bad \u001b[31mred\nnext\u009b")).toBe("bad \\x1b[31mred\\nnext\\x9b");
+  expect(harmless("bad \u001b[31mred\n\tnext\r\u009b")).toBe("bad \\x1b[31mred\n\tnext\\x0d\\x9b");
+  expect(oneLine("a\tb")).toBe("a\\x09b");
   expect(oneLine("größer als 日本")).toBe("größer als 日本");
 });
 

@@ -22,10 +22,14 @@ export function note(line: string): void {
 
 /** What somebody else has written, on one line and without power over the terminal. */
 export function oneLine(text: string): string {
+  return harmless(text).replaceAll("\n", "\\n").replaceAll("\t", "\\x09");
+}
+
+/** What somebody else has written, with its lines and tabs, and without power over the terminal. */
+export function harmless(text: string): string {
   // oxlint-disable-next-line no-control-regex -- that is what it is about
-  return text.replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, (char) => {
-    const code = char.codePointAt(0)!;
-    return char === "\n" ? "\\n" : `\\x${code.toString(16).padStart(2, "0")}`;
+  return text.replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, (char) => {
+    return `\\x${char.codePointAt(0)!.toString(16).padStart(2, "0")}`;
   });
 }
 
@@ -76,6 +80,11 @@ export function toText(value: unknown): string {
 /** A decoded payload on one line. */
 export function toLine(value: unknown): string {
   return value === undefined ? "" : show(value, { compact: true, breakLength: Infinity });
+}
+
+/** The beginning of a text, as long as a line of a terminal. */
+export function shorten(text: string, length = 100): string {
+  return text.length > length ? `${text.slice(0, length - 1)}…` : text;
 }
 
 function show(value: unknown, layout: { compact: boolean | number; breakLength: number }): string {

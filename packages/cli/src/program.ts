@@ -20,6 +20,7 @@ const COMMANDS: Record<string, () => Promise<Command>> = {
   topic: async () => (await import("./topic.ts")).topicCommand(),
   journal: async () => (await import("./journal.ts")).journalCommand(),
   workspace: async () => (await import("./workspace.ts")).workspaceCommand(),
+  workflow: async () => (await import("./workflow.ts")).workflowCommand(),
   doctor: async () => (await import("./doctor.ts")).doctorCommand(),
 };
 
@@ -71,7 +72,7 @@ function createProgram(
       "after",
       `
 The options stand before or behind the command. Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 no broker or not
-permitted, 5 timeout, 130 interrupted. NO_COLOR switches colours off.`,
+permitted, 5 timeout, 6 waiting (workflow), 130 interrupted. NO_COLOR switches colours off.`,
     )
     .hook("preAction", (_program, action) => inheritOptions(program, action));
   for (const command of commands) program.addCommand(command);

@@ -1,4 +1,4 @@
-import { KINDS, MeshError, fromWireError, token, type Envelope } from "@plexus/core";
+import { KINDS, MeshError, encodePayload, fromWireError, token, type Envelope } from "@plexus/core";
 import { nowMs } from "./clock.ts";
 import { controlFields, type ControlVerb } from "./control.ts";
 import type { Pending } from "./inbox.ts";
@@ -7,12 +7,14 @@ import { newId, type Runtime } from "./runtime.ts";
 /**
  * Sends a control request to one instance and resolves with its answer. Rejects with `NO_AGENT` when the broker knows
  * nobody of that id, `TIMEOUT` when it stays silent.
+ * @param details what the verb needs to be told
  */
 export function ask(
   runtime: Runtime,
   instance: string,
   verb: ControlVerb,
   timeoutMs: number,
+  details?: unknown,
 ): Promise<unknown> {
   const subject = runtime.subjects.control(token("Instance", instance));
   return new Promise((resolve, reject) => {
@@ -50,10 +52,11 @@ export function ask(
       timeout: () =>
         end(() => reject(new MeshError("TIMEOUT", `Instance ${instance} did not answer ${verb}.`))),
     };
+    const fields = controlFields(runtime, verb, pending.id);
     runtime.inbox.add(pending);
     pending.frame = runtime.outbox.add(
       subject,
-      controlFields(runtime, verb, pending.id),
+      details === undefined ? fields : { ...fields, payload: encodePayload(details) },
       runtime.inbox.nextReply,
     );
   });

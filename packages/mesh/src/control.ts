@@ -3,7 +3,7 @@ import { nowUs } from "./clock.ts";
 import type { Runtime } from "./runtime.ts";
 
 /** What a control message asks of an instance; carried as the envelope's name. */
-export type ControlVerb = "cancel" | "credit" | "describe" | "drain" | "ping";
+export type ControlVerb = "cancel" | "credit" | "describe" | "drain" | "missing" | "ping";
 
 const NOTHING = new Uint8Array(0);
 

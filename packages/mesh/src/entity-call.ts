@@ -134,7 +134,7 @@ export class EntityCall implements Pending {
     this.#pause();
   }
 
-  lost(why: "instance" | "connection" | "closing"): void {
+  lost(why: Parameters<Pending["lost"]>[0]): void {
     if (why === "closing") this.#cancel(new Error("this connection to the mesh is closing"));
     else if (why === "instance" && this.#unbounced) {
       // The owner may have died of it.

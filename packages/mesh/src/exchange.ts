@@ -35,6 +35,11 @@ export interface CallOptions {
 }
 
 const DEFAULT_TIMEOUT_MS = 30_000;
+const LOST_REASONS = {
+  instance: "agent_lost",
+  request: "request_lost",
+  connection: "reconnect",
+} as const;
 
 /** One capability of one contract, as this process calls it. */
 export interface Route {
@@ -59,6 +64,7 @@ export function routeTimeoutMs(capability: Capability): number {
  */
 export abstract class Exchange implements Pending {
   id = "";
+  readonly traceable = true;
   frame: string | undefined;
   deadlineMs = Infinity;
   protected readonly route: Route;
@@ -75,6 +81,8 @@ export abstract class Exchange implements Pending {
   #tried: Set<Peer> | undefined;
   #lastError: MeshError | undefined;
   #sentMs = 0;
+  /** No instance is left to send to, but one may come back. */
+  #awaiting = false;
   #firstId: string | undefined;
   #cleanup: (() => void)[] | undefined;
 
@@ -155,31 +163,33 @@ export abstract class Exchange implements Pending {
     const { connected } = this.route.runtime.link;
     this.#leave(connected);
     if (connected && peer) {
-      // The broker knows nobody there. If the instance is alive after all, its next renewal brings it back.
-      this.route.runtime.directory.remove(peer.id);
+      // The broker knows nobody there. If the instance is alive after all, it answers, or its next renewal brings it back.
+      this.route.runtime.absentees.miss(peer.id);
       this.#elsewhere("not_delivered", undefined, "no_responders");
     } else this.#attempt();
   }
 
-  lost(why: "instance" | "connection" | "closing"): void {
+  lost(why: "instance" | "request" | "connection" | "closing"): void {
     if (why === "closing") {
       this.cancel(new Error("this connection to the mesh is closing"));
       return;
     }
     const name = `${this.route.agent}.${this.route.name}`;
     const error =
-      why === "instance"
+      why === "connection"
         ? new MeshError(
-            "AGENT_LOST",
-            `${name}: instance ${this.target} vanished before it answered.`,
-          )
-        : new MeshError(
             "NOT_CONNECTED",
             `${name}: the connection to the broker broke before the answer came; it may have run.`,
             { retryable: false },
+          )
+        : new MeshError(
+            "AGENT_LOST",
+            why === "instance"
+              ? `${name}: instance ${this.target} vanished before it answered.`
+              : `${name}: the request to ${this.target}, or its answer, was lost on the way.`,
           );
-    this.#leave(why === "instance");
-    this.#elsewhere("unknown", error, why === "instance" ? "agent_lost" : "reconnect");
+    this.#leave(why === "instance"); // else it may be sent there again
+    this.#elsewhere("unknown", error, LOST_REASONS[why]);
   }
 
   timeout(): void {
@@ -199,7 +209,8 @@ export abstract class Exchange implements Pending {
     }
     if (peer) this.sendCancel();
     this.#leave();
-    this.#finish(this.#timeoutError());
+    const { connected } = this.route.runtime.link;
+    this.#finish(this.#awaiting && connected ? this.#nobody() : this.#timeoutError());
   }
 
   /** The caller gives up. */
@@ -255,6 +266,7 @@ export abstract class Exchange implements Pending {
     const { runtime } = route;
     const now = nowMs();
     this.id = newId();
+    this.#awaiting = false;
     this.#firstId ??= this.id;
     this.deadlineMs = Math.min(this.#finalDeadlineMs, now + this.#attemptMs);
     if (runtime.link.closed) {
@@ -350,10 +362,12 @@ export abstract class Exchange implements Pending {
     );
   }
 
-  /** When the broker was away, instances come back one by one: waits for the next of them. False: no use to wait. */
+  /** When a broker was away, instances come back one by one: waits for the next of them. False: no use to wait. */
   #awaitReturn(now: number): boolean {
     const { agent, runtime } = this.route;
-    if (now >= runtime.returnsUntilMs || this.#lastError?.code === "OVERLOADED") return false;
+    const untilMs = Math.max(runtime.returnsUntilMs, runtime.absentees.untilMs(agent));
+    if (now >= untilMs || this.#lastError?.code === "OVERLOADED") return false;
+    this.#awaiting = true;
     this.deadlineMs = this.#finalDeadlineMs;
     runtime.inbox.add(this);
     const end = (): void => {
@@ -368,7 +382,7 @@ export abstract class Exchange implements Pending {
     const stop = runtime.directory.watch(({ type, instance }) => {
       if (type !== "left" && instance.agent === agent) again();
     });
-    const timer = setTimeout(again, runtime.returnsUntilMs - now);
+    const timer = setTimeout(again, untilMs - now);
     this.onSettled(end);
     return true;
   }

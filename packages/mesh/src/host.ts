@@ -275,6 +275,12 @@ export class HostedAgent implements AsyncDisposable, CallOwner {
     return served;
   }
 
+  /** Those of some requests that are not here. What was answered is not either, but the answer is on its way before this one. */
+  #missing(ids: unknown): unknown[] {
+    if (!Array.isArray(ids)) throw new MeshError("BAD_MESSAGE", "No list of requests.");
+    return ids.filter((id: string) => !this.running.has(id));
+  }
+
   #command(envelope: Envelope, reply: string | undefined): void {
     if (envelope.kind !== KINDS.control) {
       noteBadMessage(this.runtime, new MeshError("BAD_MESSAGE", "Not a control message."));
@@ -292,6 +298,9 @@ export class HostedAgent implements AsyncDisposable, CallOwner {
         return;
       case "describe":
         this.respond(answer, KINDS.response, this.report());
+        return;
+      case "missing":
+        this.respond(answer, KINDS.response, this.#missing(envelope.value));
         return;
       case "ping":
         this.respond(answer, KINDS.response, null);

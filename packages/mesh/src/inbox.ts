@@ -9,13 +9,15 @@ export interface Pending {
   frame: string | undefined;
   /** The instance it went to; undefined while it waits for a connection. */
   readonly target: string | undefined;
+  /** The target can tell whether it has it. */
+  readonly traceable?: boolean;
   /** Monotonic ms. */
   readonly deadlineMs: number;
   answer(envelope: Envelope): void;
   /** The broker found nobody on the subject: it did not run. */
   notDelivered(): void;
-  /** The instance or the connection is gone, or is about to be: it may have run. */
-  lost(why: "instance" | "connection" | "closing"): void;
+  /** The instance, the request alone, or the connection is gone, or is about to be: it may have run. */
+  lost(why: "instance" | "request" | "connection" | "closing"): void;
   timeout(): void;
 }
 
@@ -83,6 +85,23 @@ export class Inbox {
   instanceGone(instance: string): void {
     for (const pending of this.#snapshot())
       if (pending.target === instance) pending.lost("instance");
+  }
+
+  /** The instance does not have this request, and has sent no answer either. */
+  requestGone(id: string): void {
+    this.#pending.get(id)?.lost("request");
+  }
+
+  /** The requests that wait for an answer, by instance. */
+  requests(): Map<string, string[]> {
+    const requests = new Map<string, string[]>();
+    for (const { id, target, traceable } of this.#pending.values()) {
+      if (target === undefined || !traceable) continue;
+      const ids = requests.get(target);
+      if (ids) ids.push(id);
+      else requests.set(target, [id]);
+    }
+    return requests;
   }
 
   /** The connection broke: every request under way is lost. */

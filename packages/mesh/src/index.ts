@@ -6,7 +6,7 @@ export { eraseMesh } from "./nats/erase-mesh.ts";
 export { DEFAULT_SERVER, parseServers } from "./servers.ts";
 export type { ServerOptions } from "./servers.ts";
 export { probeBroker } from "./nats/broker-probe.ts";
-export type { BrokerReport, JetStreamReport } from "./nats/broker-probe.ts";
+export type { BrokerReport, JetStreamReport, NoJetStream } from "./nats/broker-probe.ts";
 export { shutdownSignal } from "./signals.ts";
 export type { Call, Client, ClientOptions } from "./client.ts";
 export type { CallOptions } from "./exchange.ts";

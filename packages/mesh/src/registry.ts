@@ -1,4 +1,5 @@
 import { isMeshError, token } from "@plexus/core";
+import type { Absentees } from "./absentees.ts";
 import { nowMs } from "./clock.ts";
 import type { Directory, InstanceInfo } from "./directory.ts";
 import type { Logger } from "./log.ts";
@@ -11,7 +12,7 @@ const RENEW_AFTER_MS = (REGISTRY_TTL_S * 1_000) / 3;
 const TICK_MS = 250;
 const MAX_FAILURES = 4; // renewals failed in a row, anyone's
 const SYNC_TIMEOUT_MS = 5_000;
-const START_TIMEOUT_MS = 15_000; // an election takes 4 to 9 s
+const START_TIMEOUT_MS = 30_000; // an election takes 4 to 9 s, and then what it takes to watch may be placed on the node that died
 const START_PAUSE_MS = 250;
 
 /** One of this process's own records. */
@@ -28,6 +29,7 @@ interface Registration {
 export class Registry {
   readonly #store: RegistryStore;
   readonly #directory: Directory;
+  readonly #absentees: Absentees;
   readonly #log: Logger;
   readonly #own = new Map<string, Registration>();
   /** Known before the watch restarted and not seen since; dropped when their record must have expired. */
@@ -42,9 +44,10 @@ export class Registry {
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
 
-  constructor(store: RegistryStore, directory: Directory, log: Logger) {
+  constructor(store: RegistryStore, directory: Directory, absentees: Absentees, log: Logger) {
     this.#store = store;
     this.#directory = directory;
+    this.#absentees = absentees;
     this.#log = log;
   }
 
@@ -166,8 +169,8 @@ export class Registry {
   async #watch(): Promise<void> {
     this.#stopWatch?.();
     const generation = ++this.#generation;
-    const expiresAt = nowMs() + REGISTRY_TTL_S * 1_000;
-    for (const peer of this.#directory.peers()) this.#unconfirmed.set(peer.id, expiresAt);
+    // What was known stays so for as long as the registry cannot be read.
+    for (const { id } of this.#directory.peers()) this.#unconfirmed.set(id, Infinity);
     const { promise: whenSynced, resolve: synced } = Promise.withResolvers<void>();
     const stop = await this.#store.watch({
       change: (change) => {
@@ -187,18 +190,25 @@ export class Registry {
     const timer = setTimeout(synced, SYNC_TIMEOUT_MS);
     await whenSynced;
     clearTimeout(timer);
+    const expiresAt = nowMs() + REGISTRY_TTL_S * 1_000;
+    for (const instance of this.#unconfirmed.keys()) this.#unconfirmed.set(instance, expiresAt);
   }
 
   #apply(change: RegistryChange): void {
     const instance = change.key.slice(change.key.indexOf(".") + 1);
-    if (change.type === "gone") {
+    if (change.type !== "put") {
       // A process that stood still may see its own record expire, one that was cut off that it was expelled.
       const own = this.#own.get(change.key);
-      if (own === undefined) this.#directory.remove(instance);
-      else own.dueAt = 0; // it is entered again
+      if (own !== undefined) own.dueAt = 0; // it is entered again
+      else if (change.type === "expired") this.#absentees.miss(instance);
+      else {
+        this.#absentees.forget(instance);
+        this.#directory.remove(instance);
+      }
       return;
     }
     this.#unconfirmed.delete(instance);
+    this.#absentees.forget(instance);
     if (this.#own.has(change.key)) return;
     const info = parseInfo(change);
     if (info) this.#directory.put(info);
@@ -215,7 +225,7 @@ export class Registry {
       if (expiresAt > now) continue;
       this.#unconfirmed.delete(instance);
       const peer = this.#directory.get(instance);
-      if (peer && !this.#own.has(registryKey(peer.info))) this.#directory.remove(instance);
+      if (peer && !this.#own.has(registryKey(peer.info))) this.#absentees.miss(instance);
     }
   }
 

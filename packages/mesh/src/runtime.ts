@@ -1,4 +1,5 @@
 import { createUlid, isMeshError, type Subjects } from "@plexus/core";
+import type { Absentees } from "./absentees.ts";
 import type { Directory } from "./directory.ts";
 import type { Inbox } from "./inbox.ts";
 import type { Logger } from "./log.ts";
@@ -17,6 +18,7 @@ export interface Runtime {
   readonly outbox: Outbox;
   readonly inbox: Inbox;
   readonly directory: Directory;
+  readonly absentees: Absentees;
   readonly metrics: Metrics;
   readonly log: Logger;
   /** Monotonic ms until which instances may still be on their way back, after the broker was away. */

@@ -1,5 +1,6 @@
 import { randomInt } from "node:crypto";
 import { MeshError, createSubjects, toMs, token, type Duration } from "@plexus/core";
+import { Absentees } from "./absentees.ts";
 import { Buckets } from "./bucket.ts";
 import { nowMs } from "./clock.ts";
 import { Directory } from "./directory.ts";
@@ -143,6 +144,9 @@ export class Session implements HostingSite {
       outbox,
       inbox: new Inbox(link, subjects.inbox(client), (error) => noteBadMessage(runtime, error)),
       directory: this.directory,
+      get absentees() {
+        return absentees;
+      },
       metrics,
       log,
       returnsUntilMs: -Infinity,
@@ -151,6 +155,7 @@ export class Session implements HostingSite {
         return () => this.#waitingForConnection.delete(resume);
       },
     };
+    const absentees = new Absentees(runtime);
     const onlookers = new Onlookers(runtime);
     this.#runtime = runtime;
     metrics.connected.value = 1;
@@ -160,7 +165,7 @@ export class Session implements HostingSite {
     this.hosting = new Hosting(this, runtime, http);
     this.#watchdog = new Watchdog(runtime, this.hosting.agents);
     this.leases = new Leases(runtime, new LeaseStore(link, mesh));
-    this.registry = new Registry(new RegistryStore(link, mesh), this.directory, log);
+    this.registry = new Registry(new RegistryStore(link, mesh), this.directory, absentees, log);
   }
 
   get connected(): boolean {
@@ -257,6 +262,7 @@ export class Session implements HostingSite {
     for (const part of this.#parts()) part.close();
     this.#watchdog.close();
     this.registry.close();
+    this.#runtime.absentees.close();
     this.#runtime.inbox.close();
     this.#runtime.outbox.flushTurn();
     await this.#runtime.link.close();

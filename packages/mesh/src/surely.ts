@@ -1,5 +1,6 @@
 import { MeshError, isMeshError } from "@plexus/core";
 import { nowMs } from "./clock.ts";
+import { isUndecided } from "./nats/jetstream.ts";
 import type { Runtime } from "./runtime.ts";
 
 const PAUSE_MS = 100;
@@ -48,7 +49,8 @@ export function isPassing(error: unknown): error is MeshError {
   return (
     isMeshError(error, "TIMEOUT") ||
     isMeshError(error, "NOT_CONNECTED") ||
-    isMeshError(error, "OVERLOADED")
+    isMeshError(error, "OVERLOADED") ||
+    isUndecided(error)
   );
 }
 

@@ -82,24 +82,20 @@ export class TaskClient {
 
   async #status(id: string): Promise<TaskStatus> {
     const { store } = this.#services;
-    const [result, queued] = await Promise.all([store.result(id), store.queued(id)]);
-    if (result) return endedStatus(result);
-    if (queued === undefined) {
-      const late = await store.result(id); // it may have ended between the two answers
-      if (late) return endedStatus(late);
-      throw noTask(id);
-    }
+    const found = await store.find(id);
+    if (found === undefined) throw noTask(id);
+    if ("result" in found) return endedStatus(found.result);
+    const { queued } = found;
     return queuedStatus(queued, isDueLater(queued) ? undefined : await this.#find(id));
   }
 
   /** Records that it was canceled, if nothing is recorded yet; then nobody can record anything else. */
   async #cancel(id: string): Promise<boolean> {
     const { runtime, js, store } = this.#services;
-    const queued = await store.queued(id);
-    if (queued === undefined) {
-      if (await store.result(id)) return false;
-      throw noTask(id);
-    }
+    const found = await store.find(id);
+    if (found === undefined) throw noTask(id);
+    if ("result" in found) return false;
+    const { queued } = found;
     const [, , agent = "", capability = ""] = queued.subject.split(".");
     const { sender, seq } = readEnvelope(queued.data);
     const fields = {
@@ -121,8 +117,9 @@ export class TaskClient {
       );
     } catch (error) {
       if (!isMeshError(error, "CONFLICT")) throw error;
-      const recorded = await store.result(id);
-      if (!recorded || !Buffer.from(recorded.data).equals(bytes)) return false;
+      const recorded = await store.certainly(store.results, subjects.done(id));
+      if (recorded === undefined) return this.#cancel(id); // refused for an attempt that was never stored
+      if (!Buffer.from(recorded.data).equals(bytes)) return false;
     }
     const control = { ...fields, kind: KINDS.control, name: "cancel", payload: new Uint8Array(0) };
     runtime.outbox.add(subjects.taskControl("cancel"), control);

@@ -11,7 +11,6 @@ import {
 } from "@plexus/core";
 import { nowMs, nowUs } from "./clock.ts";
 import type { Delivered } from "./nats/feed.ts";
-import type { StoredMessage } from "./nats/jetstream.ts";
 import {
   HISTORY,
   MESSAGE,
@@ -58,7 +57,6 @@ export interface EndingRun {
 }
 
 const MAX_TEXT = 300;
-const RECORDED_MS = 10_000; // brokers agree on who leads within a few heartbeats of a second each
 
 /** How executions come to their end: with a recorded result, a next attempt, or a dead letter. */
 export class TaskEnding {
@@ -181,8 +179,15 @@ export class TaskEnding {
         return;
       }
       if (!isMeshError(error, "CONFLICT")) throw error;
-      const recorded = await this.#recorded();
-      if (recorded === undefined || !Buffer.from(recorded.data).equals(bytes)) {
+      // A leader that has lost its followers also refuses what it was sent before and will never store.
+      const recorded = await services.surely(() =>
+        services.store.certainly(services.store.results, subjects.done(id)),
+      );
+      if (recorded === undefined) {
+        await this.record(outcome);
+        return;
+      }
+      if (!Buffer.from(recorded.data).equals(bytes)) {
         runtime.metrics.taskSurplus.with({ agent, capability }).value++;
         this.#run.done();
         return;
@@ -197,25 +202,6 @@ export class TaskEnding {
       runtime.outbox.addEncoded(subjects.taskEvents(client), bytes);
     }
     this.#run.done();
-  }
-
-  /**
-   * What somebody has recorded. It is there, as recording was refused; but a broker that hung and has yet to hear that it leads
-   * no more may answer that it is not: so that is asked again. Undefined: it is not kept any more.
-   */
-  async #recorded(): Promise<StoredMessage | undefined> {
-    const { services } = this.#run.owner;
-    const look = async (): Promise<StoredMessage> => {
-      const found = await services.store.result(this.#run.address.id);
-      if (found === undefined) throw new MeshError("TIMEOUT", "It is not to be seen yet.");
-      return found;
-    };
-    try {
-      return await services.surely(look, nowMs() + RECORDED_MS);
-    } catch (error) {
-      if (isMeshError(error, "TIMEOUT")) return undefined;
-      throw error;
-    }
   }
 
   /** Records what there is to say of an outcome that cannot travel. */

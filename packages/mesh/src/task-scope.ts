@@ -63,13 +63,17 @@ export class TaskScope extends Scope {
     const bytes = envelopeBytes(
       resultFields(task, this.#execution.instance, { value }, this.attempt),
     );
-    try {
-      await this.#services.surely(() => js.publish(subject, bytes));
-      return value;
-    } catch (error) {
-      if (!isMeshError(error, "CONFLICT")) throw error;
-      const first = await recorded();
-      return first ? first.value : value; // another execution was faster, or an answer was lost
+    for (;;) {
+      // oxlint-disable no-await-in-loop -- again only if it was refused for an attempt that was never stored
+      try {
+        await this.#services.surely(() => js.publish(subject, bytes));
+        return value;
+      } catch (error) {
+        if (!isMeshError(error, "CONFLICT")) throw error;
+      }
+      const first = await this.#services.surely(() => store.certainly(store.effects, subject));
+      if (first) return readEnvelope(first.data).value as T; // another execution was faster, or an answer was lost
+      // oxlint-enable no-await-in-loop
     }
   }
 }

@@ -11,7 +11,6 @@ interface Watched {
   /** Monotonic ms at which the store is asked. */
   dueMs: number;
   pauseMs: number;
-  misses: number;
 }
 
 interface Feed {
@@ -21,8 +20,6 @@ interface Feed {
 
 const FIRST_CHECK_MS = 2_000; // results are told by who recorded them; the store is asked in case that got lost
 const MAX_CHECK_MS = 30_000;
-const MAX_MISSES = 3;
-const MAX_MISSES_CLUSTERED = 12; // 3 s: for some heartbeats of 1 s a broker that hung may take itself for the leader
 const SWEEP_MS = 250;
 const MAX_CHECKS_AT_ONCE = 256;
 const MAX_EARLY = 8_192; // submitted tasks whose result is kept in case it comes before anyone waits for it
@@ -90,7 +87,7 @@ export class TaskWatch {
     let watched = this.#watched.get(id);
     if (watched === undefined) {
       const dueMs = nowMs() + (early ? FIRST_CHECK_MS : 0);
-      watched = { listeners: new Set(), dueMs, pauseMs: FIRST_CHECK_MS, misses: 0 };
+      watched = { listeners: new Set(), dueMs, pauseMs: FIRST_CHECK_MS };
       this.#watched.set(id, watched);
       if (!early) queueMicrotask(() => this.#sweep());
     }
@@ -185,23 +182,21 @@ export class TaskWatch {
     const { store } = this.#services;
     try {
       await store.open();
-      const result = await store.result(id);
+      const found = await store.find(id);
       if (this.#watched.get(id) !== watched) return;
-      if (result) {
-        this.#end(id, watched, readEnvelope(result.data));
-        return;
-      }
-      watched.misses = (await store.queued(id)) ? 0 : watched.misses + 1;
-      const { clustered } = this.#services.runtime.link;
-      if (watched.misses >= (clustered ? MAX_MISSES_CLUSTERED : MAX_MISSES)) {
+      if (found === undefined) {
         this.#watched.delete(id);
         for (const listener of watched.listeners) listener.unknown(noTask(id));
+        return;
+      }
+      if ("result" in found) {
+        this.#end(id, watched, readEnvelope(found.result.data));
         return;
       }
     } catch {
       // The broker is away or not ready; it is asked again.
     }
-    watched.dueMs = nowMs() + (watched.misses > 0 ? SWEEP_MS : watched.pauseMs);
+    watched.dueMs = nowMs() + watched.pauseMs;
     watched.pauseMs = Math.min(watched.pauseMs * 2, MAX_CHECK_MS);
   }
 }

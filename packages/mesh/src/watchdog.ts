@@ -1,4 +1,5 @@
 import { MeshError } from "@plexus/core";
+import { ask } from "./ask.ts";
 import { nowMs } from "./clock.ts";
 import type { HostedAgent } from "./host.ts";
 import type { Runtime } from "./runtime.ts";
@@ -6,6 +7,9 @@ import type { Runtime } from "./runtime.ts";
 const TICK_MS = 50;
 const PROBE_EVERY_TICKS = 5;
 const PROBE_CALLER_AFTER_MS = 500;
+const TRACE_EVERY_TICKS = 20;
+const TRACE_TIMEOUT_MS = 5_000;
+const MAX_TRACED = 256; // of one instance at a time: what is asked about must fit a message
 const NOTHING = new Uint8Array(0);
 
 /**
@@ -20,6 +24,9 @@ export class Watchdog {
   #busy = new Set<string>();
   /** Reply subjects of the running probes, by probed subject. */
   readonly #probes = new Map<string, string>();
+  /** Requests that waited when it was last asked about them, and instances that have yet to answer. */
+  #waiting = new Set<string>();
+  readonly #tracing = new Set<string>();
   readonly #timer: NodeJS.Timeout;
   #ticks = 0;
 
@@ -50,12 +57,13 @@ export class Watchdog {
         );
     }
     if (++this.#ticks % PROBE_EVERY_TICKS !== 0 || !this.#runtime.link.connected) return;
+    if (this.#ticks % TRACE_EVERY_TICKS === 0) this.#trace();
     this.#probe(new Map([...this.#slowInstances(), ...this.#slowCallers(now)]));
   }
 
   /** The instances that have kept somebody waiting for a whole period, in the registry or not. */
   *#slowInstances(): Iterable<[subject: string, gone: () => void]> {
-    const { directory, inbox, subjects } = this.#runtime;
+    const { absentees, inbox, subjects } = this.#runtime;
     const busyBefore = this.#busy;
     this.#busy = inbox.targets();
     for (const instance of this.#busy) {
@@ -63,10 +71,38 @@ export class Watchdog {
       yield [
         subjects.control(instance),
         () => {
-          directory.remove(instance);
+          absentees.miss(instance);
           inbox.instanceGone(instance);
         },
       ];
+    }
+  }
+
+  /**
+   * Asks instances for the requests that have waited for a whole period. In a cluster, one that is alive may never have got them, or its
+   * answer is lost: with a broker that died in between.
+   */
+  #trace(): void {
+    const { inbox, link } = this.#runtime;
+    if (!link.clustered) return;
+    const before = this.#waiting;
+    this.#waiting = new Set();
+    for (const [instance, ids] of inbox.requests()) {
+      for (const id of ids) this.#waiting.add(id);
+      const old = ids.filter((id) => before.has(id)).slice(0, MAX_TRACED);
+      if (old.length > 0 && !this.#tracing.has(instance)) void this.#traceAt(instance, old);
+    }
+  }
+
+  async #traceAt(instance: string, ids: string[]): Promise<void> {
+    this.#tracing.add(instance);
+    try {
+      const missing = await ask(this.#runtime, instance, "missing", TRACE_TIMEOUT_MS, ids);
+      for (const id of missing as string[]) this.#runtime.inbox.requestGone(id);
+    } catch {
+      // Whoever is gone, or hangs, is none that has lost a request; it is asked again.
+    } finally {
+      this.#tracing.delete(instance);
     }
   }
 

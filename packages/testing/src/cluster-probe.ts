@@ -9,23 +9,30 @@ type Varz = { auth_required?: boolean; tls_required?: boolean };
 type Answer = { error?: { description?: string } };
 
 /**
- * Makes sure that a stream with a replica on each server of a complete cluster can be placed, by placing one. The leader must
- * have heard of each server's JetStream resources, and no monitoring endpoint tells. Does nothing where clients need
- * credentials or TLS.
+ * Makes sure that a stream with a replica on each server of a complete cluster can be placed, by placing one, and that each
+ * server knows the way to it: no monitoring endpoint tells either. Does nothing where clients need credentials or TLS.
+ * @param leader must have heard of each server's JetStream resources
  * @throws Error with the server's reason
  */
-export async function probePlacement(broker: Broker, replicas: number): Promise<void> {
-  const varz = (await (await fetch(`${broker.monitorUrl}/varz`)).json()) as Varz;
+export async function probePlacement(leader: Broker, brokers: readonly Broker[]): Promise<void> {
+  const varz = (await (await fetch(`${leader.monitorUrl}/varz`)).json()) as Varz;
   if (varz.auth_required || varz.tls_required) return;
 
   const name = `plexus-probe-${randomUUID()}`;
-  const stream = { name, subjects: [name], storage: "memory", num_replicas: Math.min(replicas, 5) };
-  const connection = await connect({ servers: broker.url, reconnect: false, timeout: 2_000 });
+  const num_replicas = Math.min(brokers.length, 5);
+  const stream = { name, subjects: [name], storage: "memory", num_replicas };
+  await using connections = new AsyncDisposableStack();
+  const open = async ({ url }: Broker): Promise<NatsConnection> => {
+    const connection = await connect({ servers: url, reconnect: false, timeout: 2_000 });
+    connections.defer(() => connection.close());
+    return connection;
+  };
+  const [first, ...others] = await Promise.all([leader, ...brokers].map(open));
+  await request(first!, `$JS.API.STREAM.CREATE.${name}`, stream);
   try {
-    await request(connection, `$JS.API.STREAM.CREATE.${name}`, stream);
-    await request(connection, `$JS.API.STREAM.DELETE.${name}`);
+    await Promise.all(others.map((connection) => request(connection, name)));
   } finally {
-    await connection.close();
+    await request(first!, `$JS.API.STREAM.DELETE.${name}`);
   }
 }
 
@@ -33,5 +40,5 @@ async function request(connection: NatsConnection, subject: string, body?: objec
   const payload = body === undefined ? "" : JSON.stringify(body);
   const message = await connection.request(subject, payload, { timeout: electionMs });
   const { error } = message.json<Answer>();
-  if (error) throw new Error(`a replicated stream cannot be placed: ${error.description}`);
+  if (error) throw new Error(`a replicated stream cannot be used: ${error.description}`);
 }

@@ -27,8 +27,8 @@ export type Cluster = AsyncDisposable & {
   readonly url: string;
   /**
    * Waits until the servers that are up have all routes between them, agree on a JetStream leader and have caught
-   * up with it; if none is down, also until a stream can have a replica on each of them (which is tried, unless clients
-   * need credentials or TLS). Call it after a kill or a restart.
+   * up with it; if none is down, also until a stream can have a replica on each of them, and be written through each of
+   * them (which is tried, unless clients need credentials or TLS). Call it after a kill or a restart.
    * @param timeoutMs default 30,000
    * @returns the broker that leads
    * @throws Error that says what is missing
@@ -122,8 +122,13 @@ async function waitUntilReady(members: Member[], timeoutMs: number = 30_000): Pr
       // oxlint-disable-next-line no-await-in-loop -- polls
       const { leader, up } = await findLeader(members);
       // While a server is down the leader goes on placing replicas on it, as it does not know yet: nothing to probe.
-      // oxlint-disable-next-line no-await-in-loop -- polls
-      if (up === members.length) await probePlacement(leader, up);
+      if (up === members.length) {
+        // oxlint-disable-next-line no-await-in-loop -- polls
+        await probePlacement(
+          leader,
+          members.map(({ broker }) => broker),
+        );
+      }
       return leader;
     } catch (error) {
       if (performance.now() > deadline) {

@@ -98,6 +98,17 @@ test("a fork of a step that was under way executes it anew", async () => {
   await expect(graph.fork(thread, { to: "again" })).rejects.toMatchObject({ code: "CONFLICT" });
 });
 
+test("a fork takes no other one's name, and may be made twice", async () => {
+  const graph = await finished();
+  const [, asked] = await graph.getStateHistory(thread);
+  await graph.fork(thread, { checkpoint: asked!.checkpoint, to: "again" });
+  await graph.fork(thread, { checkpoint: asked!.checkpoint, to: "again" });
+  const forked = await graph.getState("again");
+  expect(forked.values).toEqual(asked!.values);
+  await expect(graph.fork(thread, { to: "again" })).rejects.toMatchObject({ code: "CONFLICT" });
+  expect(await graph.getState("again")).toEqual(forked);
+});
+
 test("a replay tells what the run has told, and executes nothing", async () => {
   const graph = open();
   const modes = ["values", "updates", "debug"] as const;

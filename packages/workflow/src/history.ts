@@ -1,10 +1,11 @@
 import { isDeepStrictEqual } from "node:util";
 import { MeshError, type WireError, type Checkpointer, type StoredThread } from "@plexus/core";
+import { pausedNodes } from "./breakpoint.ts";
 import type { Effect, RunEvent } from "./event.ts";
-import { interruptsOf, type Interrupt } from "./interrupt.ts";
+import { interruptsOf, pendingWaits, type Interrupt, type PendingWait } from "./interrupt.ts";
 import type { Plan } from "./plan.ts";
-import { decodeEvents, encodeSnapshot } from "./record.ts";
-import type { RunStatus } from "./run.ts";
+import { decodeEvents, decodeSnapshot, encodeSnapshot } from "./record.ts";
+import type { RunState, RunStatus } from "./run.ts";
 import { skeletonOf } from "./skeleton.ts";
 import { itemsOf, type StreamItem, type StreamMode } from "./stream.ts";
 import { isOver } from "./task.ts";
@@ -26,6 +27,9 @@ export interface StateSnapshot {
   /** Nodes that are being executed, or are due. */
   readonly next: readonly string[];
   readonly interrupts: readonly Interrupt[];
+  readonly waits: readonly PendingWait[];
+  /** Nodes that a breakpoint keeps back until `invoke(null)`, if the run is at one. */
+  readonly paused?: readonly string[];
   readonly error?: WireError;
 }
 
@@ -80,10 +84,20 @@ export class History {
   async fork(thread: string, upTo: number | undefined, to: string): Promise<string> {
     const { run, plan } = await this.#read(thread, upTo);
     const graph = skeletonOf(plan);
+    if (await this.#isThere(to, run)) return to; // before whoever executes it is disturbed
     await using owned = await this.#kept.own(to);
-    if (owned.position > 0) throw new MeshError("CONFLICT", `There is a thread ${to} already.`);
+    if (await this.#isThere(to, run)) return to;
     await owned.snapshot(0, encodeSnapshot({ at: this.#now(), graph, run }));
     return to;
+  }
+
+  /** Whether that very fork has been made: what is left of an owner that died before it answered. Throws `CONFLICT` for any other thread. */
+  async #isThere(thread: string, run: RunState): Promise<boolean> {
+    const { snapshot, records } = await this.#kept.read(thread);
+    if (snapshot === undefined && records.length === 0) return false;
+    const same = snapshot && isDeepStrictEqual(decodeSnapshot(snapshot.parts).run, run);
+    if (same && records.length === 0 && snapshot.position === 0) return true;
+    throw new MeshError("CONFLICT", `There is a thread ${thread} already.`);
   }
 
   async *replay<M extends StreamMode>(
@@ -133,6 +147,7 @@ export class History {
 
 function snapshotOf(thread: string, { plan, run, position, at }: ThreadReader): StateSnapshot {
   const { status, step, error, tasks } = run;
+  const paused = pausedNodes(run);
   const open = isOver(run) ? [] : tasks.filter(({ state }) => state.is !== "done");
   return {
     thread,
@@ -144,6 +159,8 @@ function snapshotOf(thread: string, { plan, run, position, at }: ThreadReader): 
     values: publicValues(plan, run.values),
     next: [...open.map(({ node }) => node), ...(isOver(run) ? [] : run.deferred)],
     interrupts: interruptsOf(run),
+    waits: pendingWaits(run),
+    ...(paused.length > 0 ? { paused } : {}),
     ...(error === undefined ? {} : { error }),
   };
 }

@@ -8,7 +8,7 @@ import {
 } from "@plexus/core";
 import { outputOf } from "./boundary.ts";
 import { Command } from "./command.ts";
-import type { CompiledGraph, InvokeOptions, RunResult } from "./compiled-graph.ts";
+import { CompiledGraph, type InvokeOptions, type RunResult } from "./compiled-graph.ts";
 import {
   GraphStreams,
   graphContract,
@@ -20,6 +20,7 @@ import {
 import type { GraphMesh } from "./graph-port.ts";
 import type { StateSnapshot } from "./history.ts";
 import { newId } from "./id.ts";
+import { barePlan } from "./skeleton.ts";
 import { RunStream, type StreamItem, type StreamMode } from "./stream.ts";
 import { readThread } from "./thread.ts";
 import { publicValues } from "./view.ts";
@@ -28,6 +29,8 @@ import { publicValues } from "./view.ts";
 export interface RemoteOptions extends Omit<InvokeOptions, "listener"> {
   /** How long to wait for the run; it goes on when that is over. Default: as long as it takes. */
   readonly timeout?: Duration;
+  /** Ends the waiting, and not the run: it goes on. The call rejects with the reason. */
+  readonly detach?: AbortSignal;
 }
 
 type Answers = {
@@ -46,8 +49,8 @@ const MAX_BEHIND = 10_000; // pieces of a stream that its reader has yet to take
 const PASSING = ["AGENT_LOST", "NOT_CONNECTED", "TIMEOUT", "OVERLOADED"] as const;
 
 /**
- * A graph that processes of a mesh host, used as if it were here. With the graph itself, what is recorded can be read in any size and
- * when nobody hosts it; with its name alone, states larger than a message cannot.
+ * A graph that processes of a mesh host, used as if it were here. What is recorded can be read when nobody hosts it; with its name alone,
+ * outputs larger than a message cannot, and states with reducers of one's own are told by those who host it.
  */
 export function remoteGraph<Input, Output>(
   mesh: GraphMesh,
@@ -65,6 +68,7 @@ export class RemoteGraph<Input = unknown, Output = unknown> {
   readonly #contract: Entity;
   readonly #store: Checkpointer;
   readonly #graph: CompiledGraph<Input, Output> | undefined;
+  readonly #recorded: Pick<CompiledGraph, "getState" | "getStateHistory">;
 
   constructor(mesh: GraphMesh, graph: CompiledGraph<Input, Output> | string) {
     this.name = typeof graph === "string" ? graph : graph.plan.name;
@@ -72,6 +76,8 @@ export class RemoteGraph<Input = unknown, Output = unknown> {
     this.#contract = graphContract(this.name);
     this.#store = mesh.threads(this.#contract);
     this.#graph = typeof graph === "string" ? undefined : graph.with({ checkpointer: this.#store });
+    this.#recorded =
+      this.#graph ?? new CompiledGraph(barePlan(this.name), { checkpointer: this.#store });
   }
 
   /**
@@ -97,10 +103,12 @@ export class RemoteGraph<Input = unknown, Output = unknown> {
   /** Tells what happens on a thread from now on, until the run is at rest. */
   watch<const M extends StreamMode>(
     thread: string,
-    options: { readonly mode: M | readonly M[]; readonly signal?: AbortSignal },
+    options: { readonly mode: M | readonly M[] } & Pick<RemoteOptions, "signal" | "timeout">,
   ): AsyncIterable<StreamItem<M>> & { readonly result: Promise<RunResult<Output>> } {
-    const { mode, signal } = options;
-    return this.#streamed(mode, (watcher) => this.#wait(thread, undefined, { signal }, watcher));
+    const { mode, signal: detach, timeout } = options;
+    const untilMs = timeout === undefined ? Infinity : now() + toMs(timeout);
+    const bounds = { detach, untilMs };
+    return this.#streamed(mode, (watcher) => this.#wait(thread, undefined, bounds, watcher));
   }
 
   /** Tells a run of an event that its nodes wait for, as of a local graph, and waits for what follows. */
@@ -125,16 +133,18 @@ export class RemoteGraph<Input = unknown, Output = unknown> {
     thread: string,
     options: { readonly checkpoint?: number } = {},
   ): Promise<StateSnapshot> {
-    if (this.#graph !== undefined) return this.#graph.getState(thread, options);
-    return (await this.#tell(thread, "state", options)) as StateSnapshot;
+    return this.#read(
+      () => this.#recorded.getState(thread, options),
+      async () => (await this.#tell(thread, "state", options)) as StateSnapshot,
+    );
   }
 
   /** The checkpoints of a thread, newest first. */
   async getStateHistory(thread: string, { limit = 1_000 } = {}): Promise<StateSnapshot[]> {
-    if (this.#graph !== undefined) {
-      return (await this.#graph.getStateHistory(thread)).slice(0, limit);
-    }
-    return (await this.#tell(thread, "history", { limit })) as StateSnapshot[];
+    return this.#read(
+      async () => (await this.#recorded.getStateHistory(thread)).slice(0, limit),
+      async () => (await this.#tell(thread, "history", { limit })) as StateSnapshot[],
+    );
   }
 
   /** Changes the state of a thread at rest from outside. */
@@ -173,6 +183,16 @@ export class RemoteGraph<Input = unknown, Output = unknown> {
   /** What the graph looks like, from whoever hosts it. */
   async describe(): Promise<GraphDescription> {
     return (await this.#tell("", "describe", null)) as GraphDescription;
+  }
+
+  /** From what is recorded, or from who has the reducers that this needs. */
+  async #read<T>(recorded: () => Promise<T>, told: () => Promise<T>): Promise<T> {
+    try {
+      return await recorded();
+    } catch (error) {
+      if (this.#graph !== undefined || !isMeshError(error, "GRAPH_CHANGED")) throw error;
+      return told();
+    }
   }
 
   async #begin(
@@ -214,8 +234,9 @@ export class RemoteGraph<Input = unknown, Output = unknown> {
     watcher?: Watcher,
     run?: string,
   ): Promise<RunResult<Output>> {
-    const { id = newId(), timeout, signal } = options;
-    const bounds = { signal, untilMs: timeout === undefined ? Infinity : now() + toMs(timeout) };
+    const { id = newId(), timeout, signal, detach } = options;
+    const untilMs = timeout === undefined ? Infinity : now() + toMs(timeout);
+    const bounds = { signal, detach, untilMs };
     const waits = {
       waitMs: Math.min(WAIT_MS, bounds.untilMs - now()),
       ...(watcher && { watcher }),
@@ -231,9 +252,10 @@ export class RemoteGraph<Input = unknown, Output = unknown> {
   async #wait(
     thread: string,
     run: string | undefined,
-    { signal, untilMs = Infinity }: Bounds,
+    bounds: Bounds,
     watcher?: Watcher,
   ): Promise<RunResult<Output>> {
+    const { signal, untilMs = Infinity } = bounds;
     for (;;) {
       const waitMs = Math.min(WAIT_MS, untilMs - now());
       if (waitMs <= 0) {
@@ -241,8 +263,8 @@ export class RemoteGraph<Input = unknown, Output = unknown> {
       }
       const message = { waitMs, ...(run && { run }), ...(watcher && { watcher }) };
       // oxlint-disable-next-line no-await-in-loop -- until it is at rest
-      const standing = (await this.#orCancel(thread, run === undefined ? undefined : signal, () =>
-        this.#tell(thread, "wait", message, newId(), { signal, untilMs }),
+      const standing = (await this.#orCancel(thread, signal, () =>
+        this.#tell(thread, "wait", message, newId(), bounds),
       )) as Standing;
       // oxlint-disable-next-line no-await-in-loop
       if (standing.status !== "running") return this.#result(thread, standing);
@@ -269,8 +291,10 @@ export class RemoteGraph<Input = unknown, Output = unknown> {
     verb: K,
     message: GraphCommands[K],
     id = newId(),
-    { signal, untilMs = Infinity }: Bounds = {},
+    { signal: canceled, detach, untilMs = Infinity }: Bounds = {},
   ): Promise<unknown> {
+    const signals = [canceled, detach].filter((one) => one !== undefined);
+    const signal = signals.length > 1 ? AbortSignal.any(signals) : signals[0];
     const owner = this.#mesh.get(this.#contract, thread) as Answers;
     for (let giveUpMs = now() + PATIENCE_MS; ;) {
       const timeout = Math.min(WAIT_MS + UNOWNED_MS, Math.max(1, untilMs - now()) + 1_000);
@@ -291,7 +315,7 @@ export class RemoteGraph<Input = unknown, Output = unknown> {
     { status, run, interrupts, output, paused }: Standing,
   ): Promise<RunResult<Output>> {
     const waiting = status === "waiting";
-    const known = output ?? (await this.#read(thread, run, waiting));
+    const known = output ?? (await this.#outputOf(thread, run, waiting));
     const result = {
       thread,
       run,
@@ -303,7 +327,7 @@ export class RemoteGraph<Input = unknown, Output = unknown> {
   }
 
   /** An output that was too large to be sent. */
-  async #read(thread: string, run: string, waiting: boolean): Promise<unknown> {
+  async #outputOf(thread: string, run: string, waiting: boolean): Promise<unknown> {
     if (this.#graph === undefined) {
       const text = `The output of thread ${thread} is too large for a message: use remoteGraph() with the graph, or read its state.`;
       throw new MeshError("MESSAGE_TOO_LARGE", text);
@@ -347,7 +371,9 @@ export class RemoteGraph<Input = unknown, Output = unknown> {
 }
 
 interface Bounds {
+  /** Cancels the run. */
   readonly signal?: AbortSignal | undefined;
+  readonly detach?: AbortSignal | undefined;
   /** Monotonic. */
   readonly untilMs?: number;
 }

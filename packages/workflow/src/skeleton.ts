@@ -128,6 +128,13 @@ export function planOf(skeleton: Skeleton, current: Plan | undefined): Plan {
   };
 }
 
+/** A graph of which only the name is known, good for reading what it has recorded with the graphs that were recorded with it. */
+export function barePlan(name: string): Plan {
+  const unlimited = { maxSteps: Infinity, maxConcurrency: Infinity };
+  const nothing = { channels: [], nodes: [], next: [], targets: [] };
+  return planOf({ name, version: "", hash: "", ...unlimited, ...nothing }, undefined);
+}
+
 function nodePlan(bones: NodeBones, current: Plan | undefined): NodePlan {
   const { name, next, joins, deferred, concurrency, maxVisits, atMost, nested } = bones;
   const inner = current?.nodes.get(name)?.nested?.plan;

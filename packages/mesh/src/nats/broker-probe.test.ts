@@ -35,10 +35,23 @@ test("a cluster of three places three replicas", async () => {
   expect(report.jetstream).toMatchObject({ threeReplicas: true });
 });
 
+test("a cluster without a leader is asked until it has one; who cannot wait so long is told that nobody answers", async () => {
+  await using cluster = await startCluster();
+  const [one, ...others] = cluster.brokers;
+  await Promise.all(others.map((broker) => broker.kill()));
+  const servers = [one!.url];
+  const patient = probeBroker({ servers, timeoutMs: 100_000 });
+  const { jetstream } = await probeBroker({ servers, timeoutMs });
+  const why = "the server says that JetStream is on, but nobody answers for it";
+  expect(jetstream).toEqual({ why, on: true });
+  await Promise.all(others.map((broker) => broker.restart()));
+  expect((await patient).jetstream).toMatchObject({ messageTtl: true, threeReplicas: true });
+}, 150_000);
+
 test("a server without JetStream says so", async () => {
   await using broker = await startBroker({ jetstream: false });
   const report = await probeBroker({ servers: [broker.url], timeoutMs });
-  expect(report.jetstream).toEqual({ why: "the server runs without JetStream" });
+  expect(report.jetstream).toEqual({ why: "the server runs without JetStream", on: false });
 });
 
 test("no server, or the wrong credentials, is an error", async () => {

@@ -1,6 +1,19 @@
 import { randomBytes } from "node:crypto";
-import { jetstreamManager, StorageType } from "@nats-io/jetstream";
-import { headers, nanos, type NatsConnection } from "@nats-io/transport-node";
+import { setTimeout as sleep } from "node:timers/promises";
+import {
+  JetStreamApiError,
+  jetstreamManager,
+  StorageType,
+  type JetStreamManager,
+} from "@nats-io/jetstream";
+import {
+  headers,
+  nanos,
+  RequestError,
+  TimeoutError,
+  type NatsConnection,
+} from "@nats-io/transport-node";
+import { nowMs } from "../clock.ts";
 import { Link, type LinkOptions } from "./link.ts";
 
 /** What a broker offers, found out by trying. */
@@ -15,8 +28,14 @@ export interface BrokerReport {
   /** Median of several round trips. */
   readonly roundTripMs: number;
   readonly headers: boolean;
-  /** Undefined: without JetStream, or not permitted to use it; `why` says which. */
-  readonly jetstream: JetStreamReport | { readonly why: string };
+  readonly jetstream: JetStreamReport | NoJetStream;
+}
+
+/** Why JetStream cannot be used. */
+export interface NoJetStream {
+  readonly why: string;
+  /** True: the server says that it is on. It refuses these credentials, or its cluster has no leader. */
+  readonly on: boolean;
 }
 
 /** What JetStream on this broker, with these credentials, really does. */
@@ -37,10 +56,14 @@ export interface JetStreamReport {
 const deaf = { lost: () => undefined, restored: () => undefined, error: () => undefined };
 const ROUND_TRIPS = 7;
 const API_TIMEOUT_MS = 3_000;
+const PATIENCE_MS = 10_000; // at least: an election takes 4 to 9 s
+const PAUSE_MS = 100;
+const NOT_AVAILABLE = 10_008; // "temporarily"
 
 /**
  * Examines a broker without joining a mesh. Leaves nothing behind: what it tries, it tries on a stream in memory that it
- * deletes. Throws `NOT_CONNECTED` or `UNAUTHORIZED`.
+ * deletes. A cluster that has no leader just now, or whose servers have yet to hear of each other, is asked again for
+ * `timeoutMs`, and for 10 s at least. Throws `NOT_CONNECTED` or `UNAUTHORIZED`.
  */
 export async function probeBroker(options: Omit<LinkOptions, "name">): Promise<BrokerReport> {
   const link = await Link.open({ ...options, name: "plexus-probe" }, deaf);
@@ -56,8 +79,10 @@ export async function probeBroker(options: Omit<LinkOptions, "name">): Promise<B
       roundTripMs: await roundTrip(connection),
       headers: info.headers ?? false,
       jetstream: info.jetstream
-        ? await probeJetStream(connection).catch((error: Error) => ({ why: error.message }))
-        : { why: "the server runs without JetStream" },
+        ? await probeJetStream(connection, Math.max(options.timeoutMs, PATIENCE_MS)).catch(
+            (error: Error) => ({ why: unusable(error), on: true }),
+          )
+        : { why: "the server runs without JetStream", on: false },
     };
   } finally {
     await link.close();
@@ -76,15 +101,36 @@ async function roundTrip(connection: NatsConnection): Promise<number> {
   return times.toSorted((a, b) => a - b)[Math.floor(ROUND_TRIPS / 2)]!;
 }
 
-async function probeJetStream(connection: NatsConnection): Promise<JetStreamReport> {
-  const manager = await jetstreamManager(connection, { timeout: API_TIMEOUT_MS });
+async function probeJetStream(
+  connection: NatsConnection,
+  patienceMs: number,
+): Promise<JetStreamReport> {
+  const giveUpAt = nowMs() + patienceMs;
+  const manager = await jetstreamManager(connection, { timeout: API_TIMEOUT_MS, checkAPI: false });
+  for (;;) {
+    try {
+      // oxlint-disable-next-line no-await-in-loop -- again only when nobody has answered
+      return await examine(manager, connection.info?.cluster !== undefined);
+    } catch (error) {
+      if (!isPassing(error) || nowMs() >= giveUpAt) throw error;
+      // oxlint-disable-next-line no-await-in-loop
+      await sleep(PAUSE_MS);
+    }
+  }
+}
+
+/** Tries everything on a new stream: an earlier one may have been placed on a server that is gone. */
+async function examine(manager: JetStreamManager, clustered: boolean): Promise<JetStreamReport> {
   const name = `plexus-probe-${randomBytes(6).toString("hex")}`;
   const { streams } = manager;
   const { api } = await manager.getAccountInfo();
   const base = { name, subjects: [name], storage: StorageType.Memory, max_age: nanos(60_000) };
   const wanted = { allow_msg_ttl: true, allow_atomic: true, allow_msg_schedules: true };
   try {
-    const { config } = await streams.add({ ...base, ...wanted }).catch(() => streams.add(base));
+    const { config } = await streams.add({ ...base, ...wanted }).catch((error: unknown) => {
+      if (isPassing(error)) throw error;
+      return streams.add(base);
+    });
     const js = manager.jetstream();
     const own = headers();
     if (config.allow_msg_ttl) own.set("Nats-TTL", "60s");
@@ -98,7 +144,7 @@ async function probeJetStream(connection: NatsConnection): Promise<JetStreamRepo
       messageTtl: config.allow_msg_ttl === true && stored?.header.has("Nats-TTL") === true,
       atomicBatch: config.allow_atomic === true,
       messageSchedules: config.allow_msg_schedules === true,
-      threeReplicas: await placesThreeReplicas(manager, name),
+      threeReplicas: await placesThreeReplicas(manager, name, clustered),
       clockSkewMs: storedAt - (before + after) / 2,
       clockUncertaintyMs: (after - before) / 2 + 1, // Date.now() tells whole milliseconds
     };
@@ -107,21 +153,41 @@ async function probeJetStream(connection: NatsConnection): Promise<JetStreamRepo
   }
 }
 
+/** In a cluster a refusal is doubted for a while: its leader may have yet to hear of what the other servers have room for. */
 async function placesThreeReplicas(
-  { streams }: Awaited<ReturnType<typeof jetstreamManager>>,
+  { streams }: JetStreamManager,
   prefix: string,
+  clustered: boolean,
 ): Promise<boolean> {
   const name = `${prefix}-3`;
-  try {
-    await streams.add({
-      name,
-      subjects: [name],
-      storage: StorageType.Memory,
-      num_replicas: 3,
-    });
-    await streams.delete(name);
-    return true;
-  } catch {
-    return false;
+  const stream = { name, subjects: [name], storage: StorageType.Memory, num_replicas: 3 };
+  const giveUpAt = clustered ? nowMs() + API_TIMEOUT_MS : 0;
+  for (;;) {
+    // oxlint-disable no-await-in-loop -- again only after a refusal
+    try {
+      await streams.add(stream);
+      return true;
+    } catch (error) {
+      if (isPassing(error)) throw error;
+      if (nowMs() >= giveUpAt) return false;
+    } finally {
+      await streams.delete(name).catch(() => undefined);
+    }
+    await sleep(PAUSE_MS);
+    // oxlint-enable no-await-in-loop
   }
+}
+
+/** True if nobody was there to answer, not even with a refusal: a cluster's servers find each other and elect a leader first. */
+function isPassing(error: unknown): boolean {
+  if (error instanceof JetStreamApiError) return error.code === NOT_AVAILABLE;
+  if (error instanceof TimeoutError) return true;
+  const cause = error instanceof Error ? error.cause : undefined;
+  return cause instanceof RequestError && cause.isNoResponders();
+}
+
+function unusable(error: Error): string {
+  return isPassing(error)
+    ? "the server says that JetStream is on, but nobody answers for it"
+    : error.message;
 }

@@ -379,9 +379,10 @@ function headerBytes(headers: Readonly<Record<string, string>> | undefined): num
 
 /**
  * True if a conditional write was refused without a look at its condition: in a cluster another one that names the same
- * subject is under way, or has just been confirmed. Nothing is stored; the same write may succeed a moment later.
+ * subject is under way, or has just been confirmed. Nothing is stored; the same write may succeed a moment later. The one under
+ * way may be an earlier attempt at this very write, which a leader that has lost its followers will never store.
  */
-export function isUndecided(error: unknown): boolean {
+export function isUndecided(error: unknown): error is MeshError {
   return error instanceof MeshError && error.details === UNDECIDED;
 }
 

@@ -9,10 +9,10 @@ import { Kvm, type KV } from "@nats-io/kv";
 import { MeshError } from "@plexus/core";
 import type { Link } from "./link.ts";
 
-/** A change in the registry bucket: a record was written, or its key left or expired. */
+/** A change in the registry bucket: a record was written, or removed, or it expired. */
 export type RegistryChange =
   | { readonly type: "put"; readonly key: string; readonly value: Uint8Array }
-  | { readonly type: "gone"; readonly key: string };
+  | { readonly type: "removed" | "expired"; readonly key: string };
 
 const MARKER_TTL = "60s"; // how long a deletion stays visible to watchers that were away
 const API_TIMEOUT_MS = 5_000;
@@ -71,7 +71,7 @@ export class RegistryStore {
   /** Removes a record at once if it still has this revision; without one, whatever is there. */
   async remove(key: string, revision?: number): Promise<void> {
     const own = headers();
-    own.set("KV-Operation", "PURGE");
+    own.set("KV-Operation", "DEL"); // as told from what the broker leaves where a record has expired
     own.set("Nats-Rollup", "sub");
     own.set("Nats-TTL", MARKER_TTL);
     await this.#publish(key, new Uint8Array(0), own, revision);
@@ -102,9 +102,9 @@ export class RegistryStore {
         on.synced();
       }
       for await (const entry of entries) {
-        if (entry.operation === "PUT")
-          on.change({ type: "put", key: entry.key, value: entry.value });
-        else on.change({ type: "gone", key: entry.key });
+        const { key, value, operation } = entry;
+        if (operation === "PUT") on.change({ type: "put", key, value });
+        else on.change({ type: operation === "DEL" ? "removed" : "expired", key });
         if (!synced && entry.delta === 0) {
           synced = true;
           on.synced();

@@ -1,3 +1,5 @@
+import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 import {
   AckPolicy,
   DiscardPolicy,
@@ -5,7 +7,8 @@ import {
   type ConsumerConfig,
   type StreamConfig,
 } from "@nats-io/jetstream";
-import type { ResolvedDurability, Subjects } from "@plexus/core";
+import { MeshError, type ResolvedDurability, type Subjects } from "@plexus/core";
+import { nowMs } from "../clock.ts";
 import { isNoStream, type JetStream, type StoredMessage } from "./jetstream.ts";
 import type { Link } from "./link.ts";
 import { Streams } from "./streams.ts";
@@ -13,6 +16,17 @@ import { laneName, laneOf, type TaskLane } from "./task-lane.ts";
 
 const NS_PER_MS = 1_000_000;
 const SILENCE = 0.9; // of the ackWait: the rest is for what it takes to give the task to somebody else
+
+const LAG_MS = 10; // before a replica that is behind is asked again
+const LAGGING_MS = 5_000; // a broker that hung has heard by then what it has missed
+const CLEARING_MS = 60_000; // an election takes 4 to 9 s, several on a busy machine
+const CLEAR_AGAIN_MS = 500;
+/** After a subject's first token: lies in a stream of tasks, on no subject that any task has. */
+const BARRIER = "barrier";
+const NOTHING = new Uint8Array(0);
+
+/** What the broker holds of a task: its result once it has one, until then the queued message. */
+export type FoundTask = { readonly result: StoredMessage } | { readonly queued: StoredMessage };
 
 /** How long what is recorded of a task is kept. */
 export interface Retention {
@@ -26,6 +40,7 @@ export class TaskStore {
   readonly results: string;
   readonly dead: string;
   readonly effects: string;
+  readonly #link: Link;
   readonly #js: JetStream;
   readonly #streams: Streams;
   readonly #subjects: Subjects;
@@ -40,6 +55,7 @@ export class TaskStore {
     this.dead = `${mesh}-dead`;
     this.effects = `${mesh}-effects`;
     this.#streams = new Streams(link);
+    this.#link = link;
     this.#js = js;
     this.#subjects = subjects;
     this.#retention = retention;
@@ -128,20 +144,84 @@ export class TaskStore {
     this.#consumers.clear();
   }
 
-  /** The recorded result of a task. */
+  /**
+   * What there is of a task. Undefined: nothing, for certain: neither a broker that believes to lead nor a replica that lags can
+   * make it so. Rejects with `TIMEOUT` or `NOT_CONNECTED` while no broker knows better.
+   */
+  async find(task: string): Promise<FoundTask | undefined> {
+    const seen = await Promise.all([this.result(task), this.queued(task)]);
+    const queuedAt = this.#queuedAt(task);
+    const done = this.#subjects.done(task);
+    // A task leaves the queue after its result is recorded, and after its next attempt is queued: so whoever sees it in neither
+    // place looks at both once more, in that order, and twice for the sake of an attempt that was queued meanwhile.
+    for (let [result, queued] = seen, rounds = 0; ; rounds++) {
+      if (result) return { result };
+      if (queued) return { queued };
+      if (rounds === 2) return undefined;
+      // oxlint-disable no-await-in-loop -- only if there seems to be nothing
+      queued = await noneWithoutStream(this.certainly(this.tasks, queuedAt));
+      result = await noneWithoutStream(this.certainly(this.results, done));
+      // oxlint-enable no-await-in-loop
+    }
+  }
+
+  /** The recorded result of a task, as far as a broker knows that leads or believes to. */
   result(task: string): Promise<StoredMessage | undefined> {
     return noneWithoutStream(this.#js.last(this.results, this.#subjects.done(task)));
   }
 
-  /** The queued message of a task, due now or later. */
+  /** The queued message of a task, due now or later, as far as a broker knows that leads or believes to. */
   queued(task: string): Promise<StoredMessage | undefined> {
-    const subject = this.#subjects.task("*", "*", "*", "*", task);
-    return noneWithoutStream(this.#js.last(this.tasks, subject));
+    return noneWithoutStream(this.#js.last(this.tasks, this.#queuedAt(task)));
+  }
+
+  /**
+   * The last message on a subject as of now or later. In a cluster something is stored first: most brokers have confirmed that,
+   * so one that has it in sight has everything that was confirmed before. Rejects with `TIMEOUT` or `NOT_CONNECTED` if none does.
+   */
+  async certainly(stream: string, subject: string): Promise<StoredMessage | undefined> {
+    if (!this.#link.clustered) return this.#js.last(stream, subject);
+    const { config } = await this.#js.api(`STREAM.INFO.${stream}`, {});
+    const [covered = ""] = (config as StreamConfig).subjects;
+    const barrier = covered.replace(">", `${BARRIER}.${randomUUID()}`);
+    try {
+      const sequence = await this.#js.publish(barrier, NOTHING);
+      for (const giveUpAt = nowMs() + LAGGING_MS; nowMs() < giveUpAt;) {
+        // oxlint-disable no-await-in-loop -- again only if who answers is behind
+        const found = await this.#js.lastOf(stream, [subject, barrier]);
+        if (found.some((message) => message.sequence === sequence)) {
+          return found.findLast((message) => message.sequence !== sequence);
+        }
+        await sleep(LAG_MS);
+        // oxlint-enable no-await-in-loop
+      }
+      throw new MeshError("TIMEOUT", `No broker has caught up with stream ${stream}.`);
+    } finally {
+      if (stream === this.tasks) void this.#clear(barrier); // from the others it goes with age
+    }
+  }
+
+  /** Takes a barrier off the queue, even if that is without a leader just now. */
+  async #clear(barrier: string): Promise<void> {
+    for (const giveUpAt = nowMs() + CLEARING_MS; nowMs() < giveUpAt && !this.#link.closed;) {
+      // oxlint-disable no-await-in-loop -- again only after a failure
+      try {
+        await this.#js.purge(this.tasks, barrier);
+        return;
+      } catch {
+        await sleep(CLEAR_AGAIN_MS, undefined, { ref: false });
+      }
+      // oxlint-enable no-await-in-loop
+    }
   }
 
   /** Takes a task off the queue. */
   async dequeue(task: string): Promise<void> {
-    await this.#js.purge(this.tasks, this.#subjects.task("*", "*", "*", "*", task));
+    await this.#js.purge(this.tasks, this.#queuedAt(task));
+  }
+
+  #queuedAt(task: string): string {
+    return this.#subjects.task("*", "*", "*", "*", task);
   }
 
   async #open(): Promise<void> {
