@@ -74,7 +74,9 @@ export async function whatCame(
 ): Promise<Come> {
   const stored = await store.read(thread, { whole: true });
   const { values } = readThread(plan, stored).run;
-  const events = [...decodeEvents(stored.records)].map(({ event }) => event);
+  const events = [...decodeEvents(stored.records)]
+    .map(({ event }) => event)
+    .filter(({ type }) => type !== "takeover"); // of which a calm run has none
   const failed = events.findLastIndex(
     (event) => event.type === "failed" && !event.retryAt && !event.instead,
   );

@@ -12,6 +12,8 @@ export interface Checkpointer {
   read(thread: string, range?: ReadRange): Promise<StoredThread>;
   /** Names of all threads. */
   list(): AsyncIterable<string>;
+  /** The most bytes in a record, or in a part of a snapshot, if that is less than 512 KiB. */
+  readonly maxPartBytes?: number;
   /** True if somebody goes on with a thread that is left asleep when its time has come. */
   readonly wakes?: boolean;
 }

@@ -5,6 +5,8 @@ export interface ThreadCall {
   readonly id: string;
   /** Fires when nobody waits for the answer any more, or the thread is another process's. */
   readonly signal: AbortSignal;
+  /** Fires when the thread is not this process's any more, also after the answer. */
+  readonly owned: AbortSignal;
 }
 
 /** What executes the threads that a process owns. Which these are, and what is kept of them, is the mesh's part. */

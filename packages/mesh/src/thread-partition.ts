@@ -44,6 +44,7 @@ export class ThreadPartition implements HostedPartition, LogOwner, WriterHome {
   /** Threads that are being taken, or read for that. */
   readonly #taking = new Set<string>();
   readonly #log: Logger;
+  readonly #gone = new AbortController();
   #phase: "opening" | "open" | "quiescing" | "ended" = "opening";
 
   constructor(
@@ -159,6 +160,7 @@ export class ThreadPartition implements HostedPartition, LogOwner, WriterHome {
     this.#phase = "ended";
     this.#registry.remove(this);
     const reason = moved(this);
+    this.#gone.abort(reason);
     for (const writer of this.#writers.values()) writer.lose(reason);
     this.#writers.clear();
     this.#underway.cancelAll(reason);
@@ -207,7 +209,12 @@ export class ThreadPartition implements HostedPartition, LogOwner, WriterHome {
         const text = `${this.entity}.${name}: ${explain(parsed.error)}`;
         throw new MeshError("INVALID_INPUT", text, { details });
       }
-      const call = { thread: key, id: command.id, signal: canceled.signal };
+      const call = {
+        thread: key,
+        id: command.id,
+        signal: canceled.signal,
+        owned: this.#gone.signal,
+      };
       return { output: await handler(parsed.data, call) };
     } catch (thrown) {
       if (isMoved(execution.canceled)) throw execution.canceled;
@@ -221,6 +228,7 @@ export class ThreadPartition implements HostedPartition, LogOwner, WriterHome {
   async #quieten(quiet: () => void): Promise<void> {
     const startedMs = nowMs();
     await this.#keeper.leave([...this.#writers.keys()], moved(this));
+    this.#gone.abort(moved(this));
     this.#underway.cancelAll(moved(this));
     await this.#underway.idle();
     // With it the next owner need not look at what has been executed here.

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { z } from "zod";
 import { append } from "./channel.ts";
 import { Command, END, START, Send } from "./command.ts";
-import type { CompileOptions } from "./compiled-graph.ts";
+import type { CompileOptions } from "./graph-options.ts";
 import { StateGraph } from "./graph.ts";
 import { MemoryCheckpointer } from "./memory-checkpointer.ts";
 

@@ -10,6 +10,7 @@ export class Broadcast implements Listener {
   readonly #mesh: Pick<GraphMesh, "publish">;
   readonly #watch: string;
   readonly #modes: ReadonlySet<StreamMode>;
+  #closed = false;
   #seq = 0;
   #sending: Promise<void> | undefined;
 
@@ -33,7 +34,13 @@ export class Broadcast implements Listener {
     return this.#sending;
   }
 
+  /** Nobody listens any more. */
+  close(): void {
+    this.#closed = true;
+  }
+
   #send(item: StreamItem): void {
+    if (this.#closed) return;
     const seq = this.#seq++;
     const sent = this.#mesh
       .publish(GraphStreams, { watch: this.#watch, seq, item })

@@ -1,74 +1,31 @@
-import { MeshError, type Checkpointer } from "@plexus/core";
+import { MeshError } from "@plexus/core";
 import { breakpointsOf, pausedNodes, type BreakpointOptions } from "./breakpoint.ts";
-import { onBusy, type BusyPolicy } from "./busy.ts";
-import { MemoryCache, type Cache } from "./cache.ts";
+import { onBusy } from "./busy.ts";
+import { MemoryCache } from "./cache.ts";
 import { Command } from "./command.ts";
 import { drawGraph } from "./drawing.ts";
-import type { Driver, Listener } from "./driver.ts";
+import type { Driver } from "./driver.ts";
 import { checkInput, outputOf, route, startView } from "./boundary.ts";
 import type { Host } from "./execute.ts";
 import { failure } from "./failure.ts";
+import type { CompileOptions, InvokeOptions, RunResult } from "./graph-options.ts";
 import { History, type StateSnapshot } from "./history.ts";
 import { newId } from "./id.ts";
-import { Line } from "./line.ts";
+import { Line, untilAborted } from "./line.ts";
 import { wakesAt } from "./look.ts";
 import { mermaid } from "./mermaid.ts";
-import type { Migration } from "./migration.ts";
 import type { Plan } from "./plan.ts";
-import { interruptsOf, type Interrupt } from "./interrupt.ts";
+import { interruptsOf } from "./interrupt.ts";
 import type { Breakpoints, RunState } from "./run.ts";
-import type { DurabilityMode } from "./run-log.ts";
-import { Sessions, busy } from "./session.ts";
-import { answer, goOn, succeeded, wasTaken } from "./steer.ts";
+import { Sessions, busy, waitingSignal } from "./session.ts";
+import { askedBy, demandRun, goOn, succeeded, wasTaken } from "./steer.ts";
 import { RunStream, type StreamItem, type StreamMode } from "./stream.ts";
 import { isOver } from "./task.ts";
 import { checkWrites, publicValues } from "./view.ts";
 
-/** What a graph is executed with. */
-export interface CompileOptions extends BreakpointOptions {
-  /** Where runs are kept. Without one, a run lives as long as its `invoke`, and cannot wait for anybody. */
-  readonly checkpointer?: Checkpointer;
-  /** Default: what nodes with a `cache` policy return is kept in this process. */
-  readonly cache?: Cache;
-  /** How states of older versions become states of this one. */
-  readonly migrations?: readonly Migration[];
-  /** Milliseconds since the epoch. Default `Date.now`. */
-  readonly now?: () => number;
-  /** Numbers in [0, 1), for back-off. Default `Math.random`. */
-  readonly random?: () => number;
-}
-
-/** How one call goes about it; breakpoints in place of those that the graph was compiled with. */
-export interface InvokeOptions extends BreakpointOptions {
-  /** The conversation that the run belongs to: a later run on it begins with the state that the last one has left. Default: a new one. */
-  readonly thread?: string;
-  /** Cancels the run: what it has done is compensated, and `invoke` rejects with `CANCELED`. */
-  readonly signal?: AbortSignal;
-  /** Default `async`. Means nothing without a checkpointer. */
-  readonly durability?: DurabilityMode;
-  /** What becomes of an input while another run is under way on the thread. Default `reject`. */
-  readonly busy?: BusyPolicy;
-  /** Of this call: repeated with the same id, it is not carried out once more, and has the same result. A run has the id of the call that began it. */
-  readonly id?: string;
-  /** Is told everything that happens meanwhile: for those who host graphs. `stream` is for those who use them. */
-  readonly listener?: Listener;
-}
-
-/** What a run has come to. */
-export interface RunResult<Output> {
-  readonly thread: string;
-  readonly run: string;
-  /** `waiting`: for an answer or an event. A run that fails or is canceled rejects instead. */
-  readonly status: "completed" | "waiting";
-  /** The graph's output; while the run waits, the state as far as it is. */
-  readonly output: Output;
-  /** Questions to be answered by `invoke(new Command({ resume, interrupt }))`. */
-  readonly interrupts: readonly Interrupt[];
-  /** Nodes that a breakpoint keeps back until `invoke(null)`, if the run is at one. */
-  readonly paused?: readonly string[];
-  /** It waits for time to pass, too, and goes on by itself then: ms since the epoch. */
-  readonly until?: number;
-}
+/** How often, and after which pause, a state is to be changed on which another call has its hand for a moment. */
+const MAX_UPDATE_TRIES = 100;
+const UPDATE_PAUSE_MS = 20;
 
 /** A graph that can be executed. Made by `StateGraph.compile`. */
 export class CompiledGraph<Input = unknown, Output = unknown> {
@@ -133,29 +90,39 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
     options: Omit<InvokeOptions, "thread"> = {},
   ): Promise<RunResult<Output>> {
     const run = await this.#sessions.run(thread, options, (driver) => {
-      if (options.listener) driver.listen(options.listener);
-      if (wasTaken(driver, options.id)) return undefined;
-      if (isOver(driver.run)) {
-        throw new MeshError("NO_RUN", `On thread ${thread} no run is under way.`);
-      }
-      const { id } = options;
-      if (!driver.take({ type: "signal", name: event, value: value ?? null, ...(id && { id }) })) {
-        throw new MeshError("OVERLOADED", `Thread ${thread} has not read its events ${event}.`);
-      }
-      driver.cancelOn(options.signal);
+      takeIn(driver, options, () => {
+        if (wasTaken(driver, options.id)) return;
+        if (isOver(driver.run)) {
+          throw new MeshError("NO_RUN", `On thread ${thread} no run is under way.`);
+        }
+        const { id } = options;
+        const signal = {
+          type: "signal",
+          name: event,
+          value: value ?? null,
+          ...(id && { id }),
+        } as const;
+        if (!driver.take(signal)) {
+          throw new MeshError("OVERLOADED", `Thread ${thread} has not read its events ${event}.`);
+        }
+      });
       return undefined;
     });
     return this.#result(thread, run);
   }
 
-  /** Cancels a run that waits, or that this process executes, and compensates it. Resolves when that is done; false if nothing was under way. */
+  /**
+   * Cancels a run that waits, or that this process executes, and compensates it. Resolves when that is done; false if nothing was under
+   * way, or not the `run` that is named.
+   */
   async cancel(
     thread: string,
     reason = "The run was canceled.",
-    { id }: Pick<InvokeOptions, "id"> = {},
+    { id, run }: Pick<InvokeOptions, "id"> & { readonly run?: string } = {},
   ): Promise<boolean> {
     let canceled = false;
     await this.#sessions.run(thread, {}, (driver) => {
+      if (run !== undefined && driver.run.run !== run) return "leave";
       canceled = wasTaken(driver, id) || driver.take({ type: "cancel", reason, ...(id && { id }) });
       return undefined;
     });
@@ -164,13 +131,16 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
 
   /**
    * Goes on with what is under way on a thread, if anything is; begins nothing, and repeats nothing that has failed. Resolves as `invoke`
-   * does. Rejects with `CONFLICT` if another run than `id` is the last one.
+   * does. Rejects with `CONFLICT` if another run than `id` is the last one, `NO_RUN` if there was none.
    */
   async resume(
     thread: string,
     { id, listener }: Pick<InvokeOptions, "id" | "listener"> = {},
   ): Promise<RunResult<Output>> {
     const run = await this.#sessions.run(thread, {}, (driver) => {
+      if (driver.run.run === "") {
+        throw new MeshError("NO_RUN", `On thread ${thread} there has been no run.`);
+      }
       if (id !== undefined && driver.run.run !== id) throw succeeded(thread, id);
       if (listener) driver.listen(listener);
       return undefined;
@@ -205,12 +175,22 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
     options: Pick<InvokeOptions, "id"> = {},
   ): Promise<void> {
     const writes = checkWrites(this.plan, "The update", update, undefined, "INVALID_INPUT");
-    await this.#sessions.run(thread, {}, (driver, fresh) => {
-      if (!fresh) throw busy(thread);
-      const { id } = options;
-      if (!wasTaken(driver, id)) driver.take({ type: "update", writes, ...(id && { id }) });
-      return "record";
-    });
+    const { id } = options;
+    for (let tries = 0; ; tries++) {
+      let updated = false;
+      // oxlint-disable no-await-in-loop -- another call may have the thread for a moment
+      await this.#sessions.run(thread, {}, (driver, fresh) => {
+        const executes = !isOver(driver.run) && driver.run.status !== "waiting";
+        if (executes || (!fresh && tries >= MAX_UPDATE_TRIES)) throw busy(thread);
+        if (!fresh) return "leave";
+        if (!wasTaken(driver, id)) driver.take({ type: "update", writes, ...(id && { id }) });
+        updated = true;
+        return "record";
+      });
+      if (updated) return;
+      await new Promise((resolve) => setTimeout(resolve, UPDATE_PAUSE_MS));
+      // oxlint-enable no-await-in-loop
+    }
   }
 
   /**
@@ -248,31 +228,40 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
     input: Input | Command | null,
     options: InvokeOptions,
   ): Promise<RunState> {
-    const watch = (driver: Driver): void => {
-      if (options.listener) driver.listen(options.listener);
-      driver.cancelOn(options.signal);
-    };
     if (input === null || input instanceof Command) {
       return this.#sessions.run(thread, options, (driver) => {
-        watch(driver);
-        if (wasTaken(driver, options.id)) return undefined;
-        const at = breakpointsOf(this.plan, options, "INVALID_INPUT");
-        if (at !== undefined) driver.take({ type: "breakpoints", at });
-        if (input instanceof Command) answer(driver, input, thread, options.id);
-        else goOn(driver, thread, options.id);
+        takeIn(driver, options, () => {
+          if (!wasTaken(driver, options.id)) this.#steer(driver, input, thread, options);
+        });
         return undefined;
       });
     }
     const leave =
-      options.busy === "enqueue" ? await this.#line.enter(thread, options.signal) : undefined;
+      options.busy === "enqueue"
+        ? await this.#line.enter(thread, waitingSignal(options))
+        : undefined;
     try {
-      return await this.#whenFree(thread, input, options, (driver) => {
-        watch(driver);
-        leave?.();
-      });
+      return await this.#whenFree(thread, input, options, () => leave?.());
     } finally {
       leave?.();
     }
+  }
+
+  /** Tells a run something, or nothing at all if that cannot be. */
+  #steer(
+    driver: Driver,
+    input: Input | Command | null,
+    thread: string,
+    options: InvokeOptions,
+  ): void {
+    const at = breakpointsOf(this.plan, options, "INVALID_INPUT");
+    const command = input instanceof Command ? input : undefined;
+    const asked = command && askedBy(driver, command, thread);
+    if (command === undefined) demandRun(driver, thread);
+    if (at !== undefined) driver.take({ type: "breakpoints", at });
+    const { id } = options;
+    if (asked === undefined) goOn(driver, thread, id);
+    else driver.take({ type: "answer", task: asked, value: command?.resume, ...(id && { id }) });
   }
 
   /** Begins a run when the thread's last one is over, or has been ended by the policy. */
@@ -280,27 +269,30 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
     thread: string,
     input: Input,
     options: InvokeOptions,
-    begins: (driver: Driver) => void,
+    begins: () => void,
   ): Promise<RunState> {
-    const { busy: policy = "reject", signal, id } = options;
+    const { busy: policy = "reject", id } = options;
+    const signal = waitingSignal(options);
     for (let undone: string | undefined; ;) {
       let done = false;
+      let starting: Promise<unknown> | undefined;
       // oxlint-disable no-await-in-loop -- until it is this input's turn
       const run = await this.#sessions.run(thread, { ...options, undone }, (driver) => {
         if (id !== undefined && driver.run.run === id) {
           done = true;
-          begins(driver);
+          takeIn(driver, options, begins);
           return undefined;
         }
         if (wasTaken(driver, id)) {
           throw succeeded(thread, id!);
         }
-        const decision = onBusy(policy, driver.run.status);
+        ({ starting } = driver);
+        const decision = onBusy(policy, starting ? "running" : driver.run.status);
         if (decision === "refuse") throw busy(thread);
+        if (starting !== undefined) return "leave"; // it decides anew when that has begun
         if (decision === "begin") {
           done = true;
-          begins(driver);
-          return this.#start(driver, input, thread, options);
+          return this.#start(driver, input, thread, options, begins);
         }
         const reason = "A newer input has taken the run's place.";
         if (decision === "end") driver.take({ type: "cancel", reason, keep: true });
@@ -309,7 +301,8 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
         return decision === "wait" ? "leave" : undefined;
       });
       if (done) return run;
-      if (!isOver(run)) await this.#sessions.ended(thread, signal);
+      if (starting !== undefined) await untilAborted(settled(starting), signal);
+      else if (!isOver(run)) await this.#sessions.ended(thread, signal);
       // oxlint-enable no-await-in-loop
     }
   }
@@ -319,6 +312,7 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
     input: Input,
     thread: string,
     options: InvokeOptions,
+    begins: () => void,
   ): undefined | Promise<undefined> {
     const { plan } = this;
     const { id: run = newId(), signal = new AbortController().signal } = options;
@@ -327,7 +321,17 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
     const context = { thread, run, step: 0, visits: 0, signal };
     const begin = (goto: Awaited<ReturnType<typeof route>>): undefined => {
       signal.throwIfAborted();
-      driver.take({ type: "start", run, writes, goto, ...(breakpoints && { breakpoints }) });
+      const start = {
+        type: "start",
+        run,
+        writes,
+        goto,
+        ...(breakpoints && { breakpoints }),
+      } as const;
+      takeIn(driver, options, () => {
+        if (!driver.take(start)) throw busy(thread);
+        begins();
+      });
     };
     const goto = route(
       plan.start,
@@ -335,7 +339,12 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
       () => startView(plan, driver.run.values, writes),
       context,
     );
-    return goto instanceof Promise ? goto.then(begin) : begin(goto);
+    if (!(goto instanceof Promise)) return begin(goto);
+    const started = goto.then(begin).finally(() => {
+      driver.starting = undefined;
+    });
+    driver.starting = started;
+    return started;
   }
 
   /** The call's, and the graph's in place of what the call does not say. */
@@ -372,4 +381,23 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
       ...(waiting && wakesAt(run) < Infinity ? { until: wakesAt(run) } : {}),
     };
   }
+}
+
+/** Tells the driver something, with whoever wants to hear of what follows; nobody hears more if it does not take that. */
+function takeIn(driver: Driver, options: InvokeOptions, tell: () => void): void {
+  const { listener, signal, begun } = options;
+  if (listener) driver.listen(listener);
+  try {
+    tell();
+  } catch (error) {
+    if (listener) driver.unlisten(listener);
+    throw error;
+  }
+  driver.cancelOn(signal);
+  begun?.(driver.run.run);
+}
+
+/** Resolves when it has settled, however. */
+async function settled(promise: Promise<unknown>): Promise<void> {
+  await promise.catch(() => undefined);
 }

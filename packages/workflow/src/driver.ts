@@ -74,6 +74,10 @@ export class Driver {
     this.#listeners.add(listener);
   }
 
+  unlisten(listener: Listener): void {
+    this.#listeners.delete(listener);
+  }
+
   /** Cancels the run when the signal fires, as long as it is executed here. */
   cancelOn(signal: AbortSignal | undefined): void {
     if (signal === undefined) return;
@@ -92,6 +96,14 @@ export class Driver {
     if (this.#executing.size === 0) this.#atRest();
   }
 
+  /** Set while it is yet to be decided where a new run begins: then no other one may begin. */
+  starting: Promise<unknown> | undefined;
+
+  /** Whether nodes were being executed when the state was recorded, by a process that has ended since. */
+  get takesOver(): boolean {
+    return this.#left.some(({ type }) => type === "execute");
+  }
+
   /** False when {@link rest} has settled: then nothing is executed any more. */
   get active(): boolean {
     return !this.#rested && this.#stopped === undefined;
@@ -99,6 +111,8 @@ export class Driver {
 
   /** Takes an event from outside in. False if it comes too late to mean anything. Throws `UNENCODABLE`. */
   take(event: RunEvent): boolean {
+    if (this.#stopped !== undefined) throw this.#stopped.error;
+    if (this.#rested) return false;
     const records = this.#log?.encode(event);
     const effects = this.#machine.handle(event);
     if (effects === undefined) return false;
@@ -323,7 +337,12 @@ export class Driver {
   /** Once all is stored; unless something has come meanwhile. */
   async #settle(): Promise<void> {
     try {
-      await this.#log?.stored();
+      do {
+        // oxlint-disable no-await-in-loop -- another run may begin right behind this one
+        await this.#log?.stored();
+        await this.starting?.catch(() => undefined);
+        // oxlint-enable no-await-in-loop
+      } while (this.starting !== undefined || this.#log?.isBehind === true);
     } catch (error) {
       this.stop(error);
     }

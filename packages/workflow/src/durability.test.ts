@@ -293,3 +293,42 @@ test("sent inputs survive the process that has sent them", async () => {
   const { output } = await build().invoke(new Command({ resume: "yes" }), { thread });
   expect(output.log).toEqual(["a: yes"]);
 });
+
+test("a run over which ten processes end, one after the other, fails and says at which node; another run may follow", async () => {
+  const store = new MemoryCheckpointer();
+  let begun = Promise.withResolvers<void>();
+  let executed = 0;
+  const build = () =>
+    new StateGraph(channels)
+      .addNode("fine", () => ({ log: ["fine"] }))
+      .addNode("poison", async () => {
+        executed++;
+        begun.resolve();
+        if (executed <= 10) await new Promise(() => {});
+        return { log: ["cured"] };
+      })
+      .addEdge(START, "fine")
+      .addEdge("fine", "poison")
+      .addEdge("poison", END)
+      .compile({ checkpointer: store });
+  const die = async (input: object | null): Promise<void> => {
+    begun = Promise.withResolvers();
+    const dying = build().invoke(input, { thread, durability: "sync" });
+    await begun.promise;
+    store.revoke(thread);
+    await expect(dying).rejects.toMatchObject({ code: "FENCED" });
+  };
+  await die({});
+  // oxlint-disable-next-line no-await-in-loop -- one process after the other
+  for (let lives = 1; lives < 10; lives++) await die(null);
+  expect(executed).toBe(10);
+  const state = await build().getState(thread);
+  expect(state).toMatchObject({ status: "running", next: ["poison"] });
+  await expect(build().resume(thread)).rejects.toMatchObject({
+    code: "AGENT_LOST",
+    message: expect.stringContaining("while they executed poison"),
+  });
+  const { output } = await build().invoke(null, { thread });
+  expect(output.log).toEqual(["fine", "cured"]);
+  expect(executed).toBe(11);
+});

@@ -65,6 +65,8 @@ export type RunEvent = (
   | { readonly type: "proceed" }
   /** A failed run that has undone nothing goes on where it failed. */
   | { readonly type: "retry" }
+  /** A process goes on with what another one, which has ended, had begun to execute. */
+  | { readonly type: "takeover" }
   /** The state is changed from outside. */
   | { readonly type: "update"; readonly writes: Writes }
 ) & {

@@ -5,7 +5,7 @@ import type { RunState } from "./run.ts";
 const failures = new WeakSet<MeshError>();
 
 /** True for the error that a run has ended with, as opposed to one that kept it from going on. */
-export function isFailure(error: unknown): boolean {
+export function isFailure(error: unknown): error is MeshError {
   return isMeshError(error) && failures.has(error);
 }
 

@@ -1,4 +1,4 @@
-import { entity, topic, type Duration, type Entity } from "@plexus/core";
+import { entity, topic, type Duration, type Entity, type WireError } from "@plexus/core";
 import { z } from "zod";
 import type { BreakpointOptions } from "./breakpoint.ts";
 import type { BusyPolicy } from "./busy.ts";
@@ -16,6 +16,7 @@ export interface Watcher {
 /** How long the owner may take for an answer; then it says how the run stands. */
 interface Waits {
   readonly waitMs: number;
+  readonly durability?: DurabilityMode;
   readonly watcher?: Watcher;
 }
 
@@ -25,13 +26,12 @@ export interface GraphCommands {
     BreakpointOptions & {
       readonly input: unknown;
       readonly busy?: BusyPolicy;
-      readonly durability?: DurabilityMode;
     };
   answer: Waits & BreakpointOptions & { readonly value: unknown; readonly interrupt?: string };
   signal: Waits & { readonly name: string; readonly value: unknown };
   goOn: Waits & BreakpointOptions;
   wait: Waits & { readonly run?: string };
-  cancel: { readonly reason?: string };
+  cancel: { readonly reason?: string; readonly run?: string };
   update: { readonly update: unknown };
   fork: { readonly from: string; readonly checkpoint?: number };
   state: { readonly checkpoint?: number };
@@ -39,13 +39,16 @@ export interface GraphCommands {
   describe: null;
 }
 
-/** How a run stands when the owner answers. `running`: it has taken longer than was waited. */
+/** How a run stands when the owner answers. `running`: it has taken longer than was waited. `failed`: or canceled. */
 export interface Standing {
-  readonly status: "completed" | "waiting" | "running";
+  readonly status: "completed" | "waiting" | "running" | "failed";
+  /** Empty: the call has not been taken in yet, and is forgotten unless it is repeated. */
   readonly run: string;
-  /** Absent while it runs, and when it is too large for a message: then it is read from what is recorded. */
   readonly output?: unknown;
   readonly interrupts: readonly Interrupt[];
+  /** What is not said is too large for a message: it is read from what is recorded. */
+  readonly large?: true;
+  readonly error?: WireError;
   /** Nodes that a breakpoint keeps back. */
   readonly paused?: readonly string[];
 }

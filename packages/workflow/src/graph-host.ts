@@ -1,8 +1,15 @@
-import type { Checkpointer, ThreadCall, ThreadKeeper } from "@plexus/core";
+import {
+  MeshError,
+  encodePayload,
+  type Checkpointer,
+  type ThreadCall,
+  type ThreadKeeper,
+} from "@plexus/core";
 import type { BreakpointOptions } from "./breakpoint.ts";
 import { Broadcast } from "./broadcast.ts";
 import { Command } from "./command.ts";
-import type { CompiledGraph, InvokeOptions, RunResult } from "./compiled-graph.ts";
+import type { CompiledGraph } from "./compiled-graph.ts";
+import type { InvokeOptions, RunResult } from "./graph-options.ts";
 import { isFailure } from "./failure.ts";
 import {
   graphContract,
@@ -13,8 +20,10 @@ import {
 import type { GraphHostOptions, GraphMesh, HostedGraph } from "./graph-port.ts";
 
 const MAX_WAIT_MS = 60_000;
-/** Of an output that is sent; a larger one is read from what is recorded. */
-const MAX_OUTPUT_BYTES = 256 * 1024;
+/** Of an answer; what is larger is read from what is recorded. */
+const MAX_ANSWER_BYTES = 256 * 1024;
+/** How long a call that waits for its turn, or somebody who watches, is remembered unless they ask again. */
+const FORGET_MS = 30_000;
 
 /**
  * Executes a share of a graph's threads in this process. Each thread is owned by one of the processes that host the graph; when that
@@ -28,7 +37,7 @@ export function hostGraph(
 ): Promise<HostedGraph> {
   const { lease, ...rest } = options;
   const keep = (store: Checkpointer): ThreadKeeper =>
-    new GraphKeeper(mesh, graph.with({ checkpointer: store }));
+    new GraphKeeper(mesh, graph.with({ checkpointer: store }), store.maxPartBytes);
   return mesh.hostThreads(graphContract(graph.plan.name, lease), keep, rest);
 }
 
@@ -37,24 +46,31 @@ type Handler<K extends keyof GraphCommands> = (
   call: ThreadCall,
 ) => Promise<unknown>;
 
+/** A call that is carried out, or waits for its turn. */
+interface Pending {
+  readonly result: Promise<RunResult<unknown>>;
+  readonly abandon: AbortController;
+  /** The run that it is about; empty: it has not been taken in yet. */
+  readonly run: string;
+  forget: NodeJS.Timeout | undefined;
+}
+
 class GraphKeeper implements ThreadKeeper {
   readonly handlers: ThreadKeeper["handlers"];
   readonly #mesh: GraphMesh;
   readonly #graph: CompiledGraph;
-  readonly #broadcasts = new Map<string, Broadcast>();
+  readonly #maxBytes: number;
+  readonly #pending = new Map<string, Pending>();
+  readonly #broadcasts = new Map<string, { broadcast: Broadcast; forget: NodeJS.Timeout }>();
 
-  constructor(mesh: GraphMesh, graph: CompiledGraph) {
+  constructor(mesh: GraphMesh, graph: CompiledGraph, maxPartBytes = MAX_ANSWER_BYTES) {
     this.#mesh = mesh;
     this.#graph = graph;
+    this.#maxBytes = Math.min(MAX_ANSWER_BYTES, maxPartBytes / 2);
     const handlers: { readonly [K in keyof GraphCommands]: Handler<K> } = {
-      invoke: ({ input, busy, durability, ...waits }, call) =>
+      invoke: ({ input, busy, ...waits }, call) =>
         this.#follow(call, waits, (told) =>
-          this.#graph.invoke(input, {
-            ...told,
-            ...breakpoints(waits),
-            ...(busy && { busy }),
-            ...(durability && { durability }),
-          }),
+          this.#graph.invoke(input, { ...told, ...breakpoints(waits), ...(busy && { busy }) }),
         ),
       answer: ({ value, interrupt, ...waits }, call) =>
         this.#follow(call, waits, (told) => {
@@ -68,13 +84,19 @@ class GraphKeeper implements ThreadKeeper {
           this.#graph.invoke(null, { ...told, ...breakpoints(waits) }),
         ),
       wait: ({ run, ...waits }, call) =>
-        this.#follow(call, waits, ({ listener }) =>
-          this.#graph.resume(call.thread, {
-            ...(run && { id: run }),
-            ...(listener && { listener }),
-          }),
-        ),
-      cancel: ({ reason }, { thread, id }) => this.#graph.cancel(thread, reason, { id }),
+        this.#follow(call, waits, ({ listener, begun }) => {
+          begun?.(run ?? UNKNOWN);
+          const told = { ...(run && { id: run }), ...(listener && { listener }) };
+          return this.#graph.resume(call.thread, told);
+        }),
+      cancel: ({ reason, run }, { thread, id }) => {
+        const waiting = run === undefined ? undefined : this.#pending.get(keyOf(thread, run));
+        if (waiting?.run === "") {
+          waiting.abandon.abort(new MeshError("CANCELED", "The caller gave up."));
+          return Promise.resolve(true);
+        }
+        return this.#graph.cancel(thread, reason, { id, ...(run && { run }) });
+      },
       update: async ({ update }, { thread, id }) => {
         await this.#graph.updateState(thread, update as object, { id });
         return null;
@@ -99,6 +121,7 @@ class GraphKeeper implements ThreadKeeper {
       await this.#graph.resume(thread);
     } catch (error) {
       if (!isFailure(error)) throw error; // how a run has ended is recorded
+      this.#report(thread, error);
     }
   }
 
@@ -108,27 +131,29 @@ class GraphKeeper implements ThreadKeeper {
 
   /** How the run stands when it rests, or when the caller has waited long enough; it goes on in any case. */
   async #follow(
-    { thread, id, signal }: ThreadCall,
-    { waitMs, watcher }: GraphCommands["wait"],
+    call: ThreadCall,
+    waits: GraphCommands["wait"],
     begin: (told: InvokeOptions) => Promise<RunResult<unknown>>,
   ): Promise<Standing> {
-    const listener = watcher && this.#broadcast(watcher);
-    const result = begin({ thread, id, ...(listener && { listener }) });
-    const ended = (): void => void (watcher && this.#broadcasts.delete(watcher.watch));
-    result.then(ended, ended);
+    const { signal } = call;
+    const pending = this.#begun(call, waits, begin);
     const late = Promise.withResolvers<undefined>();
-    const timer = setTimeout(() => late.resolve(undefined), Math.min(waitMs, MAX_WAIT_MS));
+    const timer = setTimeout(() => late.resolve(undefined), Math.min(waits.waitMs, MAX_WAIT_MS));
     const gone = (): void => late.reject(signal.reason);
     signal.addEventListener("abort", gone, { once: true });
     try {
-      const rested = await Promise.race([result, late.promise]);
+      const rested = await Promise.race([pending.result, late.promise]);
       const asked = rested !== undefined && (rested.interrupts.length > 0 || rested.paused);
       const asleep = rested?.until !== undefined && !asked;
       if (asleep) await late.promise; // it goes on by itself, and the caller asks again
-      if (asleep || rested === undefined) return { status: "running", run: "", interrupts: [] };
-      const { status, run, output, interrupts, paused } = rested;
-      const standing = { status, run, interrupts, ...(paused && { paused }) };
-      return isSmall(output) ? { ...standing, output } : standing;
+      if (!asleep && rested !== undefined) return this.#standing(rested);
+      if (pending.run === "") this.#forget(pending);
+      return { status: "running", run: rested?.run ?? pending.run, interrupts: [] };
+    } catch (error) {
+      if (!isFailure(error)) throw error;
+      this.#report(call.thread, error);
+      const { run } = error.details as { readonly run: string };
+      return { status: "failed", run, interrupts: [], error: error.toJSON() };
     } finally {
       clearTimeout(timer);
       signal.removeEventListener("abort", gone);
@@ -136,34 +161,92 @@ class GraphKeeper implements ThreadKeeper {
     }
   }
 
-  /** The same for whoever asks again: each piece is told once. */
-  #broadcast(watcher: Watcher): Broadcast {
-    let broadcast = this.#broadcasts.get(watcher.watch);
-    if (broadcast === undefined) {
-      broadcast = new Broadcast(this.#mesh, watcher);
-      this.#broadcasts.set(watcher.watch, broadcast);
+  /** What the call has begun, now or when it was made before. */
+  #begun(
+    { thread, id, owned }: ThreadCall,
+    { watcher, durability }: GraphCommands["wait"],
+    begin: (told: InvokeOptions) => Promise<RunResult<unknown>>,
+  ): Pending {
+    const listener = watcher && this.#broadcast(watcher);
+    const key = keyOf(thread, id);
+    const known = this.#pending.get(key);
+    if (known !== undefined) {
+      clearTimeout(known.forget);
+      return known;
     }
+    const abandon = new AbortController();
+    let run = "";
+    const told = {
+      thread,
+      id,
+      detach: AbortSignal.any([owned, abandon.signal]),
+      begun: (begun: string): void => {
+        run = begun;
+      },
+      ...(listener && { listener }),
+      ...(durability && { durability }),
+    };
+    const result = begin(told);
+    const pending: Pending = {
+      result,
+      abandon,
+      get run() {
+        return run;
+      },
+      forget: undefined,
+    };
+    this.#pending.set(key, pending);
+    const ended = (): void => {
+      clearTimeout(pending.forget);
+      this.#pending.delete(key);
+    };
+    result.then(ended, ended);
+    return pending;
+  }
+
+  /** Unless the caller asks again. */
+  #forget(pending: Pending): void {
+    const reason = new MeshError("CANCELED", "The caller has not asked again.");
+    pending.forget = setTimeout(() => {
+      if (pending.run === "") pending.abandon.abort(reason);
+    }, FORGET_MS);
+  }
+
+  #standing({ status, run, output, interrupts, paused }: RunResult<unknown>): Standing {
+    const about = { status, run, ...(paused && { paused }) };
+    const whole: Standing = { ...about, output, interrupts };
+    if (encodePayload(whole).length <= this.#maxBytes) return whole;
+    return { ...about, interrupts: [], large: true };
+  }
+
+  #report(thread: string, error: unknown): void {
+    this.#mesh.log?.warn({ err: error, graph: this.#graph.plan.name, thread }, "a run has failed");
+  }
+
+  /** The same for whoever asks again: each piece is told once. Who does not ask any more is told nothing. */
+  #broadcast(watcher: Watcher): Broadcast {
+    const { watch } = watcher;
+    const known = this.#broadcasts.get(watch);
+    clearTimeout(known?.forget);
+    const broadcast = known?.broadcast ?? new Broadcast(this.#mesh, watcher);
+    const forget = setTimeout(() => {
+      broadcast.close();
+      this.#broadcasts.delete(watch);
+    }, FORGET_MS);
+    forget.unref();
+    this.#broadcasts.set(watch, { broadcast, forget });
     return broadcast;
   }
+}
+
+/** Of a run whose caller does not say which one it is. */
+const UNKNOWN = "?";
+
+function keyOf(thread: string, id: string): string {
+  return `${thread}\0${id}`;
 }
 
 function breakpoints(options: BreakpointOptions): BreakpointOptions {
   const { interruptBefore, interruptAfter } = options;
   return { ...(interruptBefore && { interruptBefore }), ...(interruptAfter && { interruptAfter }) };
-}
-
-/** Whether it surely fits into a message. */
-function isSmall(output: unknown): boolean {
-  let left = MAX_OUTPUT_BYTES;
-  const within = (value: unknown): boolean => {
-    left -= 9;
-    if (typeof value === "string") left -= value.length * 3;
-    else if (value instanceof Uint8Array) left -= value.length;
-    else if (Array.isArray(value)) return left > 0 && value.every(within);
-    else if (typeof value === "object" && value !== null) {
-      return left > 0 && Object.entries(value).every((entry) => entry.every(within));
-    }
-    return left > 0;
-  };
-  return within(output);
 }

@@ -12,6 +12,8 @@ export interface GraphHostOptions {
 
 /** What hosts graphs, and reaches those that are hosted: a mesh. */
 export interface GraphMesh {
+  /** Hears of runs that fail in this process. */
+  readonly log?: { warn(fields: object, text: string): void };
   hostThreads(
     contract: Entity,
     keep: (store: Checkpointer) => ThreadKeeper,

@@ -10,7 +10,8 @@ import {
 } from "./channel.ts";
 import { checkPlan } from "./check.ts";
 import { END, START, type Goto } from "./command.ts";
-import { CompiledGraph, type CompileOptions } from "./compiled-graph.ts";
+import { CompiledGraph } from "./compiled-graph.ts";
+import type { CompileOptions } from "./graph-options.ts";
 import type { RouteContext } from "./context.ts";
 import { hashOf } from "./skeleton.ts";
 import {

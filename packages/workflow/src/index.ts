@@ -14,7 +14,7 @@ export type { Channel, Channels, Message, NewMessage, StateOf, UpdateOf } from "
 export type { NodeContext, RouteContext } from "./context.ts";
 export type { BreakpointOptions } from "./breakpoint.ts";
 export { CompiledGraph } from "./compiled-graph.ts";
-export type { CompileOptions, InvokeOptions, RunResult } from "./compiled-graph.ts";
+export type { CompileOptions, InvokeOptions, RunResult } from "./graph-options.ts";
 export type { BusyPolicy } from "./busy.ts";
 export type { Interrupt, PendingWait } from "./interrupt.ts";
 export type { StreamItem, StreamMode } from "./stream.ts";

@@ -28,6 +28,9 @@ import {
   undoingTask,
 } from "./task.ts";
 
+/** Processes that may end over a run before it fails. */
+const MAX_TAKEOVERS = 10;
+
 type On<T extends RunEvent["type"]> = Extract<RunEvent, { type: T }>;
 
 /**
@@ -62,6 +65,7 @@ export class Machine {
     this.#board.effects = [];
     if (!this.#take(event)) return undefined;
     noteTaken(this.run, event.type === "start" ? event.run : event.id);
+    if (event.type !== "takeover") this.run.takeovers = 0;
     this.#settle();
     return this.#board.effects;
   }
@@ -82,12 +86,35 @@ export class Machine {
         if (isOver(this.run) && this.run.status !== "failed") return false; // that may be retried
         this.run.breakpoints = event.at;
         return true;
+      case "takeover":
+        return this.#takeOver();
       case "update":
         mergeStep(this.plan, this.run, [{ from: "an update", writes: event.writes }]);
         return true;
       default:
         return this.#takeOfTask(event);
     }
+  }
+
+  /** What one process after the other dies of is not executed for ever. */
+  #takeOver(): boolean {
+    const { run } = this;
+    if (isOver(run) || this.#asleep) return false;
+    if (++run.takeovers < MAX_TAKEOVERS) return true;
+    const open = run.tasks.filter(
+      ({ state: { is } }) => is === "running" || is === "leaving" || is === "inside",
+    );
+    const nodes = open.map(({ node }) => node).join(", ");
+    const text = `${MAX_TAKEOVERS} processes have ended, one after the other, while they executed ${nodes}.`;
+    const error = new MeshError("AGENT_LOST", text, { retryable: false }).toJSON();
+    for (const task of open) {
+      const child = childOf(task);
+      if (task.state.is === "inside") this.#board.busy++;
+      this.#board.end(task, { is: "failed", error, ...(child ? { child } : {}) });
+    }
+    run.takeovers = 0;
+    this.#fail(error);
+    return true;
   }
 
   #takeOfTask(event: Extract<RunEvent, { task: string }>): boolean {

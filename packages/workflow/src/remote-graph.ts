@@ -1,5 +1,6 @@
 import {
   MeshError,
+  fromWireError,
   isMeshError,
   toMs,
   type Checkpointer,
@@ -8,7 +9,8 @@ import {
 } from "@plexus/core";
 import { outputOf } from "./boundary.ts";
 import { Command } from "./command.ts";
-import { CompiledGraph, type InvokeOptions, type RunResult } from "./compiled-graph.ts";
+import { CompiledGraph } from "./compiled-graph.ts";
+import type { InvokeOptions, RunResult } from "./graph-options.ts";
 import {
   GraphStreams,
   graphContract,
@@ -20,6 +22,7 @@ import {
 import type { GraphMesh } from "./graph-port.ts";
 import type { StateSnapshot } from "./history.ts";
 import { newId } from "./id.ts";
+import { interruptsOf, type Interrupt } from "./interrupt.ts";
 import { barePlan } from "./skeleton.ts";
 import { RunStream, type StreamItem, type StreamMode } from "./stream.ts";
 import { readThread } from "./thread.ts";
@@ -46,7 +49,8 @@ const PATIENCE_MS = 60_000; // how long calls may fail before the last failure i
 const PAUSE_MS = 100;
 const MAX_BEHIND = 10_000; // pieces of a stream that its reader has yet to take; further ones are lost
 /** What somebody else may do better, or the same one later: calls have ids, so nothing is done twice. */
-const PASSING = ["AGENT_LOST", "NOT_CONNECTED", "TIMEOUT", "OVERLOADED"] as const;
+const PASSING = ["AGENT_LOST", "NOT_CONNECTED", "TIMEOUT"] as const;
+const CANCEL_MS = 5_000; // that a caller who gives up waits for the run to be canceled
 
 /**
  * A graph that processes of a mesh host, used as if it were here. What is recorded can be read when nobody hosts it; with its name alone,
@@ -215,38 +219,36 @@ export class RemoteGraph<Input = unknown, Output = unknown> {
       const message = { value, ...breakpoints, ...(interrupt !== undefined && { interrupt }) };
       return this.#follow(thread, "answer", message, options, watcher);
     }
-    const { busy, durability, id = newId() } = options;
-    const message = {
-      input,
-      ...breakpoints,
-      ...(busy && { busy }),
-      ...(durability && { durability }),
-    };
-    return this.#follow(thread, "invoke", message, { ...options, id }, watcher, id);
+    const { busy } = options;
+    const message = { input, ...breakpoints, ...(busy && { busy }) };
+    return this.#follow(thread, "invoke", message, options, watcher);
   }
 
   /** Gives a command and waits until the run is at rest. */
   async #follow<K extends "invoke" | "answer" | "signal" | "goOn">(
     thread: string,
     verb: K,
-    message: Omit<GraphCommands[K], "waitMs" | "watcher">,
+    message: Omit<GraphCommands[K], "waitMs" | "watcher" | "durability">,
     options: RemoteOptions,
     watcher?: Watcher,
-    run?: string,
   ): Promise<RunResult<Output>> {
-    const { id = newId(), timeout, signal, detach } = options;
+    const { timeout, signal, detach, durability } = options;
+    signal?.throwIfAborted();
     const untilMs = timeout === undefined ? Infinity : now() + toMs(timeout);
     const bounds = { signal, detach, untilMs };
-    const waits = {
-      waitMs: Math.min(WAIT_MS, bounds.untilMs - now()),
-      ...(watcher && { watcher }),
-    };
-    const whole = { ...message, ...waits } as unknown as GraphCommands[K];
-    const standing = (await this.#orCancel(thread, bounds.signal, () =>
-      this.#tell(thread, verb, whole, id, bounds),
-    )) as Standing;
-    if (standing.status !== "running") return this.#result(thread, standing);
-    return this.#wait(thread, run, bounds, watcher);
+    const id = options.id === undefined ? newId() : idOf(verb, options.id);
+    const run = verb === "invoke" ? id : undefined;
+    const told = { ...message, ...(watcher && { watcher }), ...(durability && { durability }) };
+    for (;;) {
+      const whole = { ...told, waitMs: this.#waitMs(thread, untilMs) } as unknown;
+      // oxlint-disable no-await-in-loop -- until its turn has come
+      const standing = await this.#orCancel(thread, run, signal, () =>
+        this.#tell(thread, verb, whole as GraphCommands[K], id, bounds),
+      );
+      if (standing.status !== "running") return await this.#result(thread, standing);
+      if (standing.run !== "") return await this.#wait(thread, standing.run, bounds, watcher);
+      // oxlint-enable no-await-in-loop
+    }
   }
 
   async #wait(
@@ -255,32 +257,41 @@ export class RemoteGraph<Input = unknown, Output = unknown> {
     bounds: Bounds,
     watcher?: Watcher,
   ): Promise<RunResult<Output>> {
+    const id = newId();
     const { signal, untilMs = Infinity } = bounds;
     for (;;) {
-      const waitMs = Math.min(WAIT_MS, untilMs - now());
-      if (waitMs <= 0) {
-        throw new MeshError("TIMEOUT", `Thread ${thread} is still being executed; it goes on.`);
-      }
+      const waitMs = this.#waitMs(thread, untilMs);
       const message = { waitMs, ...(run && { run }), ...(watcher && { watcher }) };
-      // oxlint-disable-next-line no-await-in-loop -- until it is at rest
-      const standing = (await this.#orCancel(thread, signal, () =>
-        this.#tell(thread, "wait", message, newId(), bounds),
-      )) as Standing;
-      // oxlint-disable-next-line no-await-in-loop
-      if (standing.status !== "running") return this.#result(thread, standing);
+      // oxlint-disable no-await-in-loop -- until it is at rest
+      const standing = await this.#orCancel(thread, run, signal, () =>
+        this.#tell(thread, "wait", message, id, bounds),
+      );
+      if (standing.status !== "running") return await this.#result(thread, standing);
+      // oxlint-enable no-await-in-loop
     }
+  }
+
+  #waitMs(thread: string, untilMs: number): number {
+    const waitMs = Math.min(WAIT_MS, untilMs - now());
+    if (waitMs > 0) return waitMs;
+    throw new MeshError("TIMEOUT", `Thread ${thread} is still being executed; it goes on.`);
   }
 
   /** As of a local graph, the caller's signal cancels the run. */
   async #orCancel(
     thread: string,
+    run: string | undefined,
     signal: AbortSignal | undefined,
     work: () => Promise<unknown>,
-  ): Promise<unknown> {
+  ): Promise<Standing> {
     try {
-      return await work();
+      return (await work()) as Standing;
     } catch (error) {
-      if (signal?.aborted) await this.cancel(thread, "The caller gave up.");
+      if (signal?.aborted) {
+        const message = { reason: "The caller gave up.", ...(run && { run }) };
+        const canceled = this.#tell(thread, "cancel", message).catch(() => undefined);
+        await Promise.race([canceled, new Promise((resolve) => setTimeout(resolve, CANCEL_MS))]);
+      }
       throw error;
     }
   }
@@ -310,35 +321,37 @@ export class RemoteGraph<Input = unknown, Output = unknown> {
     }
   }
 
-  async #result(
-    thread: string,
-    { status, run, interrupts, output, paused }: Standing,
-  ): Promise<RunResult<Output>> {
+  async #result(thread: string, standing: Standing): Promise<RunResult<Output>> {
+    const { status, run, interrupts, output, paused, large, error } = standing;
+    if (error !== undefined) throw fromWireError(error);
     const waiting = status === "waiting";
-    const known = output ?? (await this.#outputOf(thread, run, waiting));
-    const result = {
+    const read = large ? await this.#readRest(thread, run, waiting) : { output, interrupts };
+    return {
       thread,
       run,
-      interrupts,
-      output: known as Output,
+      status: waiting ? "waiting" : "completed",
+      output: read.output as Output,
+      interrupts: read.interrupts,
       ...(paused && { paused }),
     };
-    return { ...result, status: waiting ? "waiting" : "completed" };
   }
 
-  /** An output that was too large to be sent. */
-  async #outputOf(thread: string, run: string, waiting: boolean): Promise<unknown> {
-    if (this.#graph === undefined) {
-      const text = `The output of thread ${thread} is too large for a message: use remoteGraph() with the graph, or read its state.`;
-      throw new MeshError("MESSAGE_TOO_LARGE", text);
-    }
-    const { plan } = this.#graph;
-    const { run: state } = readThread(plan, await this.#store.read(thread));
+  /** What was too large to be sent. */
+  async #readRest(
+    thread: string,
+    run: string,
+    waiting: boolean,
+  ): Promise<{ readonly output: unknown; readonly interrupts: readonly Interrupt[] }> {
+    const known = this.#graph?.plan;
+    const reader = readThread(known ?? barePlan(this.name), await this.#store.read(thread));
+    const { run: state } = reader;
+    const plan = known ?? reader.plan;
     if (state.run !== run) {
       const text = `Another run has followed run ${run} on thread ${thread}.`;
       throw new MeshError("CONFLICT", text);
     }
-    return waiting ? publicValues(plan, state.values) : outputOf(plan, state.values);
+    const output = waiting ? publicValues(plan, state.values) : outputOf(plan, state.values);
+    return { output, interrupts: waiting ? interruptsOf(state) : [] };
   }
 
   #streamed<M extends StreamMode>(
@@ -368,6 +381,11 @@ export class RemoteGraph<Input = unknown, Output = unknown> {
     );
     return Object.assign(stream, { result });
   }
+}
+
+/** Commands of one id are of one kind. */
+function idOf(verb: keyof GraphCommands, id: string): string {
+  return verb === "invoke" ? id : `${verb}:${id}`;
 }
 
 interface Bounds {

@@ -1,4 +1,4 @@
-import type { OwnedThread, StoredThread, ThreadState } from "@plexus/core";
+import { MeshError, type OwnedThread, type StoredThread, type ThreadState } from "@plexus/core";
 import type { RunEvent, ThreadEvent } from "./event.ts";
 import { encodeEvent } from "./record.ts";
 
@@ -76,6 +76,11 @@ export class RunLog {
     return this.#mode === "sync" || (this.#mode === "async" && this.#ahead > MAX_AHEAD_BYTES);
   }
 
+  /** Whether something was added that is not stored yet. */
+  get isBehind(): boolean {
+    return this.#failure === undefined && this.#thread.position < this.#position;
+  }
+
   /** Resolves when all that was added is stored. Rejects with what kept it from being, `FENCED` above all. */
   async stored(): Promise<void> {
     const target = this.#position;
@@ -87,6 +92,16 @@ export class RunLog {
     } while (this.#thread.position < target);
     await this.#snapshotting;
     this.#check();
+  }
+
+  /** Drops what waits; resolves when what is being written has ended. */
+  async close(): Promise<void> {
+    this.#failure ??= {
+      error: new MeshError("CANCELED", "The run is not executed here any more."),
+    };
+    this.#waiting = [];
+    await this.#writing;
+    await this.#snapshotting;
   }
 
   #check(): void {

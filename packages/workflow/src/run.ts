@@ -124,6 +124,8 @@ export interface RunState {
   uncompensated: string[];
   /** Events that came before anybody waited for them, by name. */
   mailbox: Record<string, unknown[]>;
+  /** Processes that have ended over the run since something was recorded of it. */
+  takeovers: number;
   /** Ids of the last commands that were taken in, runs that were begun among them; oldest first. */
   taken: string[];
   /** A subgraph that a node of its own has ended. */
@@ -171,6 +173,7 @@ export function emptyRun(values: Record<string, unknown>): RunState {
     uncompensated: [],
     tolerated: {},
     mailbox: {},
+    takeovers: 0,
     taken: [],
   };
 }

@@ -1,5 +1,5 @@
 import { MeshError, type OwnedThread } from "@plexus/core";
-import type { CompileOptions, InvokeOptions } from "./compiled-graph.ts";
+import type { CompileOptions, InvokeOptions } from "./graph-options.ts";
 import { Driver } from "./driver.ts";
 import type { ThreadEvent } from "./event.ts";
 import type { Host } from "./execute.ts";
@@ -62,7 +62,7 @@ export class Sessions {
    * last run is the one that is called `undone`, the state is first what it was before that.
    */
   async run(thread: string, options: SessionOptions, begin: Begin): Promise<RunState> {
-    const { signal } = options;
+    const signal = waitingSignal(options);
     for (;;) {
       signal?.throwIfAborted();
       const open = this.#open.get(thread);
@@ -98,9 +98,14 @@ export class Sessions {
 
   /** Ends the execution of these threads here, as another process is to go on with them. Resolves when that is done. */
   async leave(threads: readonly string[], reason: unknown): Promise<void> {
-    const open = threads.map((thread) => this.#open.get(thread)).filter((one) => one !== undefined);
-    for (const { driver } of open) driver.leave(reason, GRACE_MS);
-    await Promise.all(open.map(({ ended }) => ended));
+    await Promise.all(threads.map((thread) => this.#leave(thread, reason)));
+  }
+
+  async #leave(thread: string, reason: unknown): Promise<void> {
+    await this.#taking.get(thread);
+    const open = this.#open.get(thread);
+    open?.driver.leave(reason, GRACE_MS);
+    await open?.ended;
   }
 
   /** Resolves when the run on the thread has ended in this process. */
@@ -151,13 +156,17 @@ export class Sessions {
     const lost = (): void => driver.stop(kept?.owned.signal.reason);
     kept?.owned.signal.addEventListener("abort", lost, { once: true });
     try {
+      // Recorded before anything is executed: it may end this process as well.
+      if (log !== undefined && driver.takesOver && driver.take({ type: "takeover" })) {
+        await log.stored();
+      }
       const begun = begin(driver, true);
       if (begun === "record") {
         await kept?.log.stored();
         driver.stop(new MeshError("CANCELED", "Nothing is to be executed."));
         return driver.run;
       }
-      if (begun instanceof Promise) await begun;
+      if (begun instanceof Promise) await Promise.race([begun, driver.rest()]);
       driver.resume();
       await driver.rest();
       return driver.run;
@@ -166,6 +175,7 @@ export class Sessions {
       throw error;
     } finally {
       kept?.owned.signal.removeEventListener("abort", lost);
+      await log?.close();
       await kept?.owned[Symbol.asyncDispose]();
       this.#open.delete(thread);
       ended.resolve();
@@ -177,6 +187,14 @@ export class Sessions {
 async function joinRun(driver: Driver, begin: Begin): Promise<RunState> {
   if ((await begin(driver, false)) !== "leave") await driver.rest();
   return driver.run;
+}
+
+/** What ends a call's waiting, for whatever reason. */
+export function waitingSignal({
+  signal,
+  detach,
+}: Pick<InvokeOptions, "signal" | "detach">): AbortSignal | undefined {
+  return signal && detach ? AbortSignal.any([signal, detach]) : (signal ?? detach);
 }
 
 /** A call on a thread that is being executed and takes no second one. */

@@ -6,25 +6,29 @@ import { isOver } from "./task.ts";
 
 /* What callers tell a run that exists. */
 
+/** Throws `NO_RUN` if there is surely nothing to go on with. */
+export function demandRun({ run }: Driver, thread: string): void {
+  if (isOver(run) && run.status !== "failed") throw nothing(thread);
+}
+
 /** Goes on where a run is paused, was left, or has failed. */
 export function goOn(driver: Driver, thread: string, id: string | undefined): void {
   const told = id === undefined ? {} : { id };
   if (driver.take({ type: "proceed", ...told })) return;
   if (!isOver(driver.run) || driver.take({ type: "retry", ...told })) return;
-  throw new MeshError("NO_RUN", `On thread ${thread} there is no run to go on with.`);
+  throw nothing(thread);
 }
 
-/** Answers the interrupt that the command names, or the only one. */
-export function answer(
-  driver: Driver,
-  { resume, interrupt }: Command,
-  thread: string,
-  id: string | undefined,
-): void {
+function nothing(thread: string): MeshError {
+  return new MeshError("NO_RUN", `On thread ${thread} there is no run to go on with.`);
+}
+
+/** The task that asks what the command answers: the one that it names, or the only one. */
+export function askedBy({ run }: Driver, { resume, interrupt }: Command, thread: string): string {
   if (resume === undefined) {
     throw new MeshError("INVALID_INPUT", "A command without resume is for nodes to return.");
   }
-  const open = [...waitingTasks(driver.run)].filter(
+  const open = [...waitingTasks(run)].filter(
     ({ task }) => task.state.is === "waiting" && task.state.wait.kind === "interrupt",
   );
   const ids = open.map((one) => one.id);
@@ -39,7 +43,7 @@ export function answer(
       { details: { interrupts: ids } },
     );
   }
-  driver.take({ type: "answer", task: which, value: resume, ...(id && { id }) });
+  return which;
 }
 
 /** What a repeated input is told whose run is not the last one any more. */
