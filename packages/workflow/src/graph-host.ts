@@ -219,8 +219,14 @@ class GraphKeeper implements ThreadKeeper {
     return { ...about, interrupts: [], large: true };
   }
 
-  #report(thread: string, error: unknown): void {
-    this.#mesh.log?.warn({ err: error, graph: this.#graph.plan.name, thread }, "a run has failed");
+  /** With the stack of what was thrown, if that was here. */
+  #report(thread: string, error: MeshError): void {
+    if (error.code === "CANCELED") return;
+    const { name: graph } = this.#graph.plan;
+    const { cause, message } = error;
+    const stack = cause instanceof Error ? `\n${cause.stack}` : "";
+    const text = `the run on thread ${thread} of graph ${graph} has failed: ${message}${stack}`;
+    this.#mesh.log?.warn({ err: error, graph, thread }, text);
   }
 
   /** The same for whoever asks again: each piece is told once. Who does not ask any more is told nothing. */
