@@ -54,7 +54,7 @@ const CANCEL_MS = 5_000; // that a caller who gives up waits for the run to be c
 
 /**
  * A graph that processes of a mesh host, used as if it were here. What is recorded can be read when nobody hosts it; with its name alone,
- * outputs larger than a message cannot, and states with reducers of one's own are told by those who host it.
+ * states with reducers of one's own are told by those who host it, as far as they fit into a message.
  */
 export function remoteGraph<Input, Output>(
   mesh: GraphMesh,
