@@ -12,10 +12,10 @@ export interface Checkpointer {
   read(thread: string, range?: ReadRange): Promise<StoredThread>;
   /** Names of all threads. */
   list(): AsyncIterable<string>;
-  /** The most bytes in a record, or in a part of a snapshot, if that is less than 512 KiB. */
-  readonly maxPartBytes?: number;
   /** True if somebody goes on with a thread that is left asleep when its time has come. */
   readonly wakes?: boolean;
+  /** The most bytes in a record, or in a part of a snapshot, that it takes now. Default: {@link MAX_PART_BYTES}. */
+  readonly maxPartBytes?: number;
 }
 
 /** Which part of a thread is wanted. */
@@ -52,20 +52,20 @@ export interface StoredRecord {
  */
 export type ThreadState = "busy" | "waiting" | "over" | { readonly until: number };
 
-/** A thread as its owner sees it. Disposing gives it back. */
+/** A thread as its owner sees it. Disposing gives it back, when what is being written has been. */
 export interface OwnedThread extends AsyncDisposable {
   /** Fires when the ownership is lost. */
   readonly signal: AbortSignal;
   /** Position of the last record. */
   readonly position: number;
   /**
-   * Stores records of at most 512 KiB each behind the last one, all or none. Resolves when they are safe. Rejects with `FENCED` when the
-   * thread has another owner, whose records are the ones that count. `state`: how the thread stands behind them.
+   * Stores records of at most `maxPartBytes` each behind the last one, all or none. Resolves when they are safe. Rejects with `FENCED` when
+   * the thread has another owner, whose records are the ones that count, or has been given back. `state`: how the thread stands behind them.
    */
   append(records: readonly Uint8Array[], state?: ThreadState): Promise<void>;
-  /** Stores the state after the record at `position`, in parts of at most 512 KiB. Rejects with `FENCED`, too. */
+  /** Stores the state after the record at `position`, in parts of at most `maxPartBytes`. Rejects with `FENCED`, too. */
   snapshot(position: number, parts: readonly Uint8Array[]): Promise<void>;
 }
 
-/** The most bytes in a record, or in a part of a snapshot: what any broker takes. */
+/** The most bytes in a record, or in a part of a snapshot: what a broker takes by default. */
 export const MAX_PART_BYTES = 512 * 1024;

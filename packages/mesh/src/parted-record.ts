@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { MeshError, decodePayload, encodePayload } from "@plexus/core";
 import type { PartitionLog } from "./partition-log.ts";
 import type { JetStream, StoredMessage } from "./nats/jetstream.ts";
@@ -24,6 +25,7 @@ interface Part {
 }
 
 const VERSION = 1;
+const LAG_MS = 10; // before a replica that is behind is asked again
 
 /** Writes it, part by part: it counts once the last one is stored. Returns that one's sequence. */
 export async function writeParts(
@@ -93,8 +95,13 @@ async function wholeOf(source: PartSource, last: Part): Promise<Uint8Array[]> {
   while (parts.length < last.count - 1) {
     const begin = from;
     const left = last.count - 1 - parts.length;
-    // oxlint-disable-next-line no-await-in-loop -- each batch begins where the one before ended
+    // oxlint-disable no-await-in-loop -- each batch begins where the one before ended
     const batch = await ask(() => js.batch(stream, subject, begin, left));
+    if (batch.length === 0) {
+      if ((await at(source, begin)) === undefined) throw unreadable(subject);
+      await sleep(LAG_MS);
+    }
+    // oxlint-enable no-await-in-loop
     for (const message of batch) {
       const { index, bytes, sequence } = readPart(message);
       if (index !== parts.length) throw unreadable(subject);

@@ -50,6 +50,8 @@ export class PartitionLog {
   /** Sequence of the own fence, and what it says. */
   #fence = 0;
   #said: FenceRecord = NOTHING;
+  /** What this process has written last. */
+  #newest = { subject: "", sequence: 0 };
   #cursor = 0;
   #next: Pick<FenceRecord, "next" | "tries"> = NOTHING;
   #sinceFence = 0;
@@ -69,6 +71,11 @@ export class PartitionLog {
   /** Sequence of the own fence: nobody else's records stand behind it. */
   get fence(): number {
     return this.#fence;
+  }
+
+  /** The largest message the broker takes, in bytes. */
+  get maxPayload(): number {
+    return this.#services.runtime.link.maxPayload;
   }
 
   /** A subject of the partition. */
@@ -166,20 +173,23 @@ export class PartitionLog {
     return (await this.lastOf([place]))[0];
   }
 
-  /** The last records on some subjects of the partition, all at one moment, in the same order. */
+  /** The last records on some subjects of the partition, all at one moment, in the same order: all that was written is there. */
   async lastOf(places: readonly string[]): Promise<(StoredMessage | undefined)[]> {
     const { js, store } = this.#services;
     const subjects = places.map((place) => this.subject(place));
     for (;;) {
       this.demand();
-      // oxlint-disable no-await-in-loop -- again only if who answers is behind the own fence
-      const found = await this.surely(() =>
-        js.lastOf(store.journal, [...subjects, this.#fenceSubject]),
-      );
+      const newest = this.#newest;
+      const asked = [...new Set([...subjects, newest.subject])];
+      // oxlint-disable no-await-in-loop -- again only if who answers is behind what was written last
+      const found = await this.surely(() => js.lastOf(store.journal, asked));
       const of = (wanted: string): StoredMessage | undefined =>
         found.find(({ subject }) => subject === wanted);
-      if ((of(this.#fenceSubject)?.sequence ?? -1) >= this.#fence) return subjects.map(of);
+      if ((of(newest.subject)?.sequence ?? -1) >= newest.sequence) return subjects.map(of);
       await sleep(LAG_MS);
+      const kept = await this.surely(() => js.last(store.journal, newest.subject));
+      const isGone = (kept?.sequence ?? -1) < newest.sequence; // somebody has deleted it
+      if (isGone && this.#newest === newest) this.#markFence();
       // oxlint-enable no-await-in-loop
     }
   }
@@ -256,6 +266,7 @@ export class PartitionLog {
           const last = await this.surely(() => js.last(store.journal, this.#fenceSubject));
           if (last === undefined || !equal(last.data, bytes)) throw moved(this.#owner);
           this.#fence = last.sequence;
+          this.#markFence();
           break;
         }
         if (!isPassing(error)) throw error;
@@ -270,13 +281,19 @@ export class PartitionLog {
     this.#sinceFence = 0;
   }
 
+  #markFence(): void {
+    this.#newest = { subject: this.#fenceSubject, sequence: this.#fence };
+  }
+
   async #publish(subject: string, bytes: Uint8Array): Promise<number> {
     for (;;) {
       this.demand();
       try {
         const expect = { sequence: this.#fence, subject: this.#fenceSubject };
         // oxlint-disable-next-line no-await-in-loop -- again only while the broker has not decided
-        return await this.#services.js.publish(subject, bytes, { expect });
+        const sequence = await this.#services.js.publish(subject, bytes, { expect });
+        this.#newest = { subject, sequence };
+        return sequence;
       } catch (error) {
         if (!isUndecided(error)) throw error;
         // oxlint-disable-next-line no-await-in-loop

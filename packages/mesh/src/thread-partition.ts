@@ -19,7 +19,14 @@ import { ThreadTable } from "./thread-table.ts";
 import { ThreadWriter, type LastMessages, type WriterHome } from "./thread-writer.ts";
 import { Underway, type Execution } from "./underway.ts";
 
-const RESUME_PAUSE_MS = 10_000; // before a thread that could not go on is tried again
+/** Before a thread that could not go on is tried again: twice as long each time, and so long at most. */
+const RESUME_PAUSE_MS = 10_000;
+const MAX_RESUME_PAUSE_MS = 5 * 60_000;
+/** Before a thread is woken again whose time has come here, and not yet by the clock of the graph. */
+const WAKE_PAUSE_MS = 1_000;
+/** Threads that are read at a time to go on with them; one that takes longer than this does not hold the others up. */
+const MAX_STARTING = 64;
+const STARTING_MS = 1_000;
 
 /** Where partitions are found by those who need a thread of theirs. */
 export interface PartitionTable {
@@ -43,6 +50,12 @@ export class ThreadPartition implements HostedPartition, LogOwner, WriterHome {
   readonly #writers = new Map<string, ThreadWriter>();
   /** Threads that are being taken, or read for that. */
   readonly #taking = new Set<string>();
+  /** Threads that are gone on with. */
+  readonly #resuming = new Set<string>();
+  /** Those of them that are being read. */
+  readonly #starting = new Set<string>();
+  /** How long the next failure to go on with a thread keeps it back, in ms. */
+  readonly #pauses = new Map<string, number>();
   readonly #log: Logger;
   readonly #gone = new AbortController();
   #phase: "opening" | "open" | "quiescing" | "ended" = "opening";
@@ -106,6 +119,7 @@ export class ThreadPartition implements HostedPartition, LogOwner, WriterHome {
   /** Takes a thread to execute it. Rejects with `CONFLICT` if it is taken already. */
   async own(thread: string, signal: AbortSignal | undefined): Promise<OwnedThread> {
     signal?.throwIfAborted();
+    await this.#writers.get(thread)?.returned;
     this.#demand();
     if (this.#writers.has(thread) || this.#taking.has(thread)) {
       throw new MeshError("CONFLICT", `Thread ${thread} is being executed already.`);
@@ -137,6 +151,8 @@ export class ThreadPartition implements HostedPartition, LogOwner, WriterHome {
 
   noted(thread: string, state: ThreadState, sequence: number, bytes: number): void {
     this.#table.note(thread, state, sequence, bytes);
+    if (state !== "busy") this.#pauses.delete(thread);
+    this.#started(thread);
   }
 
   lost(error: unknown): void {
@@ -146,7 +162,12 @@ export class ThreadPartition implements HostedPartition, LogOwner, WriterHome {
   }
 
   returned(writer: ThreadWriter): void {
-    if (this.#writers.get(writer.thread) === writer) this.#writers.delete(writer.thread);
+    const { thread } = writer;
+    if (this.#writers.get(thread) !== writer) return;
+    this.#writers.delete(thread);
+    // Whoever executed it could not record how it went on.
+    const isLeft = this.#table.dueAt(thread) === 0 && !this.#resuming.has(thread);
+    if (isLeft && this.#phase === "open") this.#postpone(thread);
   }
 
   quiesce(quiet: () => void): void {
@@ -174,18 +195,50 @@ export class ThreadPartition implements HostedPartition, LogOwner, WriterHome {
   }
 
   #resumeDue(): void {
-    for (const thread of this.#table.takeDue(Date.now())) void this.#resume(thread);
+    const room = MAX_STARTING - this.#starting.size;
+    for (const thread of this.#table.takeDue(Date.now(), room)) void this.#resume(thread);
+  }
+
+  /** Makes room for others, some at a time. */
+  #started(thread: string): void {
+    if (!this.#starting.delete(thread) || this.#phase !== "open") return;
+    if (this.#starting.size <= MAX_STARTING / 2) this.#resumeDue();
   }
 
   async #resume(thread: string): Promise<void> {
+    this.#starting.add(thread);
+    this.#resuming.add(thread);
+    const timer = setTimeout(() => this.#started(thread), STARTING_MS).unref();
     try {
       await this.#keeper.resume(thread);
+      const due = this.#table.dueAt(thread);
+      if (due === 0) {
+        if (!this.#writers.has(thread)) this.#postpone(thread);
+        return;
+      }
+      this.#pauses.delete(thread);
+      if (due < Infinity) this.#untake(thread, due > Date.now() ? 0 : WAKE_PAUSE_MS);
     } catch (error) {
       if (isMoved(error) || this.#phase !== "open") return;
       const { entity } = this;
       this.#log.error({ err: error, entity, thread }, "a thread cannot go on, trying again");
-      setTimeout(() => this.#table.untake(thread), RESUME_PAUSE_MS);
+      this.#postpone(thread);
+    } finally {
+      clearTimeout(timer);
+      this.#resuming.delete(thread);
+      this.#started(thread);
     }
+  }
+
+  #postpone(thread: string): void {
+    const pause = this.#pauses.get(thread) ?? RESUME_PAUSE_MS;
+    this.#pauses.set(thread, Math.min(2 * pause, MAX_RESUME_PAUSE_MS));
+    this.#untake(thread, pause);
+  }
+
+  /** Goes on with the thread in so many ms, or at its time if that is later. */
+  #untake(thread: string, pauseMs: number): void {
+    setTimeout(() => this.#table.untake(thread), pauseMs).unref();
   }
 
   #demand(): void {

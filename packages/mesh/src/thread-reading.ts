@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { ReadRange, StoredSnapshot, StoredThread } from "@plexus/core";
+import { MeshError, type ReadRange, type StoredSnapshot, type StoredThread } from "@plexus/core";
 import type { JetStream, StoredMessage } from "./nats/jetstream.ts";
 import { readParts, type PartSource } from "./parted-record.ts";
 import { readThreadMessage, recordsOf, type ThreadMessage } from "./thread-record.ts";
@@ -74,8 +74,17 @@ async function messagesAfter(
       messages.push(read);
       next = message.sequence + 1;
     }
-    if (batch.length === 0) await sleep(LAG_MS);
+    if (batch.length === 0) {
+      // Either who has answered is behind, or what was there is there no more.
+      if ((await ask(() => js.next(stream, subject, from))) === undefined) throw gone(subject);
+      await sleep(LAG_MS);
+    }
     // oxlint-enable no-await-in-loop
   }
   return messages;
+}
+
+/** Not the same as nothing: whoever took it for that would begin anew what has happened already. */
+function gone(subject: string): MeshError {
+  return new MeshError("BAD_MESSAGE", `What was stored on ${subject} is there no more.`);
 }

@@ -1,4 +1,5 @@
 import {
+  MAX_PART_BYTES,
   MeshError,
   decodePayload,
   encodePayload,
@@ -25,6 +26,20 @@ const VERSION = 1;
 const STATES = ["over", "waiting", "busy"] as const;
 /** Of records in one message: two of the largest do not fit into what a broker takes by default. */
 const MAX_BYTES = 768 * 1024;
+/** What a message takes besides records or a part: the thread's name, positions, headers. */
+const ENVELOPE_BYTES = 4 * 1024;
+const MIN_PART_BYTES = 512;
+/** Of a record, for its length. */
+const LENGTH_BYTES = 5;
+
+/** The most bytes in a record, in a part of a snapshot or of the table, for a broker that takes messages of so many. */
+export function maxPartBytes(maxPayload: number): number {
+  return Math.min(MAX_PART_BYTES, roomIn(maxPayload) - LENGTH_BYTES);
+}
+
+function roomIn(maxPayload: number): number {
+  return Math.max(MIN_PART_BYTES, maxPayload - ENVELOPE_BYTES);
+}
 
 /** Where the records of a thread are, within its partition. */
 export function recordsPlace(thread: string): string {
@@ -39,22 +54,25 @@ export function snapshotsPlace(thread: string): string {
 /** Where the table of the partition is; no thread is ever escaped to it. */
 export const TABLE = "=o.t";
 
-/** Records as messages. */
+/** Records as messages, for a broker that takes `maxPayload` bytes in one. */
 export function encodeRecords(
   thread: string,
   base: number,
   records: readonly Uint8Array[],
   state: ThreadState,
+  maxPayload: number,
 ): Uint8Array[] {
+  const most = Math.min(MAX_BYTES, roomIn(maxPayload));
   const groups: Uint8Array[][] = [[]];
   let bytes = 0;
   for (const record of records) {
-    if (bytes > 0 && bytes + record.length > MAX_BYTES) {
+    const size = record.length + LENGTH_BYTES;
+    if (bytes > 0 && bytes + size > most) {
       groups.push([]);
       bytes = 0;
     }
     groups.at(-1)!.push(record);
-    bytes += record.length;
+    bytes += size;
   }
   const last = groups.length - 1;
   return groups.map((group, index) => {

@@ -13,7 +13,7 @@ import type { EntityServices } from "./entity-services.ts";
 import { moved } from "./partition-log.ts";
 import type { PartitionTable, ThreadPartition } from "./thread-partition.ts";
 import { readStored } from "./thread-reading.ts";
-import { readThreadMessage, recordsPlace, snapshotsPlace } from "./thread-record.ts";
+import { maxPartBytes, readThreadMessage, recordsPlace, snapshotsPlace } from "./thread-record.ts";
 import type { LastMessages } from "./thread-writer.ts";
 
 /** A thread, as its last record tells. */
@@ -40,6 +40,10 @@ export class ThreadStore implements Checkpointer, PartitionTable {
   constructor(services: EntityServices, contract: Entity) {
     this.#services = services;
     this.#contract = contract;
+  }
+
+  get maxPartBytes(): number {
+    return maxPartBytes(this.#services.runtime.link.maxPayload);
   }
 
   add(partition: ThreadPartition): void {

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { decodePayload, encodePayload, type ThreadState } from "@plexus/core";
+import { MeshError, decodePayload, encodePayload, type ThreadState } from "@plexus/core";
 import type { EntityServices } from "./entity-services.ts";
 import { FENCE } from "./entity-record.ts";
 import { lastComplete, readParts, writeParts } from "./parted-record.ts";
 import type { PartitionLog } from "./partition-log.ts";
-import { TABLE, readThreadMessage, type ThreadMessage } from "./thread-record.ts";
+import { TABLE, maxPartBytes, readThreadMessage, type ThreadMessage } from "./thread-record.ts";
 
 /** What is to happen with a thread: something now, something at a time (ms since the epoch), or nothing (`Infinity`). */
 type Entry = readonly [thread: string, due: number];
@@ -14,7 +14,6 @@ const MAX_TAIL = 1_000; // messages since the table was written, which the next 
 const MAX_TAIL_BYTES = 4 * 1024 * 1024; // … and bytes
 const MAX_PASSED = 10_000; // messages of all partitions since then, which the broker passes over
 const LONG_READ = 500; // of these, when an owner that has met them spares the next one the same
-const PART_BYTES = 512 * 1024;
 const BATCH = 1_024;
 const LAG_MS = 10;
 
@@ -69,19 +68,28 @@ export class ThreadTable {
     if (read >= Math.max(LONG_READ, this.#open.size)) void this.#writeNow().catch(() => undefined);
   }
 
-  /** The threads that are busy, or have slept long enough, and have not been told before. */
-  takeDue(nowMs: number): string[] {
-    if (nowMs < this.#nextMs) return [];
+  /** Threads that are busy, or have slept long enough, and have not been told before: `most` of them. */
+  takeDue(nowMs: number, most: number): string[] {
+    if (nowMs < this.#nextMs || most <= 0) return [];
     const due: string[] = [];
     this.#nextMs = Infinity;
     for (const [thread, at] of this.#open) {
       if (this.#told.has(thread)) continue;
       if (at <= nowMs) {
+        if (due.length === most) {
+          this.#nextMs = -Infinity; // there are more
+          break;
+        }
         due.push(thread);
         this.#told.add(thread);
       } else this.#nextMs = Math.min(this.#nextMs, at);
     }
     return due;
+  }
+
+  /** When something is to happen with the thread (ms since the epoch; 0: now), `Infinity` if nothing is. */
+  dueAt(thread: string): number {
+    return this.#open.get(thread) ?? Infinity;
   }
 
   /** This process does not go on with the thread after all: it is told again. */
@@ -118,8 +126,9 @@ export class ThreadTable {
   async #write(): Promise<void> {
     const bytes = encodePayload([...this.#open]);
     const parts: Uint8Array[] = [];
-    for (let from = 0; from < bytes.length; from += PART_BYTES) {
-      parts.push(bytes.slice(from, from + PART_BYTES));
+    const most = maxPartBytes(this.#log.maxPayload);
+    for (let from = 0; from < bytes.length; from += most) {
+      parts.push(bytes.slice(from, from + most));
     }
     const upTo = this.#upTo;
     this.#tail = 0;
@@ -144,7 +153,14 @@ export class ThreadTable {
         const read = isFence(message.subject) ? undefined : readThreadMessage(message);
         if (read !== undefined) this.#take(read, message.sequence, message.data.length);
       }
-      if (batch.length === 0) await sleep(LAG_MS);
+      if (batch.length === 0) {
+        // Either who has answered is behind, or the fence is there no more: then another one is raised.
+        const found = await this.#log.surely(() =>
+          js.next(store.journal, this.#log.subject("*"), from),
+        );
+        if (found === undefined) throw new MeshError("CONFLICT", "Somebody has deleted the fence.");
+        await sleep(LAG_MS);
+      }
       // oxlint-enable no-await-in-loop
     }
   }

@@ -1,9 +1,10 @@
-import { MAX_PART_BYTES, MeshError, type OwnedThread, type ThreadState } from "@plexus/core";
+import { MeshError, type OwnedThread, type ThreadState } from "@plexus/core";
 import type { StoredMessage } from "./nats/jetstream.ts";
 import { lastComplete, writeParts } from "./parted-record.ts";
 import type { PartitionLog } from "./partition-log.ts";
 import {
   encodeRecords,
+  maxPartBytes,
   positionOf,
   readThreadMessage,
   recordsPlace,
@@ -35,6 +36,9 @@ export class ThreadWriter implements OwnedThread {
   #snapshot: number;
   /** Which message ends where, since the last snapshot. */
   #marks: { readonly end: number; readonly sequence: number }[];
+  /** Settles when what has been begun is stored, or has failed. */
+  #writing: Promise<unknown> = Promise.resolve();
+  #returned: Promise<void> | undefined;
 
   constructor(home: WriterHome, thread: string, last: LastMessages) {
     const [record, snapshot] = last;
@@ -54,10 +58,48 @@ export class ThreadWriter implements OwnedThread {
     return this.#position;
   }
 
-  async append(records: readonly Uint8Array[], state: ThreadState = "busy"): Promise<void> {
+  /** Resolves when it has been given back, if it is being. */
+  get returned(): Promise<void> | undefined {
+    return this.#returned;
+  }
+
+  append(records: readonly Uint8Array[], state: ThreadState = "busy"): Promise<void> {
+    return this.#begin(() => this.#append(records, state));
+  }
+
+  snapshot(position: number, parts: readonly Uint8Array[]): Promise<void> {
+    return this.#begin(() => this.#snapshotAt(position, parts));
+  }
+
+  /** It is another process's. */
+  lose(reason: MeshError): void {
+    this.#lost.abort(reason);
+  }
+
+  /**
+   * What is being written is stored first: whoever owns the thread next begins behind it. When the partition is another process's,
+   * the fence sees to that.
+   */
+  [Symbol.asyncDispose](): Promise<void> {
+    const written = this.signal.aborted ? Promise.resolve() : this.#writing;
+    return (this.#returned ??= written.then(() => this.#home.returned(this)));
+  }
+
+  async #begin(write: () => Promise<void>): Promise<void> {
+    if (this.signal.aborted) throw this.signal.reason;
+    if (this.#returned !== undefined) {
+      throw new MeshError("FENCED", `Thread ${this.thread} has been given back.`);
+    }
+    const written = write();
+    this.#writing = Promise.allSettled([this.#writing, written]);
+    await written;
+  }
+
+  async #append(records: readonly Uint8Array[], state: ThreadState): Promise<void> {
     if (records.length === 0) return;
     const { journal } = this.#home;
-    const messages = encodeRecords(this.thread, this.#position, records, state);
+    const { maxPayload } = journal;
+    const messages = encodeRecords(this.thread, this.#position, records, state, maxPayload);
     let sequence = 0;
     let bytes = 0;
     for (const message of messages) {
@@ -70,9 +112,10 @@ export class ThreadWriter implements OwnedThread {
     this.#home.noted(this.thread, state, sequence, bytes);
   }
 
-  async snapshot(position: number, parts: readonly Uint8Array[]): Promise<void> {
-    if (parts.some(({ length }) => length > MAX_PART_BYTES)) {
-      throw new MeshError("MESSAGE_TOO_LARGE", `A part of a snapshot has more than 512 KiB.`);
+  async #snapshotAt(position: number, parts: readonly Uint8Array[]): Promise<void> {
+    const most = maxPartBytes(this.#home.journal.maxPayload);
+    if (parts.some(({ length }) => length > most)) {
+      throw new MeshError("MESSAGE_TOO_LARGE", `A part of a snapshot has more than ${most} bytes.`);
     }
     const mark = this.#marks.findLastIndex(({ end }) => end <= position);
     const meta: SnapshotMeta = [position, this.#marks[mark]?.sequence ?? 0];
@@ -81,15 +124,6 @@ export class ThreadWriter implements OwnedThread {
       writeParts(this.#home.journal, place, this.#snapshot, meta, parts),
     );
     this.#marks = this.#marks.slice(Math.max(0, mark));
-  }
-
-  /** It is another process's. */
-  lose(reason: MeshError): void {
-    this.#lost.abort(reason);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#home.returned(this);
   }
 
   async #write<T>(write: () => Promise<T>): Promise<T> {

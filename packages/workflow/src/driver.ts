@@ -206,8 +206,8 @@ export class Driver {
     const log = this.#log;
     if (log !== undefined && records !== undefined) {
       log.add(records);
-      log.snapshotIfDue(() =>
-        encodeSnapshot({ at: this.#host.now(), graph: skeletonOf(this.plan), run: this.run }),
+      log.snapshotIfDue((most) =>
+        encodeSnapshot({ at: this.#host.now(), graph: skeletonOf(this.plan), run: this.run }, most),
       );
     }
     for (const listener of this.#listeners) listener.event(event, effects, this.#machine);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
-import { append, sum } from "./channel.ts";
+import { append, reduced, sum } from "./channel.ts";
 import { MAX_PART_BYTES } from "@plexus/core";
 import { Command, END, START, Send } from "./command.ts";
 import { StateGraph } from "./graph.ts";
@@ -118,6 +118,58 @@ describe("what is recorded", () => {
     const parts = [...records.map(({ bytes }) => bytes), ...(snapshot?.parts ?? [])];
     expect(Math.max(...parts.map(({ length }) => length))).toBeLessThanOrEqual(MAX_PART_BYTES);
     expect((await graph.getState(thread)).values["text"]).toBe("é".repeat(2_000_000));
+  });
+
+  test("comes in smaller parts if the checkpointer takes no larger ones", async () => {
+    class Small extends MemoryCheckpointer {
+      readonly maxPartBytes = 10_000;
+    }
+    const store = new Small();
+    const graph = new StateGraph({ text: z.string() })
+      .addNode("a", ({ text }) => ({ text: text + text }))
+      .addEdge(START, "a")
+      .addEdge("a", END)
+      .compile({ checkpointer: store });
+    await graph.invoke({ text: "x".repeat(100_000) }, { thread });
+    await graph.fork(thread, { to: "fork" });
+    const all = await Promise.all([
+      store.read(thread, { whole: true }),
+      store.read(thread),
+      store.read("fork"),
+    ]);
+    const parts = all.flatMap(({ records, snapshot }) => [
+      ...records.map(({ bytes }) => bytes),
+      ...(snapshot?.parts ?? []),
+    ]);
+    expect(all.filter(({ snapshot }) => snapshot !== undefined)).toHaveLength(2);
+    expect(Math.max(...parts.map(({ length }) => length))).toBe(10_000);
+    expect((await graph.getState("fork")).values["text"]).toBe("x".repeat(200_000));
+  });
+
+  test("goes without snapshots if none can be made, and tries less and less often", async () => {
+    const store = new MemoryCheckpointer();
+    let tries = 0;
+    const unencodable = {
+      get made() {
+        tries++;
+        return () => 0;
+      },
+    };
+    const graph = new StateGraph({
+      bad: reduced(z.number(), { initial: (): unknown => 0, reducer: () => unencodable }),
+      log: append(z.string()),
+    })
+      .addNode("step", () => ({ bad: 1, log: ["x".repeat(10_000)] }))
+      .addEdge(START, "step")
+      .addConditionalEdges("step", ({ log }) => (log.length < 400 ? "step" : END), ["step", END])
+      .compile({ checkpointer: store });
+    const { status } = await graph.invoke({}, { thread });
+    expect(status).toBe("completed");
+    const { snapshot, records } = await store.read(thread);
+    expect(snapshot).toBeUndefined();
+    expect(records.length).toBeGreaterThan(400);
+    expect(tries).toBeGreaterThan(1);
+    expect(tries).toBeLessThan(30); // an encoder looks at it more than once
   });
 
   test("is read from the last snapshot, with the same result as from the first record", async () => {

@@ -87,7 +87,8 @@ export class History {
     if (await this.#isThere(to, run)) return to; // before whoever executes it is disturbed
     await using owned = await this.#kept.own(to);
     if (await this.#isThere(to, run)) return to;
-    await owned.snapshot(0, encodeSnapshot({ at: this.#now(), graph, run }));
+    const { maxPartBytes } = this.#kept;
+    await owned.snapshot(0, encodeSnapshot({ at: this.#now(), graph, run }, maxPartBytes));
     return to;
   }
 

@@ -22,11 +22,18 @@ export interface Recorded {
   readonly event: ThreadEvent;
 }
 
-/** An event as records of bounded size. Throws `UNENCODABLE`, naming the path, for what cannot be stored. */
-export function encodeEvent(event: ThreadEvent, at: number): Uint8Array[] {
+/**
+ * An event as records of bounded size. Throws `UNENCODABLE`, naming the path, for what cannot be stored.
+ * @param maxBytes of a record
+ */
+export function encodeEvent(
+  event: ThreadEvent,
+  at: number,
+  maxBytes: number = MAX_PART_BYTES,
+): Uint8Array[] {
   const bytes = encodePayload([VERSION, at, event]);
   const records: Uint8Array[] = [];
-  const room = MAX_PART_BYTES - 1;
+  const room = maxBytes - 1;
   for (let from = 0; from < bytes.length; from += room) {
     const part = bytes.subarray(from, from + room);
     const record = new Uint8Array(part.length + 1);
@@ -58,12 +65,18 @@ export interface Snapshot {
   readonly run: RunState;
 }
 
-/** A state as a snapshot's parts. */
-export function encodeSnapshot({ at, graph, run }: Snapshot): Uint8Array[] {
+/**
+ * A state as a snapshot's parts. Throws `UNENCODABLE`.
+ * @param maxBytes of a part
+ */
+export function encodeSnapshot(
+  { at, graph, run }: Snapshot,
+  maxBytes: number = MAX_PART_BYTES,
+): Uint8Array[] {
   const bytes = encodePayload([VERSION, at, graph, run]);
   const parts: Uint8Array[] = [];
-  for (let from = 0; from < bytes.length; from += MAX_PART_BYTES) {
-    parts.push(bytes.slice(from, from + MAX_PART_BYTES));
+  for (let from = 0; from < bytes.length; from += maxBytes) {
+    parts.push(bytes.slice(from, from + maxBytes));
   }
   return parts;
 }

@@ -1,4 +1,11 @@
-import { MeshError, type OwnedThread, type StoredThread, type ThreadState } from "@plexus/core";
+import {
+  MAX_PART_BYTES,
+  MeshError,
+  isMeshError,
+  type OwnedThread,
+  type StoredThread,
+  type ThreadState,
+} from "@plexus/core";
 import type { RunEvent, ThreadEvent } from "./event.ts";
 import { encodeEvent } from "./record.ts";
 
@@ -17,20 +24,24 @@ export class RunLog {
   readonly #thread: OwnedThread;
   readonly #mode: DurabilityMode;
   readonly #now: () => number;
+  readonly #maxPartBytes: number;
   #waiting: Uint8Array[] = [];
   #ahead = 0;
   #writing: Promise<void> | undefined;
   #snapshotting: Promise<void> | undefined;
   /** Position of the last record, once it is written. */
   #position: number;
-  /** Bytes of records since the last snapshot, and of that. */
+  /** Bytes of records since the last snapshot, and of that; since one could not be made, at which to try again. */
   #since = 0;
   #last = 0;
   #failure: { readonly error: unknown } | undefined;
   readonly #preface: Uint8Array[];
   #stateOf: () => ThreadState = () => "busy";
 
-  /** `preface`: what has to be recorded before anything else is, if anything else is. `stored`: what was read of the thread. */
+  /**
+   * `preface`: what has to be recorded before anything else is, if anything else is. `stored`: what was read of the thread.
+   * `maxPartBytes`: the checkpointer's.
+   */
   constructor(
     thread: OwnedThread,
     options: {
@@ -38,21 +49,23 @@ export class RunLog {
       readonly now: () => number;
       readonly preface: ThreadEvent | undefined;
       readonly stored: StoredThread;
+      readonly maxPartBytes?: number | undefined;
     },
   ) {
-    const { mode, now, preface, stored } = options;
+    const { mode, now, preface, stored, maxPartBytes = MAX_PART_BYTES } = options;
     this.#thread = thread;
     this.#mode = mode;
     this.#now = now;
+    this.#maxPartBytes = maxPartBytes;
     this.#position = thread.position;
-    this.#preface = preface ? encodeEvent(preface, now()) : [];
+    this.#preface = preface ? encodeEvent(preface, now(), maxPartBytes) : [];
     this.#since = sizeOf(stored.records.map(({ bytes }) => bytes));
     this.#last = sizeOf(stored.snapshot?.parts ?? []);
   }
 
   /** An event as records. Throws `UNENCODABLE`. */
   encode(event: RunEvent): Uint8Array[] {
-    return encodeEvent(event, this.#now());
+    return encodeEvent(event, this.#now(), this.#maxPartBytes);
   }
 
   /** How the thread stands behind all that was added. */
@@ -94,32 +107,45 @@ export class RunLog {
     this.#check();
   }
 
-  /** Drops what waits; resolves when what is being written has ended. */
-  async close(): Promise<void> {
-    this.#failure ??= {
-      error: new MeshError("CANCELED", "The run is not executed here any more."),
-    };
-    this.#waiting = [];
-    await this.#writing;
-    await this.#snapshotting;
-  }
-
   #check(): void {
     if (this.#failure !== undefined) throw this.#failure.error;
   }
 
   /**
    * Stores a snapshot of the state after all that was added, if the records since the last one have come to more than it: so
-   * snapshots never cost more than records do, and whoever reads a thread reads at most twice what its state takes.
+   * snapshots never cost more than records do, and whoever reads a thread reads at most twice what its state takes. Without one
+   * that cannot be made or stored, the run goes on: the records are what counts.
+   * @param snapshot makes it, in parts of the bytes it is given
    */
-  snapshotIfDue(snapshot: () => Uint8Array[]): void {
+  snapshotIfDue(snapshot: (maxPartBytes: number) => Uint8Array[]): void {
     if (this.#snapshotting !== undefined) return;
     if (this.#since < Math.max(MIN_SNAPSHOT_BYTES, this.#last)) return;
     const position = this.#position;
-    const parts = snapshot();
+    let parts: Uint8Array[];
+    try {
+      parts = snapshot(this.#maxPartBytes);
+    } catch {
+      this.#postpone();
+      return;
+    }
     this.#since = 0;
     this.#last = sizeOf(parts);
     this.#snapshotting = this.#snapshot(position, parts);
+  }
+
+  /** Drops what is not being written yet. Resolves when nothing is being written any more, or what is cannot count. */
+  async close(): Promise<void> {
+    this.#failure ??= { error: new MeshError("CANCELED", "The run is not recorded any more.") };
+    this.#waiting = [];
+    if (this.#thread.signal.aborted) return; // another owner's fence is before it
+    await this.#writing;
+    await this.#snapshotting;
+  }
+
+  /** No snapshot for now: the next one is tried when twice as much has been recorded as this time. */
+  #postpone(): void {
+    this.#last = 2 * Math.max(MIN_SNAPSHOT_BYTES, this.#last);
+    this.#since = 0;
   }
 
   async #snapshot(position: number, parts: readonly Uint8Array[]): Promise<void> {
@@ -131,7 +157,8 @@ export class RunLog {
       }
       if (this.#failure === undefined) await this.#thread.snapshot(position, parts);
     } catch (error) {
-      this.#failure ??= { error };
+      if (isMeshError(error, "FENCED")) this.#failure ??= { error };
+      else this.#postpone();
     } finally {
       this.#snapshotting = undefined;
     }

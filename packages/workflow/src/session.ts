@@ -126,7 +126,8 @@ export class Sessions {
       const reader = before || readThread(this.#plan, stored);
       const { run, preface } = this.#goOnWith(reader, reader === before);
       const now = (): number => this.#host.now();
-      const log = new RunLog(owned, { mode: durability, now, preface, stored });
+      const { maxPartBytes } = checkpointer;
+      const log = new RunLog(owned, { mode: durability, now, preface, stored, maxPartBytes });
       return { thread, run, kept: { log, owned, wakes: checkpointer.wakes ?? false } };
     } catch (error) {
       await owned[Symbol.asyncDispose]();
