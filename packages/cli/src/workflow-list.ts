@@ -1,11 +1,11 @@
-import { MeshError } from "@plexus/core";
 import type { Mesh, ThreadSummary } from "@plexus/mesh";
 import { graphContract } from "@plexus/workflow";
 import { Option, type Command } from "commander";
 import { countArgument, meshCommand, withMesh, type MeshOptions } from "./mesh-options.ts";
 import { oneLine, paint, print, printJson, table, uptime } from "./output.ts";
 import { ago } from "./topic-list.ts";
-import { graphArgument, graphName, knownGraphs } from "./workflow-target.ts";
+import { knownGraphs, nobodyHosts } from "./workflow-known.ts";
+import { graphArgument, graphName } from "./workflow-target.ts";
 
 interface ListOptions extends MeshOptions {
   readonly state?: State;
@@ -59,9 +59,7 @@ async function threadsOf(
 ): Promise<Row[]> {
   const known = await knownGraphs(mesh);
   if (wanted !== undefined && !known.includes(wanted)) {
-    const others = known.length === 0 ? "" : ` There is: ${known.join(", ")}.`;
-    const text = `Nobody has ever hosted graph ${wanted} in mesh ${mesh.mesh}.${others}`;
-    throw new MeshError("NO_AGENT", text);
+    throw await nobodyHosts(mesh, wanted);
   }
   const rows: Row[] = [];
   for (const graph of wanted === undefined ? known : [wanted]) {
