@@ -79,14 +79,19 @@ class StandIn implements ExecutedGraph {
   async #watch(): Promise<void> {
     const { signal } = this.#over;
     const { name } = this.#compiled.plan;
+    const isGone = (): Promise<boolean> =>
+      presence(this.#mesh, name).then(
+        (found) => found === "gone",
+        () => false, // no broker
+      );
     do {
-      // oxlint-disable-next-line no-await-in-loop
-      await sleep(LOOK_EVERY_MS, undefined, { signal });
       // oxlint-disable-next-line no-await-in-loop -- one look after the other
-    } while ((await presence(this.#mesh, name)) !== "gone");
+      await sleep(LOOK_EVERY_MS, undefined, { signal });
+      // oxlint-disable-next-line no-await-in-loop
+    } while (!(await isGone()));
     if (signal.aborted) return;
-    note(`plexus: nobody else hosts graph ${name} any more; it is executed here.`);
     await this.host();
+    note(`plexus: nobody else hosts graph ${name} any more; it is executed here.`);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
