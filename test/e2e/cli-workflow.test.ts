@@ -193,6 +193,18 @@ describe("when the only process that hosts a graph is killed", () => {
     expect(output).toContain(`'first ${server.pid}', 'second ${running.pid}'`);
   });
 
+  test("who gives its run up is told that it goes on when somebody serves the graph", async () => {
+    const server = await serve();
+    const input = JSON.stringify({ file: join(folder, "gate") });
+    const running = start("run", "held", input, "--thread", "t", "--durability", "sync");
+    await said(running, "first ✓");
+    await server.kill("SIGKILL");
+    expect(await running.kill("SIGINT")).toMatchObject({ code: 130 });
+    expect(running.stderr()).toContain(
+      "The run goes on when somebody serves the graph: `plexus workflow watch held t`",
+    );
+  });
+
   test("a run of its file that is given up goes on when somebody serves it", async () => {
     const input = JSON.stringify({ file: join(folder, "gate") });
     const running = start("run", `${file}#held`, input, "--thread", "t");
@@ -225,7 +237,9 @@ test("who gives up before a run has begun is told that nothing was begun", async
   const queued = start("run", "held", "--thread", "t", "--busy", "enqueue");
   await said(queued, "thread t");
   expect(await queued.kill("SIGINT")).toMatchObject({ code: 130 });
-  expect(queued.stderr()).toBe("thread t\nNothing was begun yet: another run comes before it.");
+  expect(queued.stderr()).toBe(
+    "thread t\nNothing was begun yet; it may be when the thread is free.",
+  );
 });
 
 test("Ctrl-C ends the waiting for a run; it goes on, and can be watched", async () => {

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { isMeshError } from "@plexus/core";
 import type { BusyPolicy, DurabilityMode, StateSnapshot } from "@plexus/workflow";
+import { presence } from "./workflow-executed.ts";
 import type { OutcomeOptions } from "./workflow-outcome.ts";
 
 const AGAIN_MS = 500; // what was told a moment ago is being recorded
@@ -13,32 +14,31 @@ export interface Begun {
   readonly durability?: DurabilityMode;
 }
 
-/**
- * What has become of a run that is no longer waited for, as it is recorded, and what one may do next.
- * @param isUnhosted whether nobody hosts the graph, as far as is known
- */
-export async function whatBecame(options: OutcomeOptions, isUnhosted = false): Promise<string> {
-  const { executed, begun, next } = options;
+/** What has become of a run that is no longer waited for, as it is recorded, and what one may do next. */
+export async function whatBecame(options: OutcomeOptions): Promise<string> {
+  const { mesh, executed, begun, next } = options;
   const state = await recorded(options);
   if (state === "unknown") return `What is recorded of the run: \`${next("show")}\`.`;
   if (state === "nothing") {
     if (begun?.durability === "exit") return "Nothing of the run is recorded yet.";
     if (begun?.busy === undefined || begun.busy === "reject") return "Nothing was begun.";
-    return "Nothing was begun yet: another run comes before it.";
+    return "Nothing was begun yet; it may be when the thread is free.";
   }
-  switch (state.status) {
-    case "running":
-    case "compensating": {
-      const when = executed.isHere || isUnhosted ? " when somebody serves the graph" : "";
-      return `The run goes on${when}: \`${next("watch")}\`, or \`${next("cancel")}\`.`;
-    }
-    case "waiting":
-      return `The run waits: \`${next("show")}\`.`;
-    case "idle":
-      return "Nothing was begun.";
-    default:
-      return `The run is over, ${state.status}: \`${next("show")}\`.`;
+  if (goesOn(state)) {
+    const others = await presence(mesh, executed.graph.name).catch(() => "silent");
+    const when = executed.isHere || others !== "there" ? " when somebody serves the graph" : "";
+    return `The run goes on${when}: \`${next("watch")}\`, or \`${next("cancel")}\`.`;
   }
+  if (state.status === "idle") return "Nothing was begun.";
+  const how = state.status === "waiting" ? "waits" : `is over, ${state.status}`;
+  return `The run ${how}: \`${next("show")}\`.`;
+}
+
+/** Whether a run goes on by itself: it is being executed, or sleeps. */
+function goesOn({ status, interrupts, waits, paused = [] }: StateSnapshot): boolean {
+  if (status !== "waiting") return status === "running" || status === "compensating";
+  if (interrupts.length > 0 || paused.length > 0) return false;
+  return waits.length === 0 || waits.some(({ until }) => until !== undefined);
 }
 
 /** The state of the run, if it is recorded at all. */

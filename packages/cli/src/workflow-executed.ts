@@ -105,7 +105,7 @@ class StandIn implements ExecutedGraph {
  * Whether somebody hosts a graph: the registry knows a process that was killed for a while, but the broker does not.
  * `silent`: those who host it do not answer.
  */
-async function presence(mesh: Mesh, graph: string): Promise<"there" | "silent" | "gone"> {
+export async function presence(mesh: Mesh, graph: string): Promise<"there" | "silent" | "gone"> {
   let found: "silent" | "gone" = "gone";
   for (const { instance } of mesh.agents(graphContract(graph))) {
     // oxlint-disable-next-line no-await-in-loop -- the first one that answers will do

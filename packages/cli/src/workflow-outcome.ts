@@ -1,4 +1,5 @@
 import { isMeshError } from "@plexus/core";
+import type { Mesh } from "@plexus/mesh";
 import type { RunResult, StateSnapshot } from "@plexus/workflow";
 import { EXIT } from "./exit-codes.ts";
 import { isOfRun, withHints } from "./failure.ts";
@@ -18,6 +19,7 @@ export interface Running {
 }
 
 export interface OutcomeOptions {
+  readonly mesh: Mesh;
   readonly executed: Pick<ExecutedGraph, "graph" | "isHere">;
   readonly thread: string;
   /** The run that was begun, if one was. */
@@ -54,10 +56,7 @@ export async function follow(
       throw error;
     }
     await told?.catch(() => undefined);
-    if (isOfWaiting(error)) {
-      const isUnhosted = isMeshError(error, "NO_AGENT");
-      throw withHints(error, [await whatBecame(options, isUnhosted)]);
-    }
+    if (isOfWaiting(error)) throw withHints(error, [await whatBecame(options)]);
     if (!hasFailed(error)) throw error;
     throw withHints(error, [`Try it again from there: \`${next("resume")}\`.`]);
   }

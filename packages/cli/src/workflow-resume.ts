@@ -61,6 +61,7 @@ async function resume(
     const waits = { detach: signal, ...(timeout !== undefined && { timeout }) };
     const next = nextCommands(command, argument, thread);
     const outcome = {
+      mesh,
       executed,
       thread,
       answered: answer !== undefined,

@@ -92,6 +92,7 @@ async function run(
     const next = nextCommands(command, argument, thread);
     const running = { progress, result: progress.result };
     const outcome = {
+      mesh,
       executed,
       thread,
       begun: { run: id, ...(busy && { busy }), ...(durability && { durability }) },
@@ -115,25 +116,26 @@ async function whyBusy(
 ): Promise<unknown> {
   const state = await executed.graph.getState(thread).catch(() => undefined);
   if (state === undefined || state.run === begun?.run) return refusal;
-  const isWaiting = state.status === "waiting";
-  const conflict = isWaiting
-    ? new MeshError("CONFLICT", `The run on thread ${thread} waits ${whatFor(state)}.`)
-    : refusal;
-  const policies = isWaiting ? "interrupt or rollback" : "enqueue, interrupt or rollback";
+  const what = state.status === "waiting" ? whatFor(state) : undefined;
+  const conflict =
+    what === undefined
+      ? refusal
+      : new MeshError("CONFLICT", `The run on thread ${thread} waits ${what}.`);
+  const policies = what === undefined ? "enqueue, interrupt or rollback" : "interrupt or rollback";
   const hints = [
-    ...(isWaiting ? openWaits(state, next, false) : [`Watch it: \`${next("watch")}\`.`]),
+    ...(what === undefined ? [`Watch it: \`${next("watch")}\`.`] : openWaits(state, next, false)),
     `End it: \`${next("cancel")}\`, or run this one with --busy ${policies}.`,
   ];
   return json ? conflict : withHints(conflict, hints);
 }
 
-function whatFor({ interrupts, waits, paused = [] }: StateSnapshot): string {
+function whatFor({ interrupts, waits, paused = [] }: StateSnapshot): string | undefined {
   const [question] = interrupts;
   if (question !== undefined) return `for an answer to node ${question.node}`;
   if (paused.length > 0) return `at a breakpoint, before node ${paused.join(", ")}`;
   const [wait] = waits;
   if (wait?.event !== undefined) return `for event ${wait.event}`;
-  return wait?.until === undefined ? "" : `until ${new Date(wait.until).toISOString()}`;
+  return wait?.until === undefined ? undefined : `until ${new Date(wait.until).toISOString()}`;
 }
 
 function several(text: string, before: readonly string[] = []): string[] {

@@ -29,6 +29,7 @@ Exits as \`run\` does. With --json: what the run tells, a line each, and {"resul
         });
         const next = nextCommands(command, argument, thread);
         const outcome = {
+          mesh,
           executed: { graph, isHere: false },
           thread,
           json: json === true,
@@ -37,7 +38,9 @@ Exits as \`run\` does. With --json: what the run tells, a line each, and {"resul
           out: process.stdout,
         };
         const running = { progress, result: progress.result };
-        await showResult(await follow(running, outcome), outcome);
+        await aboutGraph(mesh, graph.name, async () =>
+          showResult(await follow(running, outcome), outcome),
+        );
       });
     });
 }
