@@ -240,6 +240,9 @@ test("who gives up before a run has begun is told that nothing was begun", async
   expect(queued.stderr()).toBe(
     "thread t\nNothing was begun yet; it may be when the thread is free.",
   );
+  const silent = ["--durability", "exit", "--timeout", "500ms"];
+  const unseen = await run("run", "held", '{"file":"/never"}', ...silent);
+  expect(unseen.stderr).toMatch(/TIMEOUT: .*\nNothing is recorded of the run before it rests\.\n$/);
 });
 
 test("Ctrl-C ends the waiting for a run; it goes on, and can be watched", async () => {

@@ -20,7 +20,7 @@ export async function whatBecame(options: OutcomeOptions): Promise<string> {
   const state = await recorded(options);
   if (state === "unknown") return `What is recorded of the run: \`${next("show")}\`.`;
   if (state === "nothing") {
-    if (begun?.durability === "exit") return "Nothing of the run is recorded yet.";
+    if (begun?.durability === "exit") return "Nothing is recorded of the run before it rests.";
     if (begun?.busy === undefined || begun.busy === "reject") return "Nothing was begun.";
     return "Nothing was begun yet; it may be when the thread is free.";
   }
