@@ -4,9 +4,11 @@ import { existsSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { agent } from "@plexus/core";
 import type { RunResult, StateSnapshot, StreamItem } from "@plexus/workflow";
 import type { NodeProcess } from "@plexus/testing";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { z } from "zod";
 import { main, plexus, startPlexus, type CliResult } from "../support/cli.ts";
 import { useMeshes } from "../support/mesh.ts";
 
@@ -65,6 +67,11 @@ async function hold(gate: string): Promise<NodeProcess> {
   const running = start("run", "held", input, "--thread", "t", "--durability", "sync", "--json");
   await running.waitForLine('"node":"first"', TIMEOUT_MS);
   return running;
+}
+
+/** Resolves when a process has said so on standard error. */
+async function said(process: NodeProcess, text: string): Promise<void> {
+  await expect.poll(() => process.stderr(), { timeout: TIMEOUT_MS }).toContain(text);
 }
 
 async function linesOf(process: NodeProcess): Promise<Line[]> {
@@ -165,6 +172,79 @@ describe("when the process that executes a run", () => {
   });
 });
 
+describe("when the only process that hosts a graph is killed", () => {
+  test("its file runs by itself at once", async () => {
+    const server = await serve();
+    await server.kill("SIGKILL");
+    const own = await run("run", `${file}#release`, '{"text":"v1"}', "--thread", "t");
+    expect(own).toMatchObject({ code: 6, stdout: expect.stringContaining("Release v1?") });
+  });
+
+  test("whoever waits for a run of its file goes on with it", async () => {
+    const server = await serve();
+    const input = JSON.stringify({ file: join(folder, "gate") });
+    const running = start("run", `${file}#held`, input, "--durability", "sync");
+    await said(running, "first ✓");
+    await server.kill("SIGKILL");
+    await writeFile(join(folder, "gate"), "");
+    expect((await running.exited).code).toBe(0);
+    expect(running.stderr()).toContain("nobody else hosts graph held any more");
+    const output = (await Array.fromAsync(running.lines())).join("\n");
+    expect(output).toContain(`'first ${server.pid}', 'second ${running.pid}'`);
+  });
+
+  test("who gives its run up is told that it goes on when somebody serves the graph", async () => {
+    const server = await serve();
+    const input = JSON.stringify({ file: join(folder, "gate") });
+    const running = start("run", "held", input, "--thread", "t", "--durability", "sync");
+    await said(running, "first ✓");
+    await server.kill("SIGKILL");
+    expect(await running.kill("SIGINT")).toMatchObject({ code: 130 });
+    expect(running.stderr()).toContain(
+      "The run goes on when somebody serves the graph: `plexus workflow watch held t`",
+    );
+  });
+
+  test("a run of its file that is given up goes on when somebody serves it", async () => {
+    const input = JSON.stringify({ file: join(folder, "gate") });
+    const running = start("run", `${file}#held`, input, "--thread", "t");
+    await said(running, "first ✓");
+    process.kill(running.pid, "SIGINT");
+    const next = `plexus workflow watch ${file}#held t`;
+    await said(running, `The run goes on when somebody serves the graph: \`${next}\``);
+    await writeFile(join(folder, "gate"), "");
+    expect((await running.exited).code).toBe(130);
+  });
+});
+
+test("who gives up before a run has begun is told that nothing was begun", async () => {
+  // Is known as who hosts the graph, and takes no thread.
+  const name = agent("workflow-release", {
+    capabilities: { none: { input: z.null(), output: z.null() } },
+  });
+  await (await meshes.join()).host(name, { none: () => null });
+  const named = ["run", "release", '{"text":"v1"}', "--thread", "t"];
+  const late = await run(...named, "--timeout", "500ms");
+  expect({ code: late.code, stderr: late.stderr }).toMatchObject({ code: 3 });
+  expect(late.stderr).toMatch(/NO_AGENT: Nobody hosts graph release, .*\nNothing was begun\.\n$/);
+  const waiting = start(...named);
+  await said(waiting, "thread t");
+  expect(await waiting.kill("SIGINT")).toMatchObject({ code: 130 });
+  expect(waiting.stderr()).toBe("thread t\nNothing was begun.");
+
+  await serve();
+  await hold("gate");
+  const queued = start("run", "held", "--thread", "t", "--busy", "enqueue");
+  await said(queued, "thread t");
+  expect(await queued.kill("SIGINT")).toMatchObject({ code: 130 });
+  expect(queued.stderr()).toBe(
+    "thread t\nNothing was begun yet; it may be when the thread is free.",
+  );
+  const silent = ["--durability", "exit", "--timeout", "500ms"];
+  const unseen = await run("run", "held", '{"file":"/never"}', ...silent);
+  expect(unseen.stderr).toMatch(/TIMEOUT: .*\nNothing is recorded of the run before it rests\.\n$/);
+});
+
 test("Ctrl-C ends the waiting for a run; it goes on, and can be watched", async () => {
   const server = await serve();
   const running = await hold("gate");
@@ -172,7 +252,9 @@ test("Ctrl-C ends the waiting for a run; it goes on, and can be watched", async 
   const input = JSON.stringify({ file: join(folder, "gate") });
   const late = await run("run", "held", input, "--thread", "u", "--timeout", "500ms");
   expect(late.code).toBe(5);
-  expect(late.stderr).toMatch(/TIMEOUT: .*it goes on/);
+  expect(late.stderr).toMatch(
+    /TIMEOUT: .*\nThe run goes on: `plexus workflow watch held u`, or `plexus workflow cancel held u`\.\n$/,
+  );
   const watching = run("watch", "held", "t");
   await expect.poll(async () => (await run("ls", "held", "--state", "busy")).stdout).toMatch(/ t /);
   await writeFile(join(folder, "gate"), "");
@@ -250,6 +332,16 @@ test("show tells the checkpoints and what is between them; fork and cancel begin
   expect(shown.stdout).toMatch(new RegExp(`^${then} +2 +waiting +ask `, "m"));
   expect(fork).toMatchObject({ code: 0, stdout: "f\n" });
   expect((await run("fork", "release", "t", "--to", "f")).stderr).toContain("CONFLICT");
+  const numbers = checkpoints.map(({ checkpoint }) => checkpoint).join(", ");
+  const none = new RegExp(`INVALID_INPUT: .* no checkpoint 99\\. There are: ${numbers}\\.`);
+  for (const args of [
+    ["fork", "release", "t", "--checkpoint", "99", "--to", "g"],
+    ["show", "release", "t", "--checkpoint", "99"],
+    ["show", "release", "t", "--diff", then!, "99"],
+  ]) {
+    // oxlint-disable-next-line no-await-in-loop -- each is told in the failure's line
+    expect(await run(...args)).toMatchObject({ code: 1, stderr: expect.stringMatching(none) });
+  }
   const [other, canceled] = await Promise.all([
     run("resume", "release", "f", "--answer", "no", "--json"),
     run("cancel", "release", "t", "not now"),
@@ -290,15 +382,64 @@ test("a run pauses where it is told to, and goes on when it is", async () => {
   expect((await run("resume", "release", "t")).stdout).toContain("ask asks: Release v1?");
 });
 
+test("who would run where a run waits is told what it waits for, and how to answer or end it", async () => {
+  await serve();
+  await run("run", "release", '{"text":"v1"}', "--thread", "t");
+  const again = await run("run", "release", '{"text":"v2"}', "--thread", "t");
+  expect(again.code).toBe(1);
+  expect(again.stderr).toBe(
+    [
+      "thread t",
+      "plexus workflow run: CONFLICT: The run on thread t waits for an answer to node ask.",
+      "ask asks: Release v1?",
+      "  plexus workflow resume release t --answer <answer>",
+      "End it: `plexus workflow cancel release t`, or run this one with --busy interrupt or rollback.\n",
+    ].join("\n"),
+  );
+  const kept = await run("resume", "release", "t", "--signal", 'market="up"');
+  expect(kept.stderr).toMatch(/^Nobody was waiting for event market: it is kept/);
+  await run("resume", "release", "t", "--answer", "perhaps");
+  const later = await run("resume", "release", "t");
+  expect(later.stdout + later.stderr).not.toContain("not taken");
+  const answered = await run("resume", "release", "t", "--answer", "yes");
+  expect(answered.stdout).toContain("log: [ 'written v1', 'up' ]");
+});
+
+test("a graph that others host is executed as they have it, and who has another one is warned", async () => {
+  await serve();
+  const other = join(folder, "other.mjs");
+  const source = `import { END, START, StateGraph, append } from ${JSON.stringify(import.meta.resolve("@plexus/workflow"))};
+    import { z } from ${JSON.stringify(import.meta.resolve("zod"))};
+    export const pair = new StateGraph({ answers: append(z.number()) }, { name: "pair" })
+      .addNode("carl", (_, context) => ({ answers: [context.interrupt("Carl?")] }))
+      .addEdge(START, "carl").addEdge("carl", END);`;
+  await writeFile(other, source);
+  const [theirs, same] = await Promise.all([
+    run("run", other, "--thread", "t"),
+    run("run", `${file}#pair`, "--thread", "u"),
+  ]);
+  expect(theirs.stderr).toMatch(
+    /^plexus: graph pair is executed as somebody else hosts it .*--mesh <name>\.\nthread t\n/,
+  );
+  expect(theirs.stdout).toContain("ada asks: Ada?");
+  expect(same.stderr).toBe("thread u\n");
+});
+
 test("of several questions one must be named", async () => {
   await serve();
   await run("run", "pair", "--thread", "t");
   const which = await run("resume", "pair", "t", "--answer", "1");
   expect(which.code).toBe(1);
-  expect(which.stderr).toMatch(/^ada asks: Ada\?\n {2}plexus workflow resume pair t --interrupt /);
+  expect(which.stderr).toMatch(
+    /^plexus workflow resume: INVALID_INPUT: The run on thread t asks 2 questions: .*\nada asks: Ada\?\n {2}plexus workflow resume pair t --interrupt /,
+  );
   const ids = [...which.stderr.matchAll(/--interrupt (\S+) --answer <answer>$/gm)];
   const [ada, bob] = ids.map(([, id]) => id!);
+  const none = await run("resume", "pair", "t", "--interrupt", "zzz", "--answer", "2");
+  expect(none.stderr).toContain(`INVALID_INPUT: There is no question zzz; open: ${ada}, ${bob}.\n`);
   await run("resume", "pair", "t", "--interrupt", bob!, "--answer", "2");
+  const other = await run("resume", "pair", "t", "--interrupt", "zzz", "--answer", "2");
+  expect(other.stderr).toContain(`INVALID_INPUT: There is no question zzz; open: ${ada}.\n`);
   const last = await run("resume", "pair", "t", "--interrupt", ada!, "--answer", "1");
   expect(last).toMatchObject({ code: 0, stdout: "{ answers: [ 1, 2 ] }\n" });
 });
@@ -327,8 +468,12 @@ test("what cannot be is said at once, with what could be meant", async () => {
   await writeFile(twice, "throw new Error('no');\n");
   await serve();
   const cases: [string[], number, RegExp][] = [
-    [["run", "relese", "{}"], 3, /NO_AGENT: .*Hosted are: held, pair, release/],
-    [["run", "release", "{}"], 1, /INVALID_INPUT: .*text/s],
+    [["run", "relese"], 3, /NO_AGENT: .*Did you mean release\? Hosted are: held, pair, release/],
+    [["show", "relese", "x"], 3, /NO_AGENT: Nobody has ever .*Did you mean release\?/],
+    [["resume", "relese", "x"], 3, /NO_AGENT: .*Did you mean release\?/],
+    [["fork", "relese", "x"], 3, /NO_AGENT: .*Did you mean release\?/],
+    [["cancel", "relese", "x"], 3, /NO_AGENT: .*Did you mean release\?/],
+    [["run", "release"], 1, /INVALID_INPUT: .*text/s],
     [["run", "release", "[1]"], 2, /USAGE: The input of a graph is an object/],
     [["run", `${file}#relese`], 2, /USAGE: .*no graph relese\. There is: .*#release/],
     [["serve", nothing], 2, /USAGE: .*exports no graph, only answer/],

@@ -14,7 +14,7 @@ beforeAll(() => {
   folder = mkdtempSync(join(root, "test", ".readme-"));
   for (const readme of ["README.md", "packages/workflow/README.md"]) {
     const blocks = readFileSync(join(root, readme), "utf8").matchAll(
-      /```ts\n\/\/ ([\w-]+\.ts)\n([\s\S]*?)```/g,
+      /```ts\n\/\/ ([\w-]+\.ts)(?:: .*)?\n([\s\S]*?)```/g,
     );
     for (const [, name, text] of blocks) writeFileSync(join(folder, name!), text!);
   }
@@ -57,6 +57,17 @@ it("the workflow's example runs as it says", async () => {
   await review.waitForLine(/^Publish 3 notes\?$/);
   await review.waitForLine(/^2 topics, about cats, about dogs$/);
   expect((await review.exited).code).toBe(0);
+});
+
+it("the workflow's example on a mesh runs as it says", async () => {
+  await using broker = await startBroker();
+  const options = { env: { PLEXUS_SERVERS: broker.url } };
+  await using host = spawnNode(join(folder, "report-host.ts"), options);
+  await host.waitForLine(/^hosting report$/);
+  await using ask = spawnNode(join(folder, "report-ask.ts"), options);
+  await ask.waitForLine(/^Publish 2 notes\?$/);
+  await ask.waitForLine(/^about cats, about dogs yes$/);
+  expect((await ask.exited).code).toBe(0);
 });
 
 it("the workflow's example of a LangGraph.js graph runs as it says", async () => {

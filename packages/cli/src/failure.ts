@@ -19,14 +19,27 @@ const REMEDIES: Partial<Record<ErrorCode, string>> = {
 const OF_GRAPHS: Partial<Record<ErrorCode, string>> = {
   NO_AGENT: "`plexus workflow serve <file>` hosts the graphs of a file.",
   NO_RUN: "`plexus workflow ls` shows what there is.",
-  TIMEOUT: "Wait longer with --timeout, or `plexus workflow watch`.",
+  TIMEOUT: "Wait longer with --timeout.",
   MESSAGE_TOO_LARGE: "Name the graph's file in place of its name: then what is recorded is read.",
   GRAPH_CHANGED: "A migration says how a recorded state becomes one of the changed graph.",
   UNAUTHORIZED: REMEDIES.UNAUTHORIZED!,
   INCOMPATIBLE_BROKER: REMEDIES.INCOMPATIBLE_BROKER!,
 };
 
-/** Reports why a command failed: one readable line on stderr, or one JSON document on stdout. */
+const hints = new WeakMap<Error, readonly string[]>();
+
+/** An error, and what one may do next: lines that are shown behind it. */
+export function withHints(error: unknown, lines: readonly string[]): unknown {
+  if (error instanceof Error) hints.set(error, lines);
+  return error;
+}
+
+/** What is shown behind an error. */
+export function hintsOf(error: unknown): readonly string[] {
+  return (error instanceof Error && hints.get(error)) || [];
+}
+
+/** Reports why a command failed: one readable line on stderr, and its hints, or one JSON document on stdout. */
 export function reportFailure(command: string, error: unknown, json: boolean): void {
   const { code, message, retryable } = describe(error);
   if (json) {
@@ -40,6 +53,7 @@ export function reportFailure(command: string, error: unknown, json: boolean): v
   const sentence = /[.!?]$/.test(message) ? message : `${message}.`;
   const text = remedy === undefined ? message : `${sentence} ${remedy}`;
   note(`${command}: ${code}: ${harmless(text)}`);
+  for (const line of hintsOf(error)) note(line);
 }
 
 /** Whether a node has failed with it: then it is not about this command. */

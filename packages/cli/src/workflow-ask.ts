@@ -6,24 +6,26 @@ import { SHOWN } from "./workflow-progress.ts";
 
 /** Shows a run until it rests, and what it has come to; at a terminal, whoever sits there is asked what it waits for. */
 export async function settle(running: Running, options: OutcomeOptions): Promise<void> {
-  const { graph, json, signal: detach } = options;
+  const { executed, json, signal: detach } = options;
+  let { answered = false } = options;
   let result = await follow(running, options);
   const atTerminal = process.stdin.isTTY && process.stderr.isTTY && !json;
   for (;;) {
     const question = atTerminal ? result.interrupts[0] : undefined;
     if (question === undefined) break;
     const { id, node, value, problem } = question;
-    const why = problem === undefined ? "" : `(not taken: ${oneLine(problem)})\n`;
+    const why = problem === undefined || !answered ? "" : `(not taken: ${oneLine(problem)})\n`;
     // oxlint-disable-next-line no-await-in-loop -- one question after the other
     const text = await ask(`${why}${oneLine(node)} asks: ${harmless(toText(value))}\n> `, options);
     if (text === undefined) break; // it stays open
     const { thread } = result;
     const command = new Command({ resume: answerOf(text), interrupt: id });
-    const progress = graph.stream(command, { thread, mode: SHOWN, detach });
+    answered = true;
+    const progress = executed.graph.stream(command, { thread, mode: SHOWN, detach });
     // oxlint-disable-next-line no-await-in-loop
     result = await follow({ progress, result: progress.result }, options);
   }
-  await showResult(result, options);
+  await showResult(result, { ...options, answered });
 }
 
 /** An answer that was typed: JSON, or else the text. */

@@ -2,7 +2,9 @@ import { MeshError } from "@plexus/core";
 import type { Command } from "commander";
 import { meshCommand, withMesh, type MeshOptions } from "./mesh-options.ts";
 import { oneLine, print, printJson } from "./output.ts";
-import { graphArgument, openExecuted } from "./workflow-target.ts";
+import { openExecuted } from "./workflow-executed.ts";
+import { aboutGraph } from "./workflow-known.ts";
+import { graphArgument } from "./workflow-target.ts";
 
 /** `plexus workflow cancel` */
 export function workflowCancelCommand(): Command {
@@ -24,7 +26,9 @@ export function workflowCancelCommand(): Command {
         const target = await graphArgument(argument);
         await withMesh(options, async (mesh) => {
           await using executed = await openExecuted(mesh, target);
-          const canceled = await executed.graph.cancel(thread, reason);
+          const canceled = await aboutGraph(mesh, executed.graph.name, () =>
+            executed.graph.cancel(thread, reason),
+          );
           if (!canceled) {
             throw new MeshError("NO_RUN", `On thread ${thread} no run is under way.`);
           }

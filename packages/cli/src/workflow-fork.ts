@@ -1,8 +1,10 @@
 import type { Command } from "commander";
 import { meshCommand, withMesh, type MeshOptions } from "./mesh-options.ts";
 import { note, print, printJson } from "./output.ts";
+import { openExecuted } from "./workflow-executed.ts";
+import { aboutGraph } from "./workflow-known.ts";
 import { checkpointArgument } from "./workflow-show.ts";
-import { graphArgument, nextCommands, openExecuted } from "./workflow-target.ts";
+import { graphArgument, nextCommands } from "./workflow-target.ts";
 
 interface ForkOptions extends MeshOptions {
   readonly checkpoint?: number;
@@ -21,10 +23,12 @@ export function workflowForkCommand(): Command {
       await withMesh(options, async (mesh) => {
         const { checkpoint, to, json } = options;
         await using executed = await openExecuted(mesh, target);
-        const fork = await executed.graph.fork(thread, {
-          ...(checkpoint !== undefined && { checkpoint }),
-          ...(to !== undefined && { to }),
-        });
+        const fork = await aboutGraph(mesh, executed.graph.name, () =>
+          executed.graph.fork(thread, {
+            ...(checkpoint !== undefined && { checkpoint }),
+            ...(to !== undefined && { to }),
+          }),
+        );
         if (json) printJson({ thread: fork });
         else {
           print(fork);

@@ -3,7 +3,9 @@ import type { Command } from "commander";
 import { UsageError } from "./exit-codes.ts";
 import { meshCommand, withMesh, type MeshOptions } from "./mesh-options.ts";
 import { harmless, print, printJson } from "./output.ts";
-import { graphArgument, openHosted } from "./workflow-target.ts";
+import { openHosted } from "./workflow-executed.ts";
+import { aboutGraph } from "./workflow-known.ts";
+import { graphArgument } from "./workflow-target.ts";
 
 interface GraphOptions extends MeshOptions {
   readonly mermaid?: true;
@@ -31,7 +33,10 @@ export function workflowGraphCommand(): Command {
 async function describe(argument: string, options: MeshOptions): Promise<GraphDescription> {
   const graph = await graphArgument(argument);
   if (typeof graph === "string") {
-    return withMesh(options, (mesh) => openHosted(mesh, graph).describe());
+    return withMesh(options, async (mesh) => {
+      const hosted = await openHosted(mesh, graph);
+      return aboutGraph(mesh, graph, () => hosted.describe());
+    });
   }
   const { name, version, hash } = graph.plan;
   return { name, version, hash, mermaid: graph.mermaid(), drawing: graph.draw() };

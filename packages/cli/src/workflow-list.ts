@@ -1,18 +1,18 @@
-import { MeshError } from "@plexus/core";
 import type { Mesh, ThreadSummary } from "@plexus/mesh";
 import { graphContract } from "@plexus/workflow";
 import { Option, type Command } from "commander";
 import { countArgument, meshCommand, withMesh, type MeshOptions } from "./mesh-options.ts";
 import { oneLine, paint, print, printJson, table, uptime } from "./output.ts";
 import { ago } from "./topic-list.ts";
-import { graphArgument, graphName, knownGraphs } from "./workflow-target.ts";
+import { knownGraphs, nobodyHosts } from "./workflow-known.ts";
+import { graphArgument, graphName } from "./workflow-target.ts";
 
 interface ListOptions extends MeshOptions {
   readonly state?: State;
   readonly limit?: number;
 }
 
-type State = "busy" | "waiting" | "asleep" | "over";
+type State = "busy" | "waiting" | "asleep" | "over" | "failed" | "canceled";
 
 interface Row extends Omit<ThreadSummary, "state"> {
   readonly graph: string;
@@ -22,7 +22,14 @@ interface Row extends Omit<ThreadSummary, "state"> {
 }
 
 const HEADER = ["GRAPH", "THREAD", "STATE", "RECORDS", "CHANGED"];
-const COLORS = { busy: "cyan", waiting: "yellow", asleep: "blue", over: "dim" } as const;
+const COLORS = {
+  busy: "cyan",
+  waiting: "yellow",
+  asleep: "blue",
+  over: "dim",
+  failed: "red",
+  canceled: "dim",
+} as const;
 const DEFAULT_LIMIT = 100;
 
 /** `plexus workflow ls` */
@@ -39,7 +46,7 @@ export function workflowListCommand(): Command {
     )
     .addHelpText(
       "after",
-      "\nSTATE is busy, waiting (for an answer or an event), asleep (it goes on by itself) or over: completed, failed or canceled. The last to change come last. With --json: one array.",
+      "\nSTATE is busy, waiting (for an answer or an event), asleep (it goes on by itself), failed, canceled or over. The last to change come last. With --json: one array.",
     )
     .action(async (argument: string | undefined, options: ListOptions) => {
       const wanted = argument === undefined ? undefined : graphName(await graphArgument(argument));
@@ -59,9 +66,7 @@ async function threadsOf(
 ): Promise<Row[]> {
   const known = await knownGraphs(mesh);
   if (wanted !== undefined && !known.includes(wanted)) {
-    const others = known.length === 0 ? "" : ` There is: ${known.join(", ")}.`;
-    const text = `Nobody has ever hosted graph ${wanted} in mesh ${mesh.mesh}.${others}`;
-    throw new MeshError("NO_AGENT", text);
+    throw await nobodyHosts(mesh, wanted);
   }
   const rows: Row[] = [];
   for (const graph of wanted === undefined ? known : [wanted]) {

@@ -1,13 +1,16 @@
-import { isMeshError } from "@plexus/core";
-import { Command as GraphCommand, type RemoteGraph } from "@plexus/workflow";
+import { MeshError, isMeshError } from "@plexus/core";
+import { Command as GraphCommand } from "@plexus/workflow";
 import type { Command } from "commander";
 import { UsageError } from "./exit-codes.ts";
+import { isOfRun, withHints } from "./failure.ts";
 import { meshCommand, withMesh, type MeshOptions } from "./mesh-options.ts";
-import { note } from "./output.ts";
+import { note, oneLine } from "./output.ts";
 import { answerOf, settle } from "./workflow-ask.ts";
-import { follow, openWaits, showResult } from "./workflow-outcome.ts";
+import { openExecuted } from "./workflow-executed.ts";
+import { aboutGraph } from "./workflow-known.ts";
+import { follow, openWaits, showResult, type OutcomeOptions } from "./workflow-outcome.ts";
 import { SHOWN } from "./workflow-progress.ts";
-import { graphArgument, nextCommands, openExecuted, type NextCommand } from "./workflow-target.ts";
+import { graphArgument, nextCommands } from "./workflow-target.ts";
 
 interface ResumeOptions extends MeshOptions {
   readonly answer?: string;
@@ -54,35 +57,63 @@ async function resume(
   const target = await graphArgument(argument);
   await withMesh(options, async (mesh, signal) => {
     await using executed = await openExecuted(mesh, target);
-    const { graph, isHere } = executed;
+    const { graph } = executed;
     const waits = { detach: signal, ...(timeout !== undefined && { timeout }) };
     const next = nextCommands(command, argument, thread);
-    const outcome = { graph, isHere, json: json === true, signal, next, out: process.stderr };
-    if (told !== undefined) {
-      const result = graph.signal(thread, told.name, told.value, waits);
-      await showResult(await follow({ result }, outcome), outcome);
-      return;
-    }
-    const input =
-      answer === undefined
-        ? null
-        : new GraphCommand({ resume: answerOf(answer), ...(interrupt && { interrupt }) });
-    const progress = graph.stream(input, { thread, mode: SHOWN, ...waits });
-    try {
-      await settle({ progress, result: progress.result }, outcome);
-    } catch (error) {
-      const open =
-        json || !isMeshError(error, "INVALID_INPUT") ? [] : await questions(graph, thread, next);
-      for (const line of open) note(line);
-      throw error;
-    }
+    const outcome = {
+      mesh,
+      executed,
+      thread,
+      answered: answer !== undefined,
+      json: json === true,
+      signal,
+      next,
+      out: process.stderr,
+    };
+    await aboutGraph(mesh, graph.name, async () => {
+      if (told !== undefined) {
+        const before = await graph.getState(thread);
+        const result = graph.signal(thread, told.name, told.value, waits);
+        await showResult(await follow({ result }, outcome), outcome);
+        const isKept = !before.waits.some(({ event: name }) => name === told.name);
+        if (isKept && !json) note(kept(told.name));
+        return;
+      }
+      const input =
+        answer === undefined
+          ? null
+          : new GraphCommand({ resume: answerOf(answer), ...(interrupt && { interrupt }) });
+      const progress = graph.stream(input, { thread, mode: SHOWN, ...waits });
+      try {
+        await settle({ progress, result: progress.result }, outcome);
+      } catch (error) {
+        const isWhich = answer !== undefined && isMeshError(error, "INVALID_INPUT");
+        throw isWhich ? await whichQuestion(error, interrupt, outcome) : error;
+      }
+    });
   });
 }
 
+function kept(event: string): string {
+  return `Nobody was waiting for event ${oneLine(event)}: it is kept for whoever of this run does next.`;
+}
+
 /** For an answer that was none to any question. */
-async function questions(graph: RemoteGraph, thread: string, next: NextCommand): Promise<string[]> {
-  const { interrupts } = await graph.getState(thread);
-  return openWaits({ interrupts, waits: [] }, next);
+async function whichQuestion(
+  error: MeshError,
+  interrupt: string | undefined,
+  { executed, thread, json, next }: OutcomeOptions,
+): Promise<unknown> {
+  const { interrupts } = await executed.graph.getState(thread);
+  const ids = interrupts.map(({ id }) => id);
+  if (isOfRun(error) || ids.length === 0) return error;
+  if (interrupt === undefined ? ids.length === 1 : ids.includes(interrupt)) return error;
+  const text =
+    interrupt === undefined
+      ? `The run on thread ${thread} asks ${ids.length} questions: say with --interrupt which one is answered.`
+      : `There is no question ${interrupt}; open: ${ids.join(", ")}.`;
+  const which = new MeshError("INVALID_INPUT", text, { cause: error });
+  return json ? which : withHints(which, openWaits({ interrupts, waits: [] }, next, false));
 }
 
 function eventOf(text: string): { name: string; value: unknown } {

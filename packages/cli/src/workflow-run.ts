@@ -1,13 +1,17 @@
-import { createUlid } from "@plexus/core";
-import type { BusyPolicy, DurabilityMode } from "@plexus/workflow";
+import { MeshError, createUlid, isMeshError } from "@plexus/core";
+import type { BusyPolicy, DurabilityMode, StateSnapshot } from "@plexus/workflow";
 import { Option, type Command } from "commander";
 import { UsageError } from "./exit-codes.ts";
+import { withHints } from "./failure.ts";
 import { meshCommand, withMesh, type MeshOptions } from "./mesh-options.ts";
 import { note, printJson } from "./output.ts";
 import { readInput } from "./read-input.ts";
 import { settle } from "./workflow-ask.ts";
+import { openExecuted } from "./workflow-executed.ts";
+import { aboutGraph } from "./workflow-known.ts";
+import { openWaits, type OutcomeOptions } from "./workflow-outcome.ts";
 import { SHOWN } from "./workflow-progress.ts";
-import { graphArgument, nextCommands, openExecuted } from "./workflow-target.ts";
+import { graphArgument, nextCommands } from "./workflow-target.ts";
 
 interface RunOptions extends MeshOptions {
   readonly input?: string;
@@ -19,7 +23,7 @@ interface RunOptions extends MeshOptions {
   readonly interruptAfter?: string[];
 }
 
-const newThread = createUlid(Date.now, Math.random);
+const newId = createUlid(Date.now, Math.random);
 
 /** `plexus workflow run` */
 export function workflowRunCommand(): Command {
@@ -69,8 +73,8 @@ async function run(
   const target = await graphArgument(argument);
   await withMesh(options, async (mesh, signal) => {
     await using executed = await openExecuted(mesh, target);
-    const { graph, isHere } = executed;
-    const { thread = newThread(), busy, durability, id, timeout, json } = options;
+    const { graph } = executed;
+    const { thread = newId(), busy, durability, id = newId(), timeout, json } = options;
     const { interruptBefore, interruptAfter } = options;
     if (json) printJson({ thread });
     else note(`thread ${thread}`); // for whoever does not wait to the end
@@ -82,20 +86,56 @@ async function run(
       ...(durability && { durability }),
       ...(interruptBefore && { interruptBefore }),
       ...(interruptAfter && { interruptAfter }),
-      ...(id !== undefined && { id }),
+      id,
       ...(timeout !== undefined && { timeout }),
     });
     const next = nextCommands(command, argument, thread);
     const running = { progress, result: progress.result };
-    await settle(running, {
-      graph,
-      isHere,
+    const outcome = {
+      mesh,
+      executed,
+      thread,
+      begun: { run: id, ...(busy && { busy }), ...(durability && { durability }) },
       json: json === true,
       signal,
       next,
       out: process.stderr,
-    });
+    };
+    try {
+      await aboutGraph(mesh, graph.name, () => settle(running, outcome));
+    } catch (error) {
+      throw isMeshError(error, "CONFLICT") ? await whyBusy(error, outcome) : error;
+    }
   });
+}
+
+/** Says what the run that is under way on the thread waits for, and how to answer or end it. */
+async function whyBusy(
+  refusal: MeshError,
+  { executed, thread, begun, next, json }: OutcomeOptions,
+): Promise<unknown> {
+  const state = await executed.graph.getState(thread).catch(() => undefined);
+  if (state === undefined || state.run === begun?.run) return refusal;
+  const what = state.status === "waiting" ? whatFor(state) : undefined;
+  const conflict =
+    what === undefined
+      ? refusal
+      : new MeshError("CONFLICT", `The run on thread ${thread} waits ${what}.`);
+  const policies = what === undefined ? "enqueue, interrupt or rollback" : "interrupt or rollback";
+  const hints = [
+    ...(what === undefined ? [`Watch it: \`${next("watch")}\`.`] : openWaits(state, next, false)),
+    `End it: \`${next("cancel")}\`, or run this one with --busy ${policies}.`,
+  ];
+  return json ? conflict : withHints(conflict, hints);
+}
+
+function whatFor({ interrupts, waits, paused = [] }: StateSnapshot): string | undefined {
+  const [question] = interrupts;
+  if (question !== undefined) return `for an answer to node ${question.node}`;
+  if (paused.length > 0) return `at a breakpoint, before node ${paused.join(", ")}`;
+  const [wait] = waits;
+  if (wait?.event !== undefined) return `for event ${wait.event}`;
+  return wait?.until === undefined ? undefined : `until ${new Date(wait.until).toISOString()}`;
 }
 
 function several(text: string, before: readonly string[] = []): string[] {

@@ -9,6 +9,7 @@ import { UsageError } from "./exit-codes.ts";
 import { meshCommand, withMesh, type MeshOptions } from "./mesh-options.ts";
 import { oneLine, paint, print, printJson, shorten, table, toLine } from "./output.ts";
 import { ago } from "./topic-list.ts";
+import { aboutGraph } from "./workflow-known.ts";
 import { openWaits } from "./workflow-outcome.ts";
 import { graphArgument, nextCommands, openGraph, type NextCommand } from "./workflow-target.ts";
 
@@ -56,17 +57,22 @@ they are whole: one object, with --history and --diff an array.`,
       const target = await graphArgument(argument);
       await withMesh(options, async (mesh) => {
         const graph = openGraph(mesh, target);
-        if (diff !== undefined)
-          return showDifferences(await differences(graph, thread, diff), json);
-        if (history) return showHistory(await graph.getStateHistory(thread), json);
-        const state = await graph.getState(thread, checkpoint === undefined ? {} : { checkpoint });
-        if (json) return printJson({ graph: graph.name, ...state });
-        show(graph.name, state, nextCommands(command, argument, thread));
-        if (checkpoint !== undefined) return;
-        const checkpoints = await graph.getStateHistory(thread, { limit: LAST + 1 });
-        print("");
-        showHistory(checkpoints.slice(0, LAST));
-        if (checkpoints.length > LAST) print(paint("dim", "older ones: --history"));
+        return aboutGraph(mesh, graph.name, async () => {
+          if (diff !== undefined)
+            return showDifferences(await differences(graph, thread, diff), json);
+          if (history) return showHistory(await graph.getStateHistory(thread), json);
+          const state = await graph.getState(
+            thread,
+            checkpoint === undefined ? {} : { checkpoint },
+          );
+          if (json) return printJson({ graph: graph.name, ...state });
+          show(graph.name, state, nextCommands(command, argument, thread));
+          if (checkpoint !== undefined) return;
+          const checkpoints = await graph.getStateHistory(thread, { limit: LAST + 1 });
+          print("");
+          showHistory(checkpoints.slice(0, LAST));
+          if (checkpoints.length > LAST) print(paint("dim", "older ones: --history"));
+        });
       });
     });
 }
@@ -123,7 +129,7 @@ function show(name: string, state: StateSnapshot, next: NextCommand): void {
   print(`run ${oneLine(run) || "-"}, step ${step}, checkpoint ${checkpoint}`);
   if (state.next.length > 0) print(`next: ${shorten(state.next.map(oneLine).join(", "))}`);
   if (error) print(oneLine(`${error.code}: ${error.message}`));
-  for (const line of openWaits(state, next)) print(line);
+  for (const line of openWaits(state, next, true)) print(line);
   const channels = Object.entries(values).map(([channel, value]) => [
     oneLine(channel),
     brief(value),

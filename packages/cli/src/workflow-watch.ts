@@ -1,8 +1,10 @@
 import type { Command } from "commander";
 import { meshCommand, withMesh, type MeshOptions } from "./mesh-options.ts";
+import { openHosted } from "./workflow-executed.ts";
+import { aboutGraph } from "./workflow-known.ts";
 import { follow, showResult } from "./workflow-outcome.ts";
 import { SHOWN } from "./workflow-progress.ts";
-import { graphArgument, nextCommands, openHosted } from "./workflow-target.ts";
+import { graphArgument, nextCommands } from "./workflow-target.ts";
 
 /** `plexus workflow watch` */
 export function workflowWatchCommand(): Command {
@@ -17,8 +19,8 @@ Exits as \`run\` does. With --json: what the run tells, a line each, and {"resul
     .action(async (argument: string, thread: string, options: MeshOptions, command: Command) => {
       const target = await graphArgument(argument);
       await withMesh(options, async (mesh, signal) => {
-        const graph = openHosted(mesh, target);
-        await graph.getState(thread); // rejects for one that is not there
+        const graph = await openHosted(mesh, target);
+        await aboutGraph(mesh, graph.name, () => graph.getState(thread)); // rejects for one that is not there
         const { timeout, json } = options;
         const progress = graph.watch(thread, {
           mode: SHOWN,
@@ -27,15 +29,18 @@ Exits as \`run\` does. With --json: what the run tells, a line each, and {"resul
         });
         const next = nextCommands(command, argument, thread);
         const outcome = {
-          graph,
-          isHere: false,
+          mesh,
+          executed: { graph, isHere: false },
+          thread,
           json: json === true,
           signal,
           next,
           out: process.stdout,
         };
         const running = { progress, result: progress.result };
-        await showResult(await follow(running, outcome), outcome);
+        await aboutGraph(mesh, graph.name, async () =>
+          showResult(await follow(running, outcome), outcome),
+        );
       });
     });
 }

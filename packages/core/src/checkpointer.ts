@@ -48,9 +48,15 @@ export interface StoredRecord {
 
 /**
  * How a thread stands. `busy`: its owner executes it, and whoever owns it next goes on. `waiting`: nothing happens before somebody has
- * something for it. `over`: nothing is under way. `until`: it is asleep, until a time in ms since the epoch.
+ * something for it. `over`, `failed`, `canceled`: nothing is under way. `until`: it is asleep, until a time in ms since the epoch.
  */
-export type ThreadState = "busy" | "waiting" | "over" | { readonly until: number };
+export type ThreadState =
+  | "busy"
+  | "waiting"
+  | "over"
+  | "failed"
+  | "canceled"
+  | { readonly until: number };
 
 /** A thread as its owner sees it. Disposing gives it back, when what is being written has been. */
 export interface OwnedThread extends AsyncDisposable {

@@ -23,7 +23,7 @@ export interface ThreadMessage {
 }
 
 const VERSION = 1;
-const STATES = ["over", "waiting", "busy"] as const;
+const STATES = ["over", "waiting", "busy", "failed", "canceled"] as const;
 /** Of records in one message: two of the largest do not fit into what a broker takes by default. */
 const MAX_BYTES = 768 * 1024;
 /** What a message takes besides records or a part: the thread's name, positions, headers. */

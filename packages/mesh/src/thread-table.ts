@@ -169,7 +169,7 @@ export class ThreadTable {
     this.#upTo = sequence;
     this.#tail++;
     this.#tailBytes += bytes;
-    if (state === "over") {
+    if (state === "over" || state === "failed" || state === "canceled") {
       this.#open.delete(thread);
       return;
     }

@@ -251,6 +251,8 @@ export class Driver {
   }
 
   get #state(): ThreadState {
+    const { status } = this.run;
+    if (status === "failed" || status === "canceled") return status;
     if (isOver(this.run)) return "over";
     const until = wakesAt(this.run);
     if (until === Infinity) return "waiting";

@@ -109,6 +109,31 @@ test("a fork takes no other one's name, and may be made twice", async () => {
   expect(await graph.getState("again")).toEqual(forked);
 });
 
+test("a checkpoint that is not there is refused, with those that are", async () => {
+  const graph = await finished();
+  const history = await graph.getStateHistory(thread);
+  const there = history.map(({ checkpoint }) => checkpoint);
+  const message = expect.stringContaining(`There are: ${there.join(", ")}.`);
+  const refusal = { code: "INVALID_INPUT", message };
+  for (const checkpoint of [there[0]! + 1, 77, 0, -1, 2.5, Number.NaN]) {
+    // oxlint-disable-next-line no-await-in-loop -- each is told in the failure's line
+    await expect(graph.getState(thread, { checkpoint })).rejects.toMatchObject(refusal);
+    // oxlint-disable-next-line no-await-in-loop
+    await expect(graph.fork(thread, { checkpoint, to: "f" })).rejects.toMatchObject(refusal);
+  }
+  await expect(graph.getState("f")).rejects.toMatchObject({ code: "NO_RUN" });
+  await expect(graph.getState("x", { checkpoint: 3 })).rejects.toMatchObject({ code: "NO_RUN" });
+});
+
+test("a fork's own beginning is a checkpoint", async () => {
+  const graph = await finished();
+  const fork = await graph.fork(thread);
+  const { checkpoint, values } = await graph.getState(fork);
+  expect((await graph.getState(fork, { checkpoint })).values).toEqual(values);
+  const refused = graph.getState(fork, { checkpoint: checkpoint + 1 });
+  await expect(refused).rejects.toThrow(`There are: ${checkpoint}.`);
+});
+
 test("a replay tells what the run has told, and executes nothing", async () => {
   const graph = open();
   const modes = ["values", "updates", "debug"] as const;

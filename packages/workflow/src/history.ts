@@ -12,6 +12,9 @@ import { isOver } from "./task.ts";
 import { ThreadReader, readThread } from "./thread.ts";
 import { publicValues } from "./view.ts";
 
+/** Checkpoints that an error names. */
+const NAMED = 12;
+
 /** A thread's state at a checkpoint. */
 export interface StateSnapshot {
   readonly thread: string;
@@ -126,10 +129,20 @@ export class History {
     }
   }
 
-  async #read(thread: string, upTo = Infinity): Promise<ThreadReader> {
+  async #read(thread: string, checkpoint?: number): Promise<ThreadReader> {
+    const isPosition =
+      checkpoint === undefined || (Number.isSafeInteger(checkpoint) && checkpoint >= 0);
+    const upTo = isPosition ? (checkpoint ?? Infinity) : Infinity;
     const stored = await this.#kept.read(thread, { upTo });
-    this.#mustExist(thread, stored);
-    return readThread(this.#plan, stored);
+    if (checkpoint === undefined) this.#mustExist(thread, stored);
+    const reader = readThread(this.#plan, stored);
+    const isThere = stored.snapshot !== undefined || stored.records.length > 0;
+    // Not between the parts of a large record either.
+    if (checkpoint === undefined || (isThere && reader.position === checkpoint)) return reader;
+    const found = (await this.checkpoints(thread)).map((one) => one.checkpoint);
+    // A fork of which nothing is recorded has its beginning.
+    const there = found.length > 0 ? found : [(await this.#read(thread)).position];
+    throw noCheckpoint(thread, checkpoint, there);
   }
 
   #mustExist(thread: string, { snapshot, records }: StoredThread): void {
@@ -144,6 +157,13 @@ export class History {
       `Graph ${this.#plan.name} has no checkpointer, so nothing is recorded: compile it with one.`,
     );
   }
+}
+
+/** Of those that are there, newest first, as many are named as one may want to choose from. */
+function noCheckpoint(thread: string, checkpoint: number, there: readonly number[]): MeshError {
+  const older = there.length > NAMED ? ", and older ones" : "";
+  const text = `Thread ${thread} has no checkpoint ${checkpoint}. There are: ${there.slice(0, NAMED).join(", ")}${older}.`;
+  return new MeshError("INVALID_INPUT", text);
 }
 
 function snapshotOf(thread: string, { plan, run, position, at }: ThreadReader): StateSnapshot {
