@@ -27,9 +27,7 @@ import {
   takeUndo,
   undoingTask,
 } from "./task.ts";
-
-/** Processes that may end over a run before it fails. */
-const MAX_TAKEOVERS = 10;
+import { countTakeover } from "./takeover.ts";
 
 type On<T extends RunEvent["type"]> = Extract<RunEvent, { type: T }>;
 
@@ -96,24 +94,10 @@ export class Machine {
     }
   }
 
-  /** What one process after the other dies of is not executed for ever. */
   #takeOver(): boolean {
-    const { run } = this;
-    if (isOver(run) || this.#asleep) return false;
-    if (++run.takeovers < MAX_TAKEOVERS) return true;
-    const open = run.tasks.filter(
-      ({ state: { is } }) => is === "running" || is === "leaving" || is === "inside",
-    );
-    const nodes = open.map(({ node }) => node).join(", ");
-    const text = `${MAX_TAKEOVERS} processes have ended, one after the other, while they executed ${nodes}.`;
-    const error = new MeshError("AGENT_LOST", text, { retryable: false }).toJSON();
-    for (const task of open) {
-      const child = childOf(task);
-      if (task.state.is === "inside") this.#board.busy++;
-      this.#board.end(task, { is: "failed", error, ...(child ? { child } : {}) });
-    }
-    run.takeovers = 0;
-    this.#fail(error);
+    if (isOver(this.run) || this.#asleep) return false;
+    const error = countTakeover(this.run, this.#board);
+    if (error !== undefined) this.#fail(error);
     return true;
   }
 
