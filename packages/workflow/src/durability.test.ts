@@ -371,9 +371,15 @@ test("a run over which ten processes end, one after the other, fails and says at
     await expect(dying).rejects.toMatchObject({ code: "FENCED" });
   };
   await die({});
+  await expect(build().invoke({}, { thread })).rejects.toMatchObject({ code: "CONFLICT" });
   // oxlint-disable-next-line no-await-in-loop -- one process after the other
   for (let lives = 1; lives < 10; lives++) await die(null);
   expect(executed).toBe(10);
+  // Who is refused executes nothing, and ends nobody.
+  await expect(build().invoke({}, { thread })).rejects.toMatchObject({ code: "CONFLICT" });
+  await expect(build().invoke(new Command({ resume: 1 }), { thread })).rejects.toMatchObject({
+    code: "NO_RUN",
+  });
   const state = await build().getState(thread);
   expect(state).toMatchObject({ status: "running", next: ["poison"] });
   await expect(build().resume(thread)).rejects.toMatchObject({

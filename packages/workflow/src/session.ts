@@ -157,10 +157,6 @@ export class Sessions {
     const lost = (): void => driver.stop(kept?.owned.signal.reason);
     kept?.owned.signal.addEventListener("abort", lost, { once: true });
     try {
-      // Recorded before anything is executed: it may end this process as well.
-      if (log !== undefined && driver.takesOver && driver.take({ type: "takeover" })) {
-        await log.stored();
-      }
       const begun = begin(driver, true);
       if (begun === "record") {
         await kept?.log.stored();
@@ -168,6 +164,10 @@ export class Sessions {
         return driver.run;
       }
       if (begun instanceof Promise) await Promise.race([begun, driver.rest()]);
+      // Recorded before it is executed, as it may end this process as well; calls that execute nothing do not count.
+      if (log !== undefined && driver.takesOver && driver.take({ type: "takeover" })) {
+        await log.stored();
+      }
       driver.resume();
       await driver.rest();
       return driver.run;
