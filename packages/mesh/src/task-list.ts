@@ -22,8 +22,8 @@ export interface Survey extends RunReport {
 }
 
 type Runs = ReadonlyMap<string, Survey>;
-/** What is listed, and when it became so: milliseconds since the epoch. */
-type Entry = readonly [at: number, status: TaskStatus];
+/** What is listed, and when it became so by the broker's clock. */
+type Entry = readonly [at: string, status: TaskStatus];
 
 const STATES: Record<TaskState, "queued" | "ended"> = {
   submitted: "queued",
@@ -63,7 +63,7 @@ export class TaskList {
     const ended = where === "queued" ? [] : await this.#ended(wanted, matches);
     const entries = new Map([...queued, ...ended].map((entry) => [entry[1].id, entry]));
     return [...entries.values()]
-      .toSorted(([a], [b]) => a - b)
+      .toSorted(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
       .slice(-wanted.limit)
       .map(([, status]) => status);
   }
@@ -77,7 +77,7 @@ export class TaskList {
     const runs = await this.#survey();
     const pick = (message: StoredMessage): Entry | undefined => {
       const status = attempt(() => queuedStatus(message, runs.get(taskOf(message))));
-      return status && matches(status) ? [message.storedAt, status] : undefined;
+      return status && matches(status) ? [message.time, status] : undefined;
     };
     if (state === "working") {
       // They may be anywhere in a long queue, so they are looked up one by one.
@@ -102,7 +102,7 @@ export class TaskList {
       signal,
       pick: (message) => {
         const status = attempt(() => endedStatus(message));
-        return status && matches(status) ? [message.storedAt, status] : undefined;
+        return status && matches(status) ? [message.time, status] : undefined;
       },
     });
   }

@@ -24,6 +24,8 @@ export interface StoredMessage {
   readonly data: Uint8Array;
   /** When it was stored, by the broker's clock: milliseconds since the epoch. */
   readonly storedAt: number;
+  /** The same to the nanosecond, written so that texts compare as the times do. */
+  readonly time: string;
   header(name: string): string | undefined;
 }
 
@@ -434,6 +436,9 @@ function stored({ subject, seq, hdrs, data, time }: ApiMessage): StoredMessage {
     sequence: seq,
     data: Buffer.from(data ?? "", "base64"),
     storedAt: Date.parse(time),
+    get time() {
+      return sortable(time);
+    },
     header: (name) => {
       const line = lines.find((one) => one.startsWith(`${name}:`));
       return line?.slice(name.length + 1).trim();
@@ -442,11 +447,21 @@ function stored({ subject, seq, hdrs, data, time }: ApiMessage): StoredMessage {
 }
 
 function direct(data: Uint8Array, headers: Headers): StoredMessage {
+  const time = headers.last("Nats-Time-Stamp");
   return {
     subject: headers.last("Nats-Subject"),
     sequence: Number(headers.last("Nats-Sequence")),
     data,
-    storedAt: Date.parse(headers.last("Nats-Time-Stamp")),
+    storedAt: Date.parse(time),
+    get time() {
+      return sortable(time);
+    },
     header: (name) => headers.get(name) || undefined,
   };
+}
+
+/** Gives a broker's time, which is in UTC and without trailing zeros, all nine digits of its fraction. */
+function sortable(time: string): string {
+  const [seconds = "", fraction = ""] = time.replace("Z", "").split(".");
+  return `${seconds}.${fraction.padEnd(9, "0")}`;
 }
