@@ -73,11 +73,9 @@ async function start() {
   const isLate = () => performance.now() - startedMs > startMs;
   // One that was left over by an earlier run answers, or will: nothing else is started beside it.
   while (isEngine(read(enginePidFile))) {
-    // oxlint-disable-next-line no-await-in-loop -- polls
     if (await answers()) return;
     if (isLate())
       throw new Failure(`dockerd, process ${read(enginePidFile)}, does not answer: end it`);
-    // oxlint-disable-next-line no-await-in-loop
     await sleep(pollMs);
   }
   rmSync(enginePidFile, { force: true }); // of one that was killed: dockerd would take whoever has that number now for another
@@ -89,13 +87,11 @@ async function start() {
   closeSync(log);
   engine.unref();
   writeFileSync(startedFile, String(engine.pid));
-  // oxlint-disable-next-line no-await-in-loop -- polls
   while (!(await answers())) {
     if (engine.exitCode !== null || isLate()) {
       const tail = readFileSync(logFile, "utf8").trim().split("\n").slice(-5).join("\n");
       throw new Failure(`no Docker engine could be started (${logFile}):\n${tail}`);
     }
-    // oxlint-disable-next-line no-await-in-loop
     await sleep(pollMs);
   }
   say(`started a Docker engine in ${seconds(startedMs)}`);
@@ -108,7 +104,6 @@ async function installMissing() {
   say(`installing ${packages.join(", ")}`);
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
   for (const args of [["update"], ["install", "-y", "--no-install-recommends", ...packages]]) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     const { code, output } = await run("apt-get", args, { env, capture: true });
     if (code !== 0) throw new Failure(`apt-get ${args.join(" ")} failed:\n${output.trim()}`);
   }
@@ -121,7 +116,6 @@ async function stop() {
   if (isEngine(pid)) process.kill(Number(pid), "SIGTERM");
   while (isEngine(pid)) {
     if (performance.now() - askedMs > stopMs) process.kill(Number(pid), "SIGKILL");
-    // oxlint-disable-next-line no-await-in-loop -- polls
     await sleep(pollMs);
   }
   rmSync(startedFile, { force: true });

@@ -42,13 +42,11 @@ export async function locked(path, work) {
     if (holder === undefined) continue;
     if (isAbandoned(path, holder)) {
       takeAway(path, holder);
-      // oxlint-disable-next-line no-await-in-loop -- polls
       await sleep(orphansMs);
       continue;
     }
     if (!told) say(`waiting for the set-up of process ${holder.split(" ")[0]}`);
     told = true;
-    // oxlint-disable-next-line no-await-in-loop -- polls
     await sleep(pollMs);
   }
 

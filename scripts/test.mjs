@@ -23,7 +23,7 @@ export async function test({ node, env }, args) {
   for (const [index, { name, command }] of wanted.entries()) {
     const startedMs = performance.now();
     const [program, ...rest] = command;
-    // oxlint-disable-next-line no-await-in-loop -- the first failure ends it
+    // The first failure ends it.
     const { code, output } = await run(program, rest, {
       cwd: root,
       env,

@@ -18,10 +18,8 @@ export async function openLoop(
     const due = Math.min(total, Math.floor(((now() - begin) / 1000) * rate) + 1); // the first one is due at once
     const pending: unknown[] = [];
     for (; started < due; started += 1) pending.push(start(begin + (started / rate) * 1000));
-    // oxlint-disable no-await-in-loop -- one tick after the other
     await Promise.all(pending);
     await sleep(1);
-    // oxlint-enable no-await-in-loop
   }
   return started;
 }
@@ -34,7 +32,7 @@ export async function closedLoop(
 ): Promise<void> {
   const end = now() + seconds * 1000;
   const caller = async (): Promise<void> => {
-    // oxlint-disable-next-line no-await-in-loop -- one at a time is what a closed-loop caller is
+    // One at a time is what a closed-loop caller is.
     while (now() < end) await operation();
   };
   await Promise.all(Array.from({ length: outstanding }, caller));

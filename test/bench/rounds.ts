@@ -82,7 +82,7 @@ export async function runRounds(
   const versions = new Set<string>();
   for (let index = 0; index < count; index += 1) {
     const round: Round = new Map();
-    // oxlint-disable no-await-in-loop -- one after the other, or they would measure each other
+    // One after the other, or they would measure each other.
     await using broker = await startBroker();
     const { url: servers, version, pid: brokerPid = 0 } = broker;
     versions.add(version);
@@ -102,7 +102,6 @@ export async function runRounds(
         log(`${contender} failed and is left out: ${missing.get(contender)}`);
       }
     }
-    // oxlint-enable no-await-in-loop
     rounds.push(round);
   }
 

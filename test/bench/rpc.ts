@@ -57,9 +57,7 @@ async function sample(contender: ContenderName, site: Site): Promise<Measurement
 
   const measurements: Measurement[] = [];
   for (const { calls, warmUp } of loads) {
-    // oxlint-disable-next-line no-await-in-loop -- one load after the other
     await caller.ask("closed", calls, site.quick ? warmUp.quick : warmUp.full);
-    // oxlint-disable-next-line no-await-in-loop
     const result = await caller.ask("closed", calls, site.quick ? 0.5 : 2);
     measurements.push(
       { name: throughput(calls), unit: "1/s", value: result.perSecond },

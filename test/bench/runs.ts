@@ -89,7 +89,6 @@ async function waiting({ quick, brokerPid, ...place }: Site): Promise<Measuremen
   const inParts = async (what: "begin" | "answer"): Promise<number> => {
     let seconds = 0;
     for (let from = WARM_UP; from < WARM_UP + count; from += PART) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       seconds += PART / (await asker.ask(what, from, from + PART));
     }
     return count / seconds;
@@ -115,7 +114,6 @@ async function waiting({ quick, brokerPid, ...place }: Site): Promise<Measuremen
 async function mapping({ quick, ...place }: Site): Promise<Measurement[]> {
   const measurements: Measurement[] = [];
   for (const count of WORKERS) {
-    // oxlint-disable no-await-in-loop -- one after the other
     await using stack = new AsyncDisposableStack();
     const apart = { ...place, namespace: `${place.namespace}-${count}` };
     const workers = Array.from({ length: count }, () =>
@@ -129,7 +127,6 @@ async function mapping({ quick, ...place }: Site): Promise<Measurement[]> {
     await asker.ask("connect", apart);
     await asker.ask("map", 5 * atOnce, atOnce); // warm-up
     const perSecond = await asker.ask("map", quick ? 2_000 : 10_000, atOnce);
-    // oxlint-enable no-await-in-loop
     measurements.push({ name: mapped(count), unit: "1/s", value: perSecond });
   }
   return measurements;
@@ -145,14 +142,12 @@ async function growing({ quick, ...place }: Site): Promise<Measurement[]> {
   const measurements: Measurement[] = [];
   for (const megabytes of MEGABYTES) {
     const thread = `t${megabytes}`;
-    // oxlint-disable no-await-in-loop -- one after the other
     await asker.ask("fill", thread, megabytes);
     await asker.ask("step", thread, steps);
     const before = await asker.ask("stored", place);
     await asker.ask("step", thread, steps);
     const stored = ((await asker.ask("stored", place)) - before) / steps;
     const ms = (await host.ask("stepped")) / steps;
-    // oxlint-enable no-await-in-loop
     measurements.push({ name: bytes(megabytes), unit: "kB", value: stored / 1_000 });
     measurements.push({ name: time(megabytes), unit: "ms", value: ms });
   }

@@ -33,14 +33,12 @@ async function sample(contender: "plexus", { quick, ...site }: Site): Promise<Me
   const measurements: Measurement[] = [];
   for (const [role, work] of Object.entries(roles)) {
     for (const count of REPLICAS) {
-      // oxlint-disable no-await-in-loop -- one load after the other
       const place = { ...site, namespace: `${site.namespace}-${work.kind}-${count}` };
       const replicas = Array.from({ length: count }, () => ({ work, concurrency: CONCURRENCY }));
       await using open = await openReplicas(contender, place, replicas);
       await open.caller.ask("closed", OUTSTANDING, quick ? 0.5 : 1); // warm-up
       const { perSecond } = await open.caller.ask("closed", OUTSTANDING, quick ? 2 : 4);
       measurements.push({ name: name(role, count), unit: "1/s", value: perSecond });
-      // oxlint-enable no-await-in-loop
     }
   }
   return measurements;

@@ -48,7 +48,7 @@ async function sample(_contender: "plexus", { quick, ...place }: Site): Promise<
   await shelf.ask("host", place); // it makes the journal
   await using committer = Remote.start<Committer>("committer");
   for (const commits of quick ? HISTORIES.quick : HISTORIES.full) {
-    // oxlint-disable no-await-in-loop -- one after the other, each at the end of the journal when it is measured
+    // One after the other, each at the end of the journal when it is measured.
     await shelf.ask("stop");
     await shelf.ask("begin", place, `history-${commits}`, commits);
     while (!(await shelf.ask("grow", PART)));
@@ -64,7 +64,6 @@ async function sample(_contender: "plexus", { quick, ...place }: Site): Promise<
     const spread = await committer.ask("behind", "spread", 10);
     times.push([behind(10, commits, "spread"), spread]);
     for (const [name, value] of times) measurements.push({ name, unit: "ms", value });
-    // oxlint-enable no-await-in-loop
   }
   const value = await committer.ask("many", 16, quick ? 2 : 5);
   return [...measurements, { name: THROUGHPUT, unit: "1/s", value }];

@@ -52,10 +52,8 @@ export async function disturbAll(
   await Promise.all(
     [...groups.values()].map(async (group) => {
       for (const one of group.toSorted((a, b) => a.afterMs - b.afterMs)) {
-        // oxlint-disable no-await-in-loop -- one after the other
         await sleep(Math.max(0, one.afterMs - (performance.now() - began)));
         await disturb(cluster, hosts, one);
-        // oxlint-enable no-await-in-loop
       }
     }),
   );

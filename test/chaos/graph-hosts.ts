@@ -39,7 +39,6 @@ export class GraphHosts implements AsyncDisposable {
       this.#awake.size > 1 && this.#awake.size + this.#asleep >= this.#options.hosts - 1;
     while (!enough()) {
       if (this.#failure !== undefined) throw this.#failure;
-      // oxlint-disable-next-line no-await-in-loop -- polls
       await sleep(20);
     }
   }
@@ -49,7 +48,7 @@ export class GraphHosts implements AsyncDisposable {
     for (let attempt = 1; ; attempt++) {
       const host = this.#start();
       try {
-        // oxlint-disable-next-line no-await-in-loop -- again only after a failure
+        // Again only after a failure.
         await host.waitForLine("ready", START_MS);
         this.#awake.add(host);
         return;

@@ -43,14 +43,12 @@ export async function runToTheEnd(
     let light = 0;
     while (result.status === "waiting") {
       const [question] = result.interrupts;
-      // oxlint-disable no-await-in-loop -- one answer after the other
       result = question
         ? await graph.invoke(
             new Command({ resume: `to ${String(question.value)}`, interrupt: question.id }),
             options,
           )
         : await graph.signal(thread, "go", light++ % 2 === 0 ? "red" : "green");
-      // oxlint-enable no-await-in-loop
     }
     return "completed";
   } catch (error) {

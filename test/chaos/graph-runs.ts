@@ -54,7 +54,6 @@ export class GraphRuns {
       for (let done = left.pop(); done !== undefined; done = left.pop()) {
         const { run, thread, end } = done;
         const store = this.#storeOf(run);
-        // oxlint-disable-next-line no-await-in-loop -- one of several that go side by side
         const how = await whatCame(store, run.graph.compile(world), thread, end).then(
           (came) => difference(came, calm.get(run)!),
           (error: Error) => `cannot be read: ${error.message}`,
@@ -87,7 +86,6 @@ export class GraphRuns {
       const thread = `${run.name}_${durability}_${n}`;
       const remote = remoteGraph(this.#mesh, run.graph.compile(world));
       this.#progress.begins(thread);
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       const end = await runToTheEnd(remote, run.input, thread, durability);
       this.#progress.ends(thread);
       this.done.push({ thread, run, end });

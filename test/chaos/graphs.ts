@@ -158,7 +158,6 @@ async function disturb(
   for (let n = 1; n <= kills && how.goesOn(); n++) {
     const isDue = (times: number): boolean =>
       Math.floor((n * times) / kills) > Math.floor(((n - 1) * times) / kills);
-    // oxlint-disable no-await-in-loop -- one fault after the other
     await sleep(killEveryMs * 2 * random());
     await hosts.enough();
     await hosts.kill(random());
@@ -167,7 +166,6 @@ async function disturb(
       await hosts.enough();
       meanwhile(hosts.freeze(random(), leaseMs * (1.5 + 2.5 * random())));
     }
-    // oxlint-enable no-await-in-loop
     if (isDue(restarts)) meanwhile(how.restart());
     if (n % 25 === 0) how.tell();
   }

@@ -88,7 +88,6 @@ export async function runLinearizability(
   for (let run = 1; run <= plan.runs; run++) {
     const seed = plan.seed * 1_000 + run;
     const disturbances = drawDisturbances(seededRandom(seed), plan.runMs);
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     const history = await runOnce(crew, seed, plan.runMs, disturbances, false);
     operations += history.length;
     unknown += history.filter(({ output }) => output === undefined).length;
@@ -141,14 +140,13 @@ async function findBroken(
   for (let run = 1; run <= BROKEN_RUNS; run++) {
     const victim = 1 + (run % 2); // a reader's server: one of the two does not lead
     const parted: Disturbance = { fault: "hold", victim, afterMs: runMs / 4, forMs: runMs / 2 };
-    // oxlint-disable no-await-in-loop -- until it is found
+    // Until it is found.
     const history = await runOnce(crew, seed * 1_000 + run, runMs, [parted], true);
     const verdict = checkLinearizability(history, registerModel);
     if (verdict.kind === "violated") {
       log(`broken client found out: ${tell(verdict)}`);
       return run;
     }
-    // oxlint-enable no-await-in-loop
   }
   return 0;
 }

@@ -57,7 +57,6 @@ if (chosen === undefined || chosen.help) {
   for (const name of names) {
     const log = (line: string): void => console.error(`chaos ${name}: ${line}`);
     log(`seed ${seed}`);
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     const { ok, lines, figures } = await campaigns[name]!.run({ seed, scale, log });
     if (json) console.log(JSON.stringify({ chaos: name, seed, ok, ...figures }));
     else console.log([name, ...lines, ok ? "ok" : "FAILED", ""].join("\n"));

@@ -42,7 +42,6 @@ export class Readings {
     const notes: string[] = [];
     this.recorded.set(key, notes);
     await sleep(PAUSE_MS * Math.random());
-    // oxlint-disable no-await-in-loop -- one after the other
     for (let n = 0; !this.#ended; n++) {
       const note = String(n);
       try {
@@ -58,6 +57,5 @@ export class Readings {
       }
       await sleep(PAUSE_MS);
     }
-    // oxlint-enable no-await-in-loop
   }
 }

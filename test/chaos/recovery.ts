@@ -67,7 +67,6 @@ async function runRecoveryCampaign(
   const cases: (Durations & { name: string })[] = [];
   let lost = 0;
   for (const one of CASES) {
-    // oxlint-disable no-await-in-loop -- one case after the other
     await using clerks = await Clerks.start(brokers.servers, hosts, SLOTS);
     const { servers } = brokers;
     await using mesh = await connect({ servers, name: "submitter", http: false, log: quiet });
@@ -79,7 +78,6 @@ async function runRecoveryCampaign(
     const found = durations(recoveries(await clerks.executions(), clerks.lostAt));
     cases.push({ name: one.name, ...found });
     log(`${one.name}: ${inWords(found)}`);
-    // oxlint-enable no-await-in-loop
   }
   return { lost, cases };
 }
@@ -106,10 +104,8 @@ function startLoad(
     while (!stopped.signal.aborted) {
       const [a, b] = [next++, 1];
       try {
-        // oxlint-disable no-await-in-loop -- one of several that run side by side
         const task = await mesh.submit(Clerk, "add", { a, b, ms: WORK_MS }, { placement });
         if ((await task.result({ timeout: "60s" })) !== a + b) lost++;
-        // oxlint-enable no-await-in-loop
       } catch {
         lost++;
       }

@@ -153,10 +153,8 @@ async function changeCalmly(
   let worst = 0;
   for (let n = 0; n < calmChanges; n++) {
     const [moved, hosts] = [timeline.moved, keepers.count];
-    // oxlint-disable no-await-in-loop -- one after the other
     const what = await change(n, random, keepers);
     await settled(mesh, keepers);
-    // oxlint-enable no-await-in-loop
     const share = (timeline.moved - moved) / Meter.partitions;
     const among = Math.max(hosts, keepers.count);
     worst = Math.max(worst, share * among);
@@ -181,12 +179,10 @@ async function churn(
   let hosts = 0;
   const joining = new Set<Promise<unknown>>();
   for (let n = 0; performance.now() < until; n++) {
-    // oxlint-disable-next-line no-await-in-loop -- every second
     await sleep(PERIOD_MS * (0.75 + random() / 2));
     if (!frozen && performance.now() >= frozenAt) {
       frozen = true;
       changes += 2; // it is taken for dead, and comes back
-      // oxlint-disable-next-line no-await-in-loop
       const instance = await keepers.freeze(random(), FROZEN_MS);
       timeline.pause(instance, FROZEN_MS);
       log(`froze ${instance}`);
@@ -216,7 +212,6 @@ async function change(n: number, random: () => number, keepers: Keepers): Promis
 async function settled(mesh: Mesh, keepers: Keepers): Promise<void> {
   const fair = Math.floor(Meter.partitions / keepers.count) - 1;
   for (let calm = 0, before = ""; calm < 4;) {
-    // oxlint-disable-next-line no-await-in-loop -- polls
     const shards = await mesh.shards(Meter);
     const owners = Map.groupBy(shards, ({ owner }) => owner);
     const whole =
@@ -226,7 +221,6 @@ async function settled(mesh: Mesh, keepers: Keepers): Promise<void> {
     const now = shards.map(({ epoch }) => epoch).join();
     calm = whole && now === before ? calm + 1 : 0;
     before = now;
-    // oxlint-disable-next-line no-await-in-loop
     await sleep(300);
   }
 }

@@ -25,7 +25,6 @@ export async function measureFrozen(
 ): Promise<Staleness> {
   const found: Staleness[] = [];
   for (const reader of READERS) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     found.push(await measureStaleness(crew, `${key} ${reader}`, ms, { reader, pauseMs }));
   }
   return found.toSorted((a, b) => b.max - a.max)[0]!;

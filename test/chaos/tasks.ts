@@ -133,12 +133,10 @@ async function killHosts(
 ): Promise<void> {
   const starting: Promise<void>[] = [];
   while (!signal.aborted) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     await sleep(everyMs * (0.5 + random()), undefined, { signal }).catch(() => undefined);
     if (signal.aborted) break;
     const victim = clerks.pick(random());
     if (victim === undefined) continue;
-    // oxlint-disable-next-line no-await-in-loop
     await clerks.kill(victim);
     const started = clerks.add();
     started.catch(() => undefined); // told at the end
@@ -173,10 +171,8 @@ async function submitAll(
       const a = next++;
       const input = { a, b: Math.floor(random() * 1_000), ms: Math.floor(random() * plan.workMs) };
       try {
-        // oxlint-disable no-await-in-loop -- one of many that run side by side
         const task = await mesh.submit(Clerk, "add", input, { timeout: RESULT_TIMEOUT });
         const sum = await task.result({ timeout: RESULT_TIMEOUT });
-        // oxlint-enable no-await-in-loop
         if (sum !== input.a + input.b) wrong++;
       } catch (error) {
         lost++;

@@ -76,7 +76,6 @@ export async function live(mesh: Mesh, workspace: string): Promise<string> {
   const conflicts = await owner.conflicts(undefined);
   const files: FileState[] = [];
   for (let bucket: number | undefined = 0; bucket !== undefined;) {
-    // oxlint-disable-next-line no-await-in-loop -- page by page
     const page: { files: FileState[]; next?: number | undefined } = await owner.list({ bucket });
     files.push(...page.files);
     bucket = page.next;

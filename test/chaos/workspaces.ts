@@ -98,7 +98,6 @@ export async function runWorkspaceCampaign(
   const ended = editors.done.finally(() => over.abort());
   ended.catch(() => undefined); // awaited below
   while (!over.signal.aborted) {
-    // oxlint-disable no-await-in-loop -- one fault after the other
     const done = editors.edits.length;
     if (restarted < plan.restarts && done >= restartEvery * (restarted + 1)) {
       restarted++;
@@ -110,7 +109,6 @@ export async function runWorkspaceCampaign(
       await hosts.kill(random());
       joining.push(hosts.join()); // edits do not wait for it, nor does the next fault
     } else await sleep(20);
-    // oxlint-enable no-await-in-loop
   }
   await ended;
   await Promise.all(joining);

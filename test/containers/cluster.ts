@@ -107,9 +107,8 @@ const readyMs = 30_000;
 async function healthy(brokers: readonly BrokerContainer[]): Promise<void> {
   await eventually(async () => {
     for (const { container, monitorUrl } of brokers) {
-      // oxlint-disable-next-line no-await-in-loop -- the first that is not is reported
+      // The first that is not is reported.
       const response = await fetch(`${monitorUrl}/healthz`, { signal: AbortSignal.timeout(2_000) });
-      // oxlint-disable-next-line no-await-in-loop
       if (!response.ok) throw new Error(`${container.name}: ${await response.text()}`);
     }
   });
@@ -155,12 +154,10 @@ async function eventually(work: () => Promise<void>): Promise<void> {
   const deadline = performance.now() + readyMs;
   for (;;) {
     try {
-      // oxlint-disable-next-line no-await-in-loop -- polls
       return await work();
     } catch (error) {
       if (performance.now() > deadline) throw error;
     }
-    // oxlint-disable-next-line no-await-in-loop
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
 }
@@ -171,7 +168,7 @@ export async function freePort(): Promise<number> {
     const port = pickPort();
     const server = createServer().listen(port, "127.0.0.1");
     try {
-      // oxlint-disable-next-line no-await-in-loop -- again when it is taken
+      // Again when it is taken.
       await once(server, "listening");
       return port;
     } catch {

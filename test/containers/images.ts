@@ -56,9 +56,7 @@ async function buildRoot(
       await copyFile(await realpath(from), to);
     };
     for (const [program, file] of Object.entries(programs)) {
-      // oxlint-disable-next-line no-await-in-loop -- they share libraries
       await add(`/usr/local/bin/${program}`, file);
-      // oxlint-disable-next-line no-await-in-loop
       for (const library of await librariesOf(file)) await add(library, library);
     }
     await mkdir(join(folder, "root", "etc"));

@@ -73,13 +73,12 @@ export function useCluster(images: Images | undefined, clerks: number): ClusterF
     startClerk,
     present,
     async spread() {
-      // oxlint-disable no-await-in-loop -- until it is so
+      // Until it is so.
       while ((await cluster.connections("clerk-")).includes(all.length)) {
         await all[0]!.stop(30);
         await all[0]!.restart();
         await expect.poll(present, { timeout: 15_000 }).toHaveLength(all.length);
       }
-      // oxlint-enable no-await-in-loop
     },
     async workThrough(call, broken) {
       await using work = startWork(mesh, call);

@@ -48,12 +48,11 @@ export function startWork(mesh: Mesh, call: (mesh: Mesh) => Promise<unknown>): W
   const callLane = async (): Promise<void> => {
     while (!ended.signal.aborted) {
       try {
-        // oxlint-disable-next-line no-await-in-loop -- one after the other
         await call(mesh);
         calls++;
       } catch (error) {
         failedCalls.push(String(error));
-        // oxlint-disable-next-line no-await-in-loop -- a call that fails at once must not starve everything else
+        // A call that fails at once must not starve everything else.
         await sleep(10);
       }
     }
@@ -61,10 +60,8 @@ export function startWork(mesh: Mesh, call: (mesh: Mesh) => Promise<unknown>): W
   const taskLane = async (): Promise<void> => {
     while (!ended.signal.aborted) {
       const input = { a: randomInt(1_000), b: randomInt(1_000), ms: randomInt(30) };
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       const task = await submitSurely(mesh, input);
       try {
-        // oxlint-disable-next-line no-await-in-loop
         const filed = await task.result({ timeout: RESULT_TIMEOUT });
         results.set(task.id, filed);
         if (filed.sum !== input.a + input.b) lost.push(`${task.id}: ${filed.sum} is wrong`);
@@ -113,11 +110,10 @@ async function submitSurely(mesh: Mesh, input: { a: number; b: number; ms: numbe
   const deadline = performance.now() + SUBMIT_MS;
   for (;;) {
     try {
-      // oxlint-disable-next-line no-await-in-loop -- until it is accepted
+      // Until it is accepted.
       return await mesh.submit(Clerk, "file", input, { key });
     } catch (error) {
       if (!isMeshError(error) || performance.now() > deadline) throw error;
-      // oxlint-disable-next-line no-await-in-loop
       await sleep(100);
     }
   }

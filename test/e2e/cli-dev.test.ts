@@ -87,11 +87,10 @@ it("starts a crashed process again, later each time", async () => {
   await seen("ready", 1, "clerk");
   const { url } = events.find(({ event }) => event === "broker")!;
   for (const attempt of [1, 2]) {
-    // oxlint-disable-next-line no-await-in-loop -- a crash for each attempt
+    // A crash for each attempt.
     expect(await call(url!, "clerk", "crash", "{}")).toMatchObject({
       error: { code: "AGENT_LOST" },
     });
-    // oxlint-disable-next-line no-await-in-loop
     await seen("ready", attempt + 1, "clerk");
   }
   expect(events.filter(({ event }) => event === "crashed")).toMatchObject([

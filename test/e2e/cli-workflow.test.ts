@@ -339,7 +339,7 @@ test("show tells the checkpoints and what is between them; fork and cancel begin
     ["show", "release", "t", "--checkpoint", "99"],
     ["show", "release", "t", "--diff", then!, "99"],
   ]) {
-    // oxlint-disable-next-line no-await-in-loop -- each is told in the failure's line
+    // Each is told in the failure's line.
     expect(await run(...args)).toMatchObject({ code: 1, stderr: expect.stringMatching(none) });
   }
   const [other, canceled] = await Promise.all([

@@ -64,7 +64,6 @@ function publishing(mesh: Mesh, pauseMs: number): () => Promise<number> {
         all.push(mesh.publish(Entries, { account, n: each }, { timeout: "30s" }));
       }
       each++;
-      // oxlint-disable-next-line no-await-in-loop -- its pace
       await sleep(pauseMs);
     }
     await Promise.all(all);

@@ -172,11 +172,9 @@ test("a durable command that kills every owner is given up after ten at most, wi
   answered.then(end, end);
   const live = async (): Promise<number> => {
     for (let deaths = 0; ; deaths++) {
-      // oxlint-disable no-await-in-loop -- one after the other
       await using teller = startAgent(meshes, "teller");
       await Promise.race([teller.exited, answered]);
       if (over) return deaths;
-      // oxlint-enable no-await-in-loop
     }
   };
   const [error, balance, one, other] = await Promise.all([failure, answered, live(), live()]);

@@ -49,11 +49,10 @@ async function appendThrough(
   const options = { timeout: "60s" } as const;
   const careful = async (key: string): Promise<void> => {
     let expected: number | "none" = "none";
-    // oxlint-disable no-await-in-loop -- each expects the one before
+    // Each expects the one before.
     for (let n = 0; n < each; n++) {
       ({ sequence: expected } = await moves.append(key, moved(n), { expected, ...options }));
     }
-    // oxlint-enable no-await-in-loop
   };
   const chains = upTo(keys / 2).map((key) => careful(`key ${key}`));
   const all: Promise<unknown>[] = [];
@@ -206,7 +205,7 @@ describe("a process that is killed", () => {
       // It gives notice of a second, then purges 60 keys.
       const endMs = performance.now() + 1_000 + 120 * round;
       while (performance.now() < endMs) {
-        // oxlint-disable-next-line no-await-in-loop -- as long as it lives
+        // As long as it lives.
         await Promise.all(upTo(60).map((key) => moves.append(`key ${key}`, moved(count++))));
       }
       await compactor.kill();

@@ -81,7 +81,6 @@ describe("what one process learns, all know:", () => {
       expect.poll(async () => (await one(1)).outcomes).toEqual({ ok: 1 });
     const delays: number[] = [];
     for (let round = 0; round < 5; round++) {
-      /* oxlint-disable no-await-in-loop -- one round after the other */
       const from = server.count;
       const running = askers.ask.map((one) => one(40, { lanes: 2, pause: 20 }));
       await sleep(150);
@@ -95,7 +94,6 @@ describe("what one process learns, all know:", () => {
       const after = calls.map(({ at }) => at - told).filter((ms) => ms > 0);
       delays.push(Math.max(0, ...after.filter((ms) => ms < 900)));
       expect(after.filter((ms) => ms > 900 && ms < 1_000)).toEqual([]);
-      /* oxlint-enable no-await-in-loop */
     }
     // The machine may have been busy elsewhere in a round or two.
     expect(delays.toSorted((a, b) => a - b)[2]).toBeLessThan(100);
@@ -113,7 +111,7 @@ describe("what one process learns, all know:", () => {
     const from = server.count;
     const ended = { now: false };
     const hammer = askers.ask.map(async (one) => {
-      while (!ended.now) await one(50); // oxlint-disable-line no-await-in-loop -- without a pause
+      while (!ended.now) await one(50);
     });
     await sleep(4_000);
     const trials = server.calls.slice(from).map(({ at }) => at);

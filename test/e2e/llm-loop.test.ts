@@ -34,7 +34,7 @@ test(`ten-step tool loops whose processes are killed at random steps ask the mod
     while (!ended.signal.aborted) {
       const process = startAgent(meshes, "researcher", [], env);
       processes.push(process);
-      await process.exited; // oxlint-disable-line no-await-in-loop -- one life after the other
+      await process.exited;
       processes = processes.filter((one) => one !== process);
     }
   };

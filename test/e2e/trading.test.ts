@@ -129,10 +129,8 @@ test("every role can be killed in turn: the run ends with the same books and lea
   await progressOf(run);
   const pids: number[] = [];
   for (const role of Role.options) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     pids.push(await pidOf(mesh, role));
     process.kill(pids.at(-1)!, "SIGKILL");
-    // oxlint-disable-next-line no-await-in-loop
     await sleep(600);
   }
   expect(new Set(pids).size).toBe(Role.options.length);

@@ -113,7 +113,7 @@ test(
     [url] = /nats:\S+/.exec(broker)!;
     const serving = [first!, second!].map(({ command }) => startPlexus(command));
     for (const [index, process] of serving.entries()) {
-      // oxlint-disable-next-line no-await-in-loop -- as in two terminals
+      // As in two terminals.
       expect(`${await process.waitForLine("Hosting", PATIENCE_MS)}\n`).toBe(
         typed[index + 1]!.output,
       );
@@ -135,7 +135,7 @@ test(
     expect(after.replaceAll(told, "")).toBe(texts[1]!.replaceAll(told, ""));
 
     for (const { command, output } of rest) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other, as one types them
+      // One after the other, as one types them.
       const text = await written(startPlexus(command));
       expect({ command, text: alike(text) }).toEqual({ command, text: alike(output) });
     }

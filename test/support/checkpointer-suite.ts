@@ -101,9 +101,7 @@ export function describeCheckpointer(
     test("lists its threads", async () => {
       const checkpointer = open();
       for (const thread of ["t", "u"]) {
-        // oxlint-disable-next-line no-await-in-loop -- one after the other
         await using owned = await checkpointer.own(thread);
-        // oxlint-disable-next-line no-await-in-loop -- one after the other
         await owned.append([bytes("a")]);
       }
       await (await checkpointer.own("nothing is stored of it"))[Symbol.asyncDispose]();

@@ -21,7 +21,6 @@ export function startDeposits(mesh: Mesh, keys: readonly string[]): Deposits {
   const lane = async (key: string): Promise<void> => {
     const account = mesh.get(Account, key);
     const notes = answered.get(key)!;
-    // oxlint-disable no-await-in-loop -- one after the other
     for (let n = 0; !stop.signal.aborted; n++) {
       if (n % 3 === 2) {
         const durable = `${n} durable`;
@@ -34,7 +33,6 @@ export function startDeposits(mesh: Mesh, keys: readonly string[]): Deposits {
       notes.push(`${n}`);
       count++;
     }
-    // oxlint-enable no-await-in-loop
   };
   const running = Promise.all(keys.map(lane));
   running.catch(() => undefined); // whoever ends it is told

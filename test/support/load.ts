@@ -18,12 +18,11 @@ export function startLoad(calls: readonly (() => Promise<unknown>)[]): Load {
   const lane = async (call: () => Promise<unknown>): Promise<void> => {
     while (!ended.signal.aborted) {
       try {
-        // oxlint-disable-next-line no-await-in-loop -- one call after the other
         answers.add(await call());
         answered++;
       } catch (error) {
         failures.push(error);
-        // oxlint-disable-next-line no-await-in-loop -- calls that fail at once must not starve everything else
+        // Calls that fail at once must not starve everything else.
         await turn();
       }
     }

@@ -115,7 +115,7 @@ export async function inTurn<T>(
   each: (item: T, index: number) => Promise<unknown>,
 ): Promise<void> {
   let index = 0;
-  // oxlint-disable-next-line no-await-in-loop -- that is its purpose
+  // That is its purpose.
   for (const item of items) await each(item, index++);
 }
 

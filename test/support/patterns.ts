@@ -85,7 +85,6 @@ export async function killedBehindEachRecord<Input, Output>(
   const { output } = await open(store).invoke(input, { thread: THREAD, durability: "sync" });
   const { records } = await store.read(THREAD, { whole: true });
   for (let length = 1; length <= records.length; length++) {
-    /* oxlint-disable no-await-in-loop -- one life after the other */
     const cut = new MemoryCheckpointer();
     const owned = await cut.own(THREAD);
     await owned.append(records.slice(0, length).map(({ bytes }) => bytes));
@@ -96,7 +95,6 @@ export async function killedBehindEachRecord<Input, Output>(
       status === "completed"
         ? (await graph.getState(THREAD)).values
         : (await graph.invoke(run === "" ? input : null, { thread: THREAD })).output;
-    /* oxlint-enable no-await-in-loop */
     // A run that was not recorded yet is begun as another one, and ids name the run.
     const comparable = run === "" ? withoutIds : (value: unknown) => value;
     expect({ killedBehind: length, came: comparable(resumed) }).toEqual({

@@ -144,7 +144,7 @@ export function buildGraph(
             } else if (block.on === "time") {
               context.sleep(1);
             } else {
-              // oxlint-disable-next-line no-await-in-loop -- waits follow each other
+              // Waits follow each other.
               await context.until(() => true, { every: 1 });
             }
           }
@@ -161,7 +161,7 @@ export function buildGraph(
               world.count(key);
               return behind(world.pause(), () => `effect ${n}`);
             };
-            // oxlint-disable-next-line no-await-in-loop -- effects follow each other
+            // Effects follow each other.
             log.push(await context.effect(`e${n}`, effect));
             if (n === 1) context.sleep(1);
           }

@@ -34,7 +34,6 @@ async function show(
   signal: AbortSignal,
 ): Promise<void> {
   do {
-    // oxlint-disable no-await-in-loop -- one table after the other
     const balance = await mesh.balance(agent);
     if (agent !== undefined && balance.instances.length === 0 && !options.watch) {
       throw new MeshError("NO_AGENT", `No instance of agent ${agent} is in mesh ${mesh.mesh}.`);
@@ -42,7 +41,6 @@ async function show(
     if (options.json) printJson(balance);
     else showTables(balance, options.watch === true);
     if (options.watch) await sleep(PERIOD_MS, undefined, { signal }).catch(() => undefined);
-    // oxlint-enable no-await-in-loop
   } while (options.watch && !signal.aborted);
 }
 

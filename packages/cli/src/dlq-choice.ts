@@ -97,10 +97,10 @@ async function decideAll(
   while (ids.length > 0) {
     const now = ids.splice(0, AT_ONCE);
     signal.throwIfAborted();
-    // oxlint-disable-next-line no-await-in-loop -- a few at once
+    // A few at once.
     await Promise.all(now.map(attempt));
     // What failed again meanwhile has been tried: this ends.
-    // oxlint-disable-next-line no-await-in-loop
+    // One page at a time.
     if (ids.length === 0) ids = await left();
   }
   if (json) printJson({ [done]: succeeded, failed });

@@ -59,7 +59,7 @@ async function testModels(options: TestOptions, signal: AbortSignal): Promise<nu
   const trials: Trial[] = [];
   for (const [what, run] of Object.entries(tries)) {
     const began = performance.now();
-    // oxlint-disable-next-line no-await-in-loop -- one after the other, so that they can be timed
+    // One after the other, so that they can be timed.
     const outcome = await run(llm, how).then(
       ({ said, costUsd }) => ({ ok: true, said, costUsd }),
       (error: unknown) => ({ ok: false, said: failureOf(error), costUsd: 0 }),

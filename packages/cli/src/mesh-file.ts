@@ -75,7 +75,7 @@ export async function loadMeshFile(path: string): Promise<LoadedMesh> {
   }
   for (const [agent, entry] of Object.entries(parsed.data.agents)) {
     entry.module = resolve(dirname(file), entry.module);
-    // oxlint-disable-next-line no-await-in-loop -- the first one missing is reported
+    // The first one missing is reported.
     if (!(await fileExists(entry.module))) {
       throw new UsageError(`${path}: agents.${agent}.module: there is no file ${entry.module}`);
     }

@@ -17,7 +17,7 @@ export class Reloader {
     do {
       this.#groups.set(group, false);
       for (const name of names) {
-        // oxlint-disable-next-line no-await-in-loop -- one at a time, so that the others serve meanwhile
+        // One at a time, so that the others serve meanwhile.
         await this.#restart(name);
       }
     } while (this.#groups.get(group) === true);

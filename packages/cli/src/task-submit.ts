@@ -97,7 +97,7 @@ async function learn(mesh: Mesh, agent: string, capability: string): Promise<voi
   for (const { instance } of offering) {
     let report: InstanceReport;
     try {
-      // oxlint-disable-next-line no-await-in-loop -- the next one only if this one does not answer
+      // The next one only if this one does not answer.
       report = await mesh.inspect(instance);
     } catch {
       continue; // it is just leaving, perhaps

@@ -15,14 +15,12 @@ export async function settle(running: Running, options: OutcomeOptions): Promise
     if (question === undefined) break;
     const { id, node, value, problem } = question;
     const why = problem === undefined || !answered ? "" : `(not taken: ${oneLine(problem)})\n`;
-    // oxlint-disable-next-line no-await-in-loop -- one question after the other
     const text = await ask(`${why}${oneLine(node)} asks: ${harmless(toText(value))}\n> `, options);
     if (text === undefined) break; // it stays open
     const { thread } = result;
     const command = new Command({ resume: answerOf(text), interrupt: id });
     answered = true;
     const progress = executed.graph.stream(command, { thread, mode: SHOWN, detach });
-    // oxlint-disable-next-line no-await-in-loop
     result = await follow({ progress, result: progress.result }, options);
   }
   await showResult(result, { ...options, answered });

@@ -85,9 +85,7 @@ class StandIn implements ExecutedGraph {
         () => false, // no broker
       );
     do {
-      // oxlint-disable-next-line no-await-in-loop -- one look after the other
       await sleep(LOOK_EVERY_MS, undefined, { signal });
-      // oxlint-disable-next-line no-await-in-loop
     } while (!(await isGone()));
     if (signal.aborted) return;
     await this.host();
@@ -108,7 +106,7 @@ class StandIn implements ExecutedGraph {
 export async function presence(mesh: Mesh, graph: string): Promise<"there" | "silent" | "gone"> {
   let found: "silent" | "gone" = "gone";
   for (const { instance } of mesh.agents(graphContract(graph))) {
-    // oxlint-disable-next-line no-await-in-loop -- the first one that answers will do
+    // The first one that answers will do.
     const answer = await ask(mesh, instance);
     if (answer === "there") return answer;
     if (answer === "silent") found = answer;
@@ -119,7 +117,6 @@ export async function presence(mesh: Mesh, graph: string): Promise<"there" | "si
 async function ask(mesh: Mesh, instance: string): Promise<"there" | "silent" | "gone"> {
   for (let again = true; ; again = false) {
     try {
-      // oxlint-disable-next-line no-await-in-loop
       await mesh.inspect(instance, { timeout: ANSWER_MS });
       return "there";
     } catch (error) {
@@ -127,7 +124,6 @@ async function ask(mesh: Mesh, instance: string): Promise<"there" | "silent" | "
       if (!isMeshError(error, "NO_AGENT")) throw error;
       if (!again) return "gone";
     }
-    // oxlint-disable-next-line no-await-in-loop
     await sleep(AGAIN_MS);
   }
 }

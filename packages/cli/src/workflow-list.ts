@@ -70,7 +70,6 @@ async function threadsOf(
   }
   const rows: Row[] = [];
   for (const graph of wanted === undefined ? known : [wanted]) {
-    // oxlint-disable-next-line no-await-in-loop -- one graph after the other
     for await (const thread of mesh.threads(graphContract(graph)).summaries()) {
       const row = { graph, ...thread, ...standing(thread) };
       if (state === undefined || row.state === state) rows.push(row);

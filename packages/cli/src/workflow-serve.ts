@@ -33,7 +33,7 @@ it finds --server and --mesh in PLEXUS_SERVERS and PLEXUS_MESH.`,
 async function serve(files: readonly string[], options: MeshOptions): Promise<void> {
   const graphs = new Map<string, { file: string; graph: CompiledGraph }>();
   for (const file of files) {
-    // oxlint-disable-next-line no-await-in-loop -- the first one that cannot be loaded is reported
+    // The first one that cannot be loaded is reported.
     for (const [name, graph] of await loadGraphs(file)) {
       const known = graphs.get(name);
       if (known !== undefined && known.graph !== graph) {

@@ -85,7 +85,6 @@ async function filesOf(
     if (!clashes.some((clash) => clash.path === path)) {
       throw new UsageError(`--file: ${path} is not in conflict.`);
     }
-    // oxlint-disable-next-line no-await-in-loop -- a few
     files[path] = await readFile(option.slice(at + 1)).catch((error: unknown) => {
       throw new UsageError(`--file ${option}: ${(error as Error).message}`, { cause: error });
     });

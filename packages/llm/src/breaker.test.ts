@@ -26,7 +26,6 @@ const hangs = (): Promise<never> => new Promise(() => undefined);
 
 async function times(count: number, work: () => Promise<unknown>): Promise<void> {
   for (let i = 0; i < count; i++) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     await work().catch(() => undefined);
   }
 }

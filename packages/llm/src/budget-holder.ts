@@ -157,7 +157,7 @@ export class BudgetHolder {
   async #change(change: (record: BudgetRecord) => BudgetRecord | undefined): Promise<boolean> {
     let fresh = false;
     for (;;) {
-      /* oxlint-disable no-await-in-loop -- again only when somebody else was faster */
+      // Again only when somebody else was faster.
       if (this.#main === undefined) {
         await this.#read();
         fresh = true;
@@ -179,7 +179,6 @@ export class BudgetHolder {
       }
       if (threshold !== undefined) this.#settings.alert({ threshold, used: used(noted) });
       return true;
-      /* oxlint-enable no-await-in-loop */
     }
   }
 
@@ -198,7 +197,6 @@ export class BudgetHolder {
         key: holderKey(this.#budget, this.#holder),
         spent: this.#spent,
       };
-      /* oxlint-disable no-await-in-loop -- one write after the other */
       try {
         this.#revision = await this.#bucket.put(key, { spent, sealed: false }, { revision });
         if (!fitsIn(this.#committed(), this.#granted)) await this.#inTurn(() => this.#catchUp());
@@ -208,7 +206,6 @@ export class BudgetHolder {
         if (!isMeshError(error, "CONFLICT")) await pause(RETRY_MS);
         await this.#recover(key).catch(() => pause(RETRY_MS));
       }
-      /* oxlint-enable no-await-in-loop */
     }
   }
 

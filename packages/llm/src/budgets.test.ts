@@ -50,7 +50,6 @@ describe.each(fleets)("a budget %s", (_name, create) => {
     const fleet = await join();
     const budgets = open(fleet);
     for (let i = 0; i < 100; i++) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       await (await budgets.reserve({ agent: "a" }, cent)).settle(cent);
     }
     await expect(budgets.reserve({ agent: "a" }, { nanoUsd: 1, tokens: 0 })).rejects.toMatchObject({
@@ -142,7 +141,6 @@ describe("a budget whose broker is away", () => {
     await expect.poll(() => mesh.connected).toBe(false);
     const settled: unknown[] = [];
     for (let i = 0; i < 9; i++) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       settled.push((await budgets.reserve({}, milli)).settle(milli));
     }
     await expect(budgets.reserve({}, milli)).rejects.toMatchObject({ code: "NOT_CONNECTED" });
@@ -199,7 +197,7 @@ describe("calls of models", () => {
       message: expect.stringContaining("run:r1"),
     });
     expect(server.count).toBe(1);
-    for (let i = 2; i < 9; i++) await ask(`r${i}`); // oxlint-disable-line no-await-in-loop
+    for (let i = 2; i < 9; i++) await ask(`r${i}`);
     await expect(ask("r9")).rejects.toMatchObject({
       message: expect.stringContaining("agent:desk"),
     });

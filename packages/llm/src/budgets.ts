@@ -95,7 +95,7 @@ export class Budgets {
       for (const { name, limit } of this.#names(scope)) {
         const holder = this.#holder(name, limit);
         const asked = holder.reserve(need);
-        // oxlint-disable-next-line no-await-in-loop -- what one refuses need not be asked of the next
+        // What one refuses need not be asked of the next.
         if (asked !== undefined) await asked;
         reserved.push(holder);
       }
@@ -185,16 +185,15 @@ export async function setBudget(bucket: Bucket, name: string, limit: BudgetLimit
 export async function releaseBudget(bucket: Bucket, name: string): Promise<void> {
   const found = (await bucket.get(name))?.value as BudgetRecord | undefined;
   for (const holder of Object.keys(found?.granted ?? {})) {
-    /* oxlint-disable no-await-in-loop -- each one's last word first */
+    // Each one's last word first.
     const { spent } = await seal(bucket, holderKey(name, holder));
     await change(bucket, name, (record) => record && fold(record, holder, spent));
-    /* oxlint-enable no-await-in-loop */
   }
 }
 
 async function seal(bucket: Bucket, key: string): Promise<HolderRecord> {
   for (;;) {
-    /* oxlint-disable no-await-in-loop -- again only if its owner has written meanwhile */
+    // Again only if its owner has written meanwhile.
     const entry = await bucket.get(key);
     const found = (entry?.value as HolderRecord | undefined) ?? { spent: NOTHING, sealed: false };
     if (found.sealed) return found;
@@ -204,7 +203,6 @@ async function seal(bucket: Bucket, key: string): Promise<HolderRecord> {
     } catch (error) {
       if (!isMeshError(error, "CONFLICT")) throw error;
     }
-    /* oxlint-enable no-await-in-loop */
   }
 }
 
@@ -214,7 +212,7 @@ async function change(
   how: (record: BudgetRecord | undefined) => BudgetRecord | undefined,
 ): Promise<void> {
   for (;;) {
-    /* oxlint-disable no-await-in-loop -- again only if somebody else was faster */
+    // Again only if somebody else was faster.
     const entry = await bucket.get(name);
     const changed = how(entry?.value as BudgetRecord | undefined);
     if (changed === undefined) return;
@@ -224,6 +222,5 @@ async function change(
     } catch (error) {
       if (!isMeshError(error, "CONFLICT")) throw error;
     }
-    /* oxlint-enable no-await-in-loop */
   }
 }

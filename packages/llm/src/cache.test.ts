@@ -46,7 +46,6 @@ describe("an answer at temperature 0", () => {
       { tools: [{ name: "x", description: "X", input: { type: "object" } }] },
     ];
     for (const other of others) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       expect((await llm.generate("desk", { ...cold, ...other })).cache).toBe("miss");
     }
     expect(canonical({ b: 1, a: [{ d: undefined, c: 2 }] })).toBe('{"a":[{"c":2}],"b":1}');

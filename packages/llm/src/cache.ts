@@ -60,7 +60,7 @@ export class Cache {
       if (value !== undefined) return { value, outcome: "shared" };
     }
     for (;;) {
-      /* oxlint-disable no-await-in-loop -- until somebody has the answer */
+      // Until somebody has the answer.
       const claimed = await this.#claim(key, patienceMs);
       if (claimed !== false) return { value: await this.#ask(key, claimed, ask), outcome: "miss" };
       const found = (await this.#bucket.get(key))?.value as Cached<T> | undefined;
@@ -68,7 +68,6 @@ export class Cache {
       if ("value" in found) return { value: found.value, outcome: "hit" };
       const awaited = await this.#await(key, found.forMs, signal);
       if (awaited !== undefined) return { value: awaited.value as T, outcome: "shared" };
-      /* oxlint-enable no-await-in-loop */
     }
   }
 

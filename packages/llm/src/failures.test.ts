@@ -119,7 +119,7 @@ describe.each(rows)("a failure of kind %s (%o)", (kind, behaviour, call = genera
     main.always(behaviour);
     const llm = await open(false);
     for (let i = 0; i < 6; i++) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other: a full window, but nothing that is under way
+      // One after the other: a full window, but nothing that is under way.
       await call(llm).catch(() => undefined);
     }
     const gauge = fleet.meter.gauge("plexus_breaker_state", "", []).with({ model: "main" });

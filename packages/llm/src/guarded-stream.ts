@@ -42,7 +42,6 @@ export async function* guardedStream(
       const woken = new Promise<undefined>((resolve) => {
         wake = () => resolve(undefined);
       });
-      // oxlint-disable-next-line no-await-in-loop -- one piece after the other
       const next = await Promise.race([parts.next(), woken]).finally(() => clearTimeout(timer));
       if (cut !== undefined) throw cut;
       if (next === undefined || next.done) return;

@@ -121,14 +121,13 @@ export class Health {
     for (const effect of effects) {
       if (effect.type !== "write") continue;
       try {
-        // oxlint-disable-next-line no-await-in-loop -- there is one at most
+        // There is one at most.
         const revision = await this.#breakers.put(key, effect.record, {
           revision: effect.revision,
         });
         this.#note(shared, effect.record, revision);
         return true;
       } catch (error) {
-        // oxlint-disable-next-line no-await-in-loop
         const found = await this.#breakers.get(key);
         if (found) {
           const record = found.value as SharedState;

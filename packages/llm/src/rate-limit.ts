@@ -109,10 +109,9 @@ export class RateLimit {
         this.#dismiss(levels, now);
         const batch = this.#queue.slice(0, Math.floor(this.#batch));
         const wait = this.#waitMs(levels, batch);
-        /* oxlint-disable no-await-in-loop -- until everybody has been served */
+        // Until everybody has been served.
         if (batch.length > 0 && wait === 0) await this.#serve(batch, levels, now);
         else if (batch.length > 0) await pause(Math.ceil(wait));
-        /* oxlint-enable no-await-in-loop */
       }
     } catch (error) {
       for (const { reject } of this.#queue.splice(0)) reject(error);

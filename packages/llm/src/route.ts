@@ -54,7 +54,7 @@ export class Route {
   ): Promise<{ reply: ModelReply; deployment: Deployment }> {
     const itinerary = this.#itinerary(group);
     for (let leg = itinerary.next(); leg !== undefined; leg = itinerary.next()) {
-      /* oxlint-disable no-await-in-loop -- the next one only after this one has failed */
+      // The next one only after this one has failed.
       if (!(await this.#admit(leg, itinerary, request, call))) continue;
       try {
         const reply = await this.#hedged(leg, itinerary, request, call, check);
@@ -62,7 +62,6 @@ export class Route {
       } catch (error) {
         this.#judge(leg.deployment, itinerary, error);
       }
-      /* oxlint-enable no-await-in-loop */
     }
     throw itinerary.error(group);
   }
@@ -75,7 +74,7 @@ export class Route {
   ): AsyncGenerator<{ part: ModelPart; deployment: Deployment }> {
     const itinerary = this.#itinerary(group);
     for (let leg = itinerary.next(); leg !== undefined; leg = itinerary.next()) {
-      /* oxlint-disable no-await-in-loop -- the next one only after this one has failed */
+      // The next one only after this one has failed.
       if (!(await this.#admit(leg, itinerary, request, call))) continue;
       const { deployment } = leg;
       let text = "";
@@ -90,7 +89,6 @@ export class Route {
         this.#judge(deployment, itinerary, error);
         if (text !== "") throw itinerary.error(group);
       }
-      /* oxlint-enable no-await-in-loop */
     }
     throw itinerary.error(group);
   }
@@ -171,7 +169,7 @@ export class Route {
         [deployment, first],
         [other, second],
       ] as const) {
-        // oxlint-disable-next-line no-await-in-loop -- both have failed already
+        // Both have failed already.
         await attempt.catch((error: unknown) => this.#judge(one, itinerary, error));
       }
       return undefined;

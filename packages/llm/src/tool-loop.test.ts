@@ -183,7 +183,6 @@ describe("a tool loop", () => {
         { prompt: "Count", tools: [once] },
         { effects: effects(point) },
       );
-      // oxlint-disable-next-line no-await-in-loop -- one life after the other
       await expect(running).rejects.toThrow("killed");
     }
     const answer = await llm.run(

@@ -68,7 +68,6 @@ export async function runTools(
   const specs = tools.map(toolSpec);
   const usage = { inputTokens: 0, outputTokens: 0, cachedTokens: 0 };
   let costUsd = 0;
-  /* oxlint-disable no-await-in-loop -- one step after the other */
   for (let step = 1; step <= maxSteps; step++) {
     if (costUsd >= maxCostUsd) {
       throw new MeshError(
@@ -101,7 +100,6 @@ export async function runTools(
     messages.push({ role: "tool", results });
     onStep?.({ type: "tools", step, results });
   }
-  /* oxlint-enable no-await-in-loop */
   throw new MeshError("BUDGET_EXCEEDED", `${role} has not answered within ${maxSteps} steps.`);
 }
 

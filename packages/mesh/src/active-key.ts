@@ -97,12 +97,11 @@ export class ActiveKey {
     const sequence = this.#remembered.get(id)!;
     const { js, store } = this.#services;
     for (let lags = 0; lags < MAX_LAGS; lags++) {
-      // oxlint-disable no-await-in-loop -- again only if who answers is behind
+      // Again only if who answers is behind.
       const found = await this.log.surely(() => js.next(store.journal, this.#subject, sequence));
       if (found?.sequence === sequence) return readCommand(found.data);
       if (found) break;
       await sleep(LAG_MS);
-      // oxlint-enable no-await-in-loop
     }
     const text = `Command ${id} of ${this.#contract.name} ${this.key} was executed, but its record is gone.`;
     throw new MeshError("NO_TASK", text);
@@ -143,13 +142,12 @@ export class ActiveKey {
     while (this.version < last.sequence) {
       this.log.demand();
       const from = this.version + 1;
-      // oxlint-disable no-await-in-loop -- each batch begins where the one before ended
+      // Each batch begins where the one before ended.
       const records = await this.log.surely(() =>
         js.batch(store.journal, this.#subject, from, BATCH),
       );
       for (const { sequence, data } of records) this.#replay(sequence, readCommand(data));
       if (records.length === 0) await sleep(LAG_MS);
-      // oxlint-enable no-await-in-loop
     }
   }
 

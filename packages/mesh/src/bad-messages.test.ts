@@ -111,7 +111,7 @@ test("10,000 truncated, flipped, random and foreign messages on every kind of su
     const subject = subjects[n % subjects.length]!;
     const bytes = makers[n % makers.length]!(n);
     nats.publish(subject, bytes, n % 3 === 0 ? { reply: `replies.${n}` } : {});
-    // oxlint-disable-next-line no-await-in-loop -- in portions, as the queue is bounded
+    // In portions, as the queue is bounded.
     if (n % 500 === 499) await nats.flush();
   }
   await works();
@@ -148,7 +148,7 @@ test("each way of being wrong is counted, and answered where that is possible", 
   ];
   for (const [index, [subject, bytes]] of cases.entries()) {
     nats.publish(subject, bytes);
-    // oxlint-disable-next-line no-await-in-loop -- which of them was not counted?
+    // Which of them was not counted?
     await expect.poll(bad, { message: `${index} ${subject}` }).toBe(index + 1);
   }
   await works();

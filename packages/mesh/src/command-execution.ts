@@ -65,7 +65,7 @@ export async function executeOnce(
   for (let attempt = 1; ; attempt++) {
     const { deadlineMs } = execution;
     const scope = new CommandScope(active, command.id, arrived.envelope, deadlineMs, site.log);
-    // oxlint-disable-next-line no-await-in-loop -- again only after a failure
+    // Again only after a failure.
     const outcome = await handle(site, scope, arrived, execution);
     const failed = "error" in outcome;
     const again = failed && outcome.error.retryable && sequence !== undefined;
@@ -73,7 +73,6 @@ export async function executeOnce(
       return record(active, scope, arrived, outcome);
     }
     const pause = backoffMs(RETRY.backoff, attempt, Math.random);
-    // oxlint-disable-next-line no-await-in-loop
     await sleep(pause, undefined, { signal: site.stopping }).catch(() => {
       throw site.stopping.reason;
     });

@@ -68,7 +68,7 @@ export class CommandFeed {
         this.#bytes -= command.data.length;
         return command;
       }
-      // oxlint-disable-next-line no-await-in-loop -- until there is one
+      // Until there is one.
       await (this.#behind ? this.#read() : new Promise<void>((resolve) => (this.#wake = resolve)));
     }
     return undefined;

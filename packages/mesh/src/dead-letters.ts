@@ -138,11 +138,9 @@ export class DeadLetters {
   async #stillQueued(id: string): Promise<boolean> {
     const { store } = this.#services;
     const untilMs = nowMs() + ACKNOWLEDGED_MS;
-    // oxlint-disable-next-line no-await-in-loop -- asked again until it is clear
+    // Asked again until it is clear.
     while (await store.queued(id)) {
-      // oxlint-disable-next-line no-await-in-loop
       if (nowMs() > untilMs || !(await store.result(id))) return true;
-      // oxlint-disable-next-line no-await-in-loop
       await sleep(LOOK_AGAIN_MS);
     }
     return false;

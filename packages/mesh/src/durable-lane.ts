@@ -98,11 +98,9 @@ export class DurableLane {
   async #work(): Promise<void> {
     const { stopping, journal } = this.#site;
     for (;;) {
-      // oxlint-disable no-await-in-loop -- in order
       const stored = await this.#feed.next();
       if (stored === undefined || stopping.aborted) return;
       await this.#execute(stored);
-      // oxlint-enable no-await-in-loop
       this.#release(({ after }) => after <= journal.cursor);
       if (++this.#unsettled >= SETTLE_AFTER) this.settle();
     }

@@ -31,9 +31,8 @@ describe("publishing on a durable topic", () => {
     const mesh = await meshes.join();
     const got: number[] = [];
     for (let n = 0; n < 2_000; n += 100) {
-      // oxlint-disable-next-line no-await-in-loop -- different sizes of what is under way
+      // Different sizes of what is under way.
       for (let i = 0; i < 99; i++) void mesh.publish(Numbers, n + i);
-      // oxlint-disable-next-line no-await-in-loop
       await mesh.publish(Numbers, n + 99);
     }
     const replay = await mesh.subscribe(Numbers, (n) => void got.push(n), { from: "all" });

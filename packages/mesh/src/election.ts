@@ -106,16 +106,12 @@ export class Candidacy implements Election {
     const { signal } = this.#resigning;
     while (!signal.aborted) {
       try {
-        // oxlint-disable-next-line no-await-in-loop -- one term after the other
         this.#lease = await this.#home.obtain(this.name, this.#ttlMs, this.#resigning);
-        // oxlint-disable-next-line no-await-in-loop
         if (!signal.aborted) await this.#lead(this.#lease);
-        // oxlint-disable-next-line no-await-in-loop
         else await this.#lease.release();
       } catch (error) {
         if (signal.aborted) return;
         this.#home.log.warn({ err: error, election: this.name }, "cannot stand for election");
-        // oxlint-disable-next-line no-await-in-loop
         await pause(PAUSE_MS, signal);
       }
     }

@@ -155,13 +155,9 @@ describe("a direct command", () => {
     await hostAccounts(mesh);
     for (const key of ["", "a.b", "*", ">", "ä\n€", "x".repeat(200), "=e"]) {
       const account = mesh.get(Account, key);
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       await account.deposit(deposit(key), { id: `${key}/1\r\n` });
-      // oxlint-disable-next-line no-await-in-loop
       const sent = await account.deposit.send(deposit("sent"), { id: `${key}/2\r\n` });
-      // oxlint-disable-next-line no-await-in-loop
       expect(await sent.result()).toBe(2);
-      // oxlint-disable-next-line no-await-in-loop
       expect((await account.read()).moves).toEqual([key, "sent"]);
     }
     expect(() => mesh.get(Account, "\ud800")).toThrow(/key/);
@@ -177,7 +173,6 @@ describe("a durable command", () => {
     // Nobody hosts yet, and there is no stream: the first host or sender makes it.
     const sent = [];
     for (const note of ["a", "b", "c"]) {
-      // oxlint-disable-next-line no-await-in-loop -- in order
       sent.push(await ada.deposit.send(deposit(note, 5)));
     }
     await hostAccounts(await meshes.join());
@@ -205,7 +200,6 @@ describe("a durable command", () => {
     });
     const ada = mesh.get(Account, "ada");
     for (const note of ["a", "b", "c"]) {
-      // oxlint-disable-next-line no-await-in-loop -- in order
       await ada.deposit.send(deposit(note));
     }
     expect(await ada.deposit(deposit("d"))).toBe(4);
@@ -277,7 +271,7 @@ describe("a durable command", () => {
     const sent = await ada.deposit.send(deposit("first"), { id: "first" });
     await sent.result();
     for (let i = 0; i < 1_300; i += 100) {
-      // oxlint-disable-next-line no-await-in-loop -- a window at a time
+      // A window at a time.
       await Promise.all(upTo(100).map(() => ada.deposit(deposit("more"))));
     }
     await expect(sent.result()).rejects.toMatchObject({ code: "NO_TASK" });

@@ -50,7 +50,6 @@ export async function compactJournal(
     let purged = 0;
     const lane = async (): Promise<void> => {
       for (let token = tokens.pop(); token !== undefined; token = tokens.pop()) {
-        // oxlint-disable-next-line no-await-in-loop -- one of several that run side by side
         const gone = await purge(token);
         purged += gone;
       }

@@ -109,13 +109,12 @@ export class Compactions {
         const { state, sequence, version } = value as ProjectionRecord;
         const base = `b${key.slice(1)}`;
         for (;;) {
-          // oxlint-disable no-await-in-loop -- again only if somebody else compacted meanwhile
+          // Again only if somebody else compacted meanwhile.
           const there = await this.#get(base);
           const known = there?.value as ProjectionRecord | undefined;
           if (known && known.version === version && known.sequence >= before - 1) return;
           const kept: ProjectionRecord = { state, sequence, version, token: 0, builds: 0 };
           if (await this.#put(base, kept, there?.revision ?? 0)) return;
-          // oxlint-enable no-await-in-loop
         }
       }),
     );
@@ -149,10 +148,9 @@ export class Compactions {
 
   async #note(id: string, change: (record: CompactionRecord) => CompactionRecord): Promise<void> {
     for (;;) {
-      // oxlint-disable no-await-in-loop -- again only if somebody else wrote meanwhile
+      // Again only if somebody else wrote meanwhile.
       const entry = await this.#get(`c.${id}`);
       if (await this.#put(`c.${id}`, change(record(entry)), entry?.revision ?? 0)) return;
-      // oxlint-enable no-await-in-loop
     }
   }
 

@@ -86,7 +86,7 @@ export class JournalConflict {
     const end = last?.sequence ?? 0;
     for (let from = expected + 1; from <= end;) {
       const start = from;
-      // oxlint-disable no-await-in-loop -- each batch begins where the one before ended
+      // Each batch begins where the one before ended.
       const records = await this.#services.surely(() =>
         js.batch(this.#stream, subject, start, SCAN),
       );
@@ -94,7 +94,6 @@ export class JournalConflict {
       if (own) return own.sequence;
       from = (records.at(-1)?.sequence ?? from - 1) + 1;
       if (records.length === 0) await sleep(LAG_MS);
-      // oxlint-enable no-await-in-loop
     }
     return undefined;
   }

@@ -116,7 +116,6 @@ export class Follower implements Following {
 
   async #work(): Promise<void> {
     await Promise.resolve();
-    // oxlint-disable no-await-in-loop -- one after the other
     try {
       for (let next = 0; next < this.#queue.length && !this.#stopping.signal.aborted; next++) {
         const record = this.#queue[next]!;
@@ -132,7 +131,6 @@ export class Follower implements Following {
     } finally {
       this.#working = undefined;
     }
-    // oxlint-enable no-await-in-loop
   }
 
   async #handleAll(record: PulledRecord): Promise<void> {
@@ -144,7 +142,6 @@ export class Follower implements Following {
       if (sequence === at && event.index <= behind) continue;
       const { id, by: sender } = event;
       const facts = { id, sender, trace: envelope.trace };
-      // oxlint-disable-next-line no-await-in-loop -- in order
       if (!(await this.#handle(event, facts))) return;
       this.#position = { sequence, index: event.index };
       this.#handled(this.#position);
@@ -161,7 +158,7 @@ export class Follower implements Following {
       const scope = new Scope(facts, Infinity, log);
       this.#running = scope;
       try {
-        // oxlint-disable-next-line no-await-in-loop -- again only after a failure
+        // Again only after a failure.
         await runInScope(scope, this.#handler, event, scope);
         return true;
       } catch (error) {
@@ -169,7 +166,6 @@ export class Follower implements Following {
         const about = { err: toMeshError(error), journal, sequence: event.sequence, attempt };
         log.warn(about, "handler of a journal's event failed");
         const pause = backoffMs(RETRY, attempt, Math.random);
-        // oxlint-disable-next-line no-await-in-loop
         await sleep(pause, undefined, { signal }).catch(() => undefined);
       } finally {
         this.#running = undefined;

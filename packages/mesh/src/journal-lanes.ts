@@ -31,7 +31,7 @@ export class KeyLanes<T> {
   /** Resolves when nothing waits any more. */
   async settled(): Promise<void> {
     while (this.#lanes.size > 0) {
-      // oxlint-disable-next-line no-await-in-loop -- as long as something is added
+      // As long as something is added.
       await Promise.all([...this.#lanes.values()].map((lane) => lane.running));
     }
   }
@@ -66,7 +66,7 @@ export class KeyLanes<T> {
 
   async #run(key: string, queue: (T | Gate)[]): Promise<void> {
     await Promise.resolve(); // so that what is added in one go is worked on together
-    // oxlint-disable no-await-in-loop -- one after the other: that is what keeps the order
+    // One after the other: that is what keeps the order.
     while (queue.length > 0) {
       const first = queue[0]!;
       if (first instanceof Gate) {
@@ -79,7 +79,6 @@ export class KeyLanes<T> {
       const waiting = (gate < 0 ? queue : queue.slice(0, gate)) as T[];
       await this.#work(queue.splice(0, this.#most(waiting)) as T[]);
     }
-    // oxlint-enable no-await-in-loop
     this.#lanes.delete(key);
   }
 }

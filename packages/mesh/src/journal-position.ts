@@ -48,7 +48,7 @@ export class StoredPosition {
   /** Takes it over. Rejects with `FENCED` if there is a newer holder. */
   async take(): Promise<Position> {
     for (;;) {
-      // oxlint-disable no-await-in-loop -- again only if the former holder wrote meanwhile
+      // Again only if the former holder wrote meanwhile.
       const entry = await this.#services.surely(() => this.#bucket.get(this.#key));
       if (entry === undefined) throw fenced(this.#key); // somebody has removed it
       const { sequence, index, token } = entry.value as PositionRecord;
@@ -61,7 +61,6 @@ export class StoredPosition {
       } catch (error) {
         if (!isMeshError(error, "FENCED")) throw error;
       }
-      // oxlint-enable no-await-in-loop
     }
   }
 
@@ -79,7 +78,6 @@ export class StoredPosition {
   async #writeAll(): Promise<void> {
     try {
       while (this.#next !== undefined && this.#next !== this.#written) {
-        // oxlint-disable-next-line no-await-in-loop -- one after the other
         await this.#write(this.#next);
       }
     } finally {

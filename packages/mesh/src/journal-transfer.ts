@@ -119,7 +119,7 @@ export class JournalTransfer implements JournalCatalog {
     for (let fruitless = 0; ;) {
       const before = imported;
       try {
-        // oxlint-disable-next-line no-await-in-loop -- goes on where it was, after a failure
+        // Goes on where it was, after a failure.
         await this.#importRest(journal, lines(), events, count, options);
         return { imported, events };
       } catch (error) {

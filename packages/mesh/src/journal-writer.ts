@@ -125,7 +125,7 @@ export class JournalWriter {
   async #storeSets(): Promise<void> {
     this.#storing++;
     await Promise.resolve(); // so that what is appended in one go becomes one batch
-    // oxlint-disable no-await-in-loop -- what comes meanwhile is the next batch
+    // What comes meanwhile is the next batch.
     while (this.#sets.length > 0) {
       const sets = this.#sets.splice(0, fitting(this.#sets));
       const parts = sets.flatMap(({ appends, causes }) =>
@@ -134,7 +134,6 @@ export class JournalWriter {
       if (sets.length === 1) await this.#storeSet(sets[0]!);
       else await this.#storeTogether(sets, parts);
     }
-    // oxlint-enable no-await-in-loop
     this.#storing--;
   }
 
@@ -186,7 +185,6 @@ export class JournalWriter {
     for (const entry of entries) {
       const { append, deadlineMs, signal, resolve, reject } = entry;
       try {
-        // oxlint-disable-next-line no-await-in-loop -- in order
         const sequence = await this.#persist([entry], deadlineMs, signal);
         resolve(this.#stored(append, sequence));
       } catch (error) {
@@ -209,7 +207,7 @@ export class JournalWriter {
       const text = `Journal ${this.#journal.name}: not in time, as it waited for those before it, and not stored.`;
       throw new MeshError("NOT_CONNECTED", text);
     }
-    // oxlint-disable no-await-in-loop -- again only after a failure
+    // Again only after a failure.
     for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 2, MAX_PAUSE_MS)) {
       try {
         if (signal?.aborted && !doubtful) {
@@ -237,7 +235,6 @@ export class JournalWriter {
         await untilConnected(runtime, pause);
       }
     }
-    // oxlint-enable no-await-in-loop
   }
 
   async #write(parts: readonly Part[]): Promise<number> {
@@ -245,7 +242,7 @@ export class JournalWriter {
     const before = new Map<string, string>();
     const messages: Outgoing[] = [];
     for (const part of parts) {
-      // oxlint-disable-next-line no-await-in-loop -- asks the broker only if it has to
+      // Asks the broker only if it has to.
       messages.push(await this.#message(part, before));
     }
     if (messages.length === 1) {

@@ -30,13 +30,11 @@ test("whatever happens to the network and the broker, no two hold a lease at the
   const contend = async (mesh: (typeof joined)[number]): Promise<void> => {
     while (!signal.aborted) {
       try {
-        // oxlint-disable-next-line no-await-in-loop -- one term after the other
         await using lease = await mesh.lease("one", { ttl: TTL_MS, wait: "3s", signal });
         leases.push(lease);
         const untilMs = performance.now() + random() * 2 * TTL_MS;
         while (lease.held && performance.now() < untilMs) {
           look();
-          // oxlint-disable-next-line no-await-in-loop
           await sleep(1);
         }
       } catch {
@@ -56,11 +54,8 @@ test("whatever happens to the network and the broker, no two hold a lease at the
       () => proxy.hold("toTarget"),
       () => proxy.delay(random() * 150, random() * 50),
     ];
-    // oxlint-disable-next-line no-await-in-loop -- one fault after the other
     await (n % 15 === 0 ? meshes.broker.restart({ signal: "SIGKILL" }) : pick(faults)());
-    // oxlint-disable-next-line no-await-in-loop
     await sleep(random() * 300);
-    // oxlint-disable-next-line no-await-in-loop
     await pick(proxies).heal();
   }
   await Promise.all(proxies.map((proxy) => proxy.heal()));

@@ -83,7 +83,7 @@ export class LeaseView {
 
   /** Reads what may have been missed, until that succeeds. */
   async catchUp(): Promise<void> {
-    // oxlint-disable-next-line no-await-in-loop -- again only after a failure
+    // Again only after a failure.
     while (this.watched && !(await this.#tryToRefresh())) await sleep(RETRY_MS);
     if (!this.#store.clustered) return;
     await sleep(INTEREST_MS);

@@ -57,7 +57,7 @@ export class LockPlace {
       this.#look = resolve;
       const timer = setTimeout(resolve, this.#waitMs());
       signal.addEventListener("abort", () => resolve(), { once: true });
-      // oxlint-disable-next-line no-await-in-loop -- until nobody is in front
+      // Until nobody is in front.
       await promise;
       clearTimeout(timer);
     }

@@ -39,7 +39,6 @@ export async function writeParts(
   let sequence = 0;
   for (const [index, bytes] of parts.entries()) {
     const part = encodePayload([VERSION, previous, first, index, parts.length, meta, bytes]);
-    // oxlint-disable-next-line no-await-in-loop -- one behind the other
     sequence = await log.write(place, Buffer.from(part));
     if (index === 0) first = sequence;
   }
@@ -65,13 +64,12 @@ export async function readParts<Meta>(
   while (message !== undefined) {
     const part = readPart(message);
     const complete = part.index === part.count - 1;
-    // oxlint-disable no-await-in-loop -- backwards, one after the other
+    // Backwards, one after the other.
     if (complete && wanted(part.meta as Meta)) {
       const { sequence, previous } = part;
       return { sequence, previous, meta: part.meta as Meta, parts: await wholeOf(source, part) };
     }
     message = part.previous === 0 ? undefined : await at(source, part.previous);
-    // oxlint-enable no-await-in-loop
   }
   return undefined;
 }
@@ -95,13 +93,12 @@ async function wholeOf(source: PartSource, last: Part): Promise<Uint8Array[]> {
   while (parts.length < last.count - 1) {
     const begin = from;
     const left = last.count - 1 - parts.length;
-    // oxlint-disable no-await-in-loop -- each batch begins where the one before ended
+    // Each batch begins where the one before ended.
     const batch = await ask(() => js.batch(stream, subject, begin, left));
     if (batch.length === 0) {
       if ((await at(source, begin)) === undefined) throw unreadable(subject);
       await sleep(LAG_MS);
     }
-    // oxlint-enable no-await-in-loop
     for (const message of batch) {
       const { index, bytes, sequence } = readPart(message);
       if (index !== parts.length) throw unreadable(subject);

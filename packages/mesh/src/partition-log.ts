@@ -88,7 +88,7 @@ export class PartitionLog {
   async open(): Promise<void> {
     const { store, js } = this.#services;
     for (;;) {
-      // oxlint-disable no-await-in-loop -- again only if somebody else wrote meanwhile
+      // Again only if somebody else wrote meanwhile.
       const before = await this.surely(() => js.last(store.journal, this.#fenceSubject));
       const { epoch, ...found } = this.#read(before);
       if (epoch > this.#owner.epoch) throw moved(this.#owner);
@@ -101,7 +101,6 @@ export class PartitionLog {
       } catch (error) {
         if (!isMoved(error) || !this.#owner.owned()) throw error;
       }
-      // oxlint-enable no-await-in-loop
     }
   }
 
@@ -181,7 +180,7 @@ export class PartitionLog {
       this.demand();
       const newest = this.#newest;
       const asked = [...new Set([...subjects, newest.subject])];
-      // oxlint-disable no-await-in-loop -- again only if who answers is behind what was written last
+      // Again only if who answers is behind what was written last.
       const found = await this.surely(() => js.lastOf(store.journal, asked));
       const of = (wanted: string): StoredMessage | undefined =>
         found.find(({ subject }) => subject === wanted);
@@ -190,7 +189,6 @@ export class PartitionLog {
       const kept = await this.surely(() => js.last(store.journal, newest.subject));
       const isGone = (kept?.sequence ?? -1) < newest.sequence; // somebody has deleted it
       if (isGone && this.#newest === newest) this.#markFence();
-      // oxlint-enable no-await-in-loop
     }
   }
 
@@ -232,7 +230,7 @@ export class PartitionLog {
   }
 
   async #store(place: string, bytes: Uint8Array): Promise<number> {
-    // oxlint-disable no-await-in-loop -- again only after a failure
+    // Again only after a failure.
     for (;;) {
       try {
         return await this.#publish(this.subject(place), bytes);
@@ -244,7 +242,6 @@ export class PartitionLog {
       const last = await this.last(place);
       if (last && equal(last.data, bytes)) return last.sequence;
     }
-    // oxlint-enable no-await-in-loop
   }
 
   /** Writes a fence behind the last one, which must be one's own or the one that was found. */
@@ -255,7 +252,7 @@ export class PartitionLog {
     const record: FenceRecord = { epoch, cursor: this.#cursor, next, tries };
     const fields: EnvelopeFields = fenceFields(instance, newId(), record);
     const bytes = envelopeBytes(fields);
-    // oxlint-disable no-await-in-loop -- again only after a failure
+    // Again only after a failure.
     for (let pause = PAUSE_MS; ; pause = Math.min(pause * 2, MAX_PAUSE_MS)) {
       try {
         this.#fence = await this.#publish(this.#fenceSubject, bytes);
@@ -276,7 +273,6 @@ export class PartitionLog {
         }
       }
     }
-    // oxlint-enable no-await-in-loop
     this.#said = record;
     this.#sinceFence = 0;
   }
@@ -290,13 +286,12 @@ export class PartitionLog {
       this.demand();
       try {
         const expect = { sequence: this.#fence, subject: this.#fenceSubject };
-        // oxlint-disable-next-line no-await-in-loop -- again only while the broker has not decided
+        // Again only while the broker has not decided.
         const sequence = await this.#services.js.publish(subject, bytes, { expect });
         this.#newest = { subject, sequence };
         return sequence;
       } catch (error) {
         if (!isUndecided(error)) throw error;
-        // oxlint-disable-next-line no-await-in-loop
         await sleep(UNDECIDED_MS);
       }
     }
@@ -317,7 +312,7 @@ export async function openSurely(
   open: () => Promise<void>,
 ): Promise<void> {
   while (wanted()) {
-    // oxlint-disable no-await-in-loop -- again only after a failure
+    // Again only after a failure.
     try {
       await open();
       return;
@@ -325,7 +320,6 @@ export async function openSurely(
       if (!isMoved(error)) log.error({ err: error, entity, partition }, "not opened");
       await sleep(OPEN_PAUSE_MS);
     }
-    // oxlint-enable no-await-in-loop
   }
 }
 

@@ -130,7 +130,7 @@ export class BucketProjection implements Projection<unknown> {
     const { name, version } = this.#spec;
     const { bucket } = this.#compactions;
     for (;;) {
-      // oxlint-disable no-await-in-loop -- again only if somebody else wrote meanwhile
+      // Again only if somebody else wrote meanwhile.
       const base = await this.#services.surely(() => this.#compactions.base(this.#source.id, name));
       const kept = base?.version === version ? base : undefined;
       const there = await this.#services.surely(() => bucket.get(this.#key));
@@ -162,7 +162,6 @@ export class BucketProjection implements Projection<unknown> {
       if (newer?.version !== version || newer.sequence <= record.sequence) {
         throw this.#compactions.missing(name, before);
       }
-      // oxlint-enable no-await-in-loop
     }
   }
 
@@ -188,7 +187,7 @@ export class BucketProjection implements Projection<unknown> {
   async #lead({ token, signal }: Leadership): Promise<void> {
     while (!signal.aborted && this.#stopped === undefined) {
       try {
-        // oxlint-disable-next-line no-await-in-loop -- again when somebody wanted it rebuilt
+        // Again when somebody wanted it rebuilt.
         await this.#fold(token, signal);
       } catch (error) {
         if (signal.aborted || isMeshError(error, "FENCED")) return;
@@ -228,7 +227,7 @@ export class BucketProjection implements Projection<unknown> {
         sequence > this.#stored.sequence || this.#stored.token !== token;
       while (!overtaken.signal.aborted && behind()) {
         const record = { state, sequence, version, token, builds };
-        // oxlint-disable-next-line no-await-in-loop -- one after the other, each with all that has come meanwhile
+        // One after the other, each with all that has come meanwhile.
         if (!(await this.#write(record))) return interrupted.resolve();
       }
     };

@@ -42,7 +42,6 @@ export class Pursuit {
         news = Promise.withResolvers();
         const { failure } = this.#view;
         if (failure !== undefined && !isMeshError(failure, "NOT_CONNECTED")) throw failure;
-        // oxlint-disable-next-line no-await-in-loop -- one attempt after the other
         const acquired = this.#mayTake ? await this.#tryToTake() : await news.promise;
         if (acquired) return acquired;
       }
@@ -63,9 +62,8 @@ export class Pursuit {
   /** After giving up: removes what may have been written, so that nobody has to wait until it expires. */
   async withdraw(): Promise<void> {
     const untilMs = nowMs() + LETTING_GO_MS;
-    // oxlint-disable-next-line no-await-in-loop -- again only after a failure
+    // Again only after a failure.
     while (this.#doubtful && nowMs() < untilMs && !(await this.#tryToWithdraw())) {
-      // oxlint-disable-next-line no-await-in-loop
       await sleep(RETRY_MS);
     }
   }

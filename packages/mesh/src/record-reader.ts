@@ -50,7 +50,7 @@ export async function* readRecords(
   let next = await ask(() => beginning(services, source, from));
   while (next <= end) {
     const at = next;
-    // oxlint-disable no-await-in-loop -- each batch begins where the one before ended
+    // Each batch begins where the one before ended.
     const records = await ask(() => js.batch(stream, subject, at, BATCH));
     for (const record of records) {
       if (record.sequence > end || record.storedAt > untilMs) return;
@@ -58,7 +58,6 @@ export async function* readRecords(
       next = record.sequence + 1;
     }
     if (records.length === 0) await sleep(LAG_MS);
-    // oxlint-enable no-await-in-loop
   }
 }
 

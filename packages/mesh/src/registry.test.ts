@@ -146,7 +146,7 @@ test("records that make no sense are ignored", async () => {
     ["echo.x", record({ instance: "x\r\nPUB y 0\r\n" })],
   ];
   for (const [key, value] of bad) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other, as the last one counts
+    // One after the other, as the last one counts.
     await nats.request(`${bucket}.${key}`, value);
   }
   await nats.request(`${bucket}.echo.good`, record({ instance: "good" }));

@@ -57,7 +57,7 @@ export class Registry {
    */
   async start(): Promise<void> {
     const giveUpAt = nowMs() + START_TIMEOUT_MS;
-    // oxlint-disable-next-line no-await-in-loop -- again only after a failure
+    // Again only after a failure.
     while (!(await this.#tryToStart(nowMs() >= giveUpAt)));
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
     this.#timer.unref();
@@ -91,13 +91,12 @@ export class Registry {
     const giveUpAt = nowMs() + START_TIMEOUT_MS;
     for (;;) {
       try {
-        // oxlint-disable-next-line no-await-in-loop -- again only after a failure
+        // Again only after a failure.
         return await this.#store.put(key, value, REGISTRY_TTL_S);
       } catch (error) {
         const later = isMeshError(error, "NOT_CONNECTED") && nowMs() < giveUpAt;
         if (!later || this.#closed) throw error;
       }
-      // oxlint-disable-next-line no-await-in-loop
       await new Promise((resolve) => setTimeout(resolve, START_PAUSE_MS));
     }
   }
@@ -141,11 +140,8 @@ export class Registry {
     for (let delayMs = 100; !this.#closed; delayMs = Math.min(delayMs * 2, 2_000)) {
       this.#outdated = false;
       try {
-        // oxlint-disable-next-line no-await-in-loop
         await this.#store.open();
-        // oxlint-disable-next-line no-await-in-loop
         await Promise.all([...this.#own.values()].map((own) => this.#renew(own, true)));
-        // oxlint-disable-next-line no-await-in-loop
         await this.#watch();
         if (this.#outdated) continue;
         if (failed) this.#log.info({}, "registry restored");
@@ -153,7 +149,6 @@ export class Registry {
       } catch (error) {
         if (!failed) this.#log.warn({ err: error }, "registry not restored yet, trying again");
         failed = true;
-        // oxlint-disable-next-line no-await-in-loop
         await new Promise((resolve) => setTimeout(resolve, delayMs));
       }
     }

@@ -148,21 +148,19 @@ export class ShardDriver {
     while (this.#syncAgain && !this.#ended) {
       this.#syncAgain = false;
       try {
-        // oxlint-disable-next-line no-await-in-loop -- again only if more was missed
+        // Again only if more was missed.
         const keys = await this.#store.keys(shardKey(this.#entity, "*").slice(0, -2));
         const reading = keys.map(async (key) => {
           const partition = this.#partitionOf(key);
           const entry = partition === undefined ? undefined : await this.#store.read(key);
           if (entry) this.#note(partition!, entry);
         });
-        // oxlint-disable-next-line no-await-in-loop
         await Promise.all(reading);
         const leases = [...this.#newest.values()];
         if (this.#runtime.link.connected) this.#input({ type: "synced", leases });
       } catch (error) {
         this.#syncAgain = true;
         this.#runtime.log.debug({ err: error, entity: this.#entity }, "leases cannot be read yet");
-        // oxlint-disable-next-line no-await-in-loop
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
       }
     }

@@ -134,7 +134,7 @@ export class StateAccess implements SharedState<z.ZodType> {
     return this.#writing(key, options, async (patience, writer) => {
       let base = this.#parts.replica.get(key) ?? (await writer.read(key, patience));
       for (let attempt = 1; ; attempt++) {
-        // oxlint-disable no-await-in-loop -- again only if somebody else was faster
+        // Again only if somebody else was faster.
         let made: Change | undefined;
         let failure: unknown;
         try {
@@ -159,7 +159,6 @@ export class StateAccess implements SharedState<z.ZodType> {
           return undefined;
         }
         base = now;
-        // oxlint-enable no-await-in-loop
       }
     });
   }

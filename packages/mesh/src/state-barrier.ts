@@ -58,13 +58,12 @@ export class StateBarrier {
   async #surely(): Promise<number> {
     for (let pause = PAUSE_MS; ; pause = Math.min(pause * 2, MAX_PAUSE_MS)) {
       try {
-        // oxlint-disable-next-line no-await-in-loop -- again only after a failure
+        // Again only after a failure.
         const sequence = await this.#store.barrier();
         this.#written.value++;
         return sequence;
       } catch (error) {
         if (!isPassing(error) || this.#closed || this.#runtime.link.closed) throw error;
-        // oxlint-disable-next-line no-await-in-loop
         await untilConnected(this.#runtime, pause);
       }
     }

@@ -51,12 +51,11 @@ export class StateReplica {
   async start(signal: AbortSignal): Promise<void> {
     for (let pause = PAUSE_MS; !signal.aborted; pause = Math.min(pause * 2, MAX_PAUSE_MS)) {
       try {
-        // oxlint-disable-next-line no-await-in-loop -- again only after a failure
+        // Again only after a failure.
         await this.#start();
         return;
       } catch (error) {
         if (!isPassing(error) || this.#closed) throw error;
-        // oxlint-disable-next-line no-await-in-loop
         await untilConnected(this.#runtime, pause);
       }
     }
@@ -172,11 +171,10 @@ export class StateReplica {
   /** Reads until a sequence is reached that was not told of. */
   async #readUntil(sequence: number, signal: AbortSignal): Promise<void> {
     for (let pause = LAG_MS; !signal.aborted && !this.#closed; pause = Math.min(pause * 2, 200)) {
-      // oxlint-disable no-await-in-loop -- again only if who answered was behind, or nobody did
+      // Again only if who answered was behind, or nobody did.
       await this.#readOn().catch(() => undefined);
       if (this.#position >= sequence) return;
       await untilConnected(this.#runtime, pause);
-      // oxlint-enable no-await-in-loop
     }
   }
 
@@ -204,14 +202,13 @@ export class StateReplica {
       const before = new Map(this.#known);
       const seen = new Set<string>();
       try {
-        // oxlint-disable-next-line no-await-in-loop -- again only after a failure
+        // Again only after a failure.
         const position = await this.#read(0, seen);
         for (const [key, found] of before) if (!seen.has(key)) this.#forget(found);
         this.#advance(position);
         return;
       } catch (error) {
         if (!isPassing(error)) throw error;
-        // oxlint-disable-next-line no-await-in-loop
         await untilConnected(this.#runtime, pause);
       }
     }
@@ -226,7 +223,7 @@ export class StateReplica {
     let position = from;
     let floor = 0;
     for (;;) {
-      // oxlint-disable no-await-in-loop -- each page begins where the one before ended
+      // Each page begins where the one before ended.
       const { found, last, complete } = await this.#store.page(position + 1);
       for (const one of found) {
         seen?.add(one.record.key);
@@ -237,7 +234,6 @@ export class StateReplica {
       else if (floor === Infinity) floor = await this.#store.barrier();
       else if (position >= floor) return position;
       else await untilConnected(this.#runtime, LAG_MS);
-      // oxlint-enable no-await-in-loop
     }
   }
 

@@ -97,11 +97,10 @@ export class StateWriter {
     for (;;) {
       patience.demand();
       try {
-        // oxlint-disable-next-line no-await-in-loop -- again only after a failure
+        // Again only after a failure.
         return await patience.for(this.#store.read(key));
       } catch (error) {
         if (patience.signal.aborted || !isPassing(error)) throw error;
-        // oxlint-disable-next-line no-await-in-loop
         await untilConnected(this.#runtime, PAUSE_MS);
       }
     }
@@ -110,7 +109,7 @@ export class StateWriter {
   async #land(record: StateRecord, expected: number, patience: Patience): Promise<Attempt> {
     let doubtful = false;
     for (;;) {
-      // oxlint-disable no-await-in-loop -- again only after a failure
+      // Again only after a failure.
       if (patience.signal.aborted) throw doubtful ? patience.doubtful() : patience.signal.reason;
       try {
         const revision = await patience.for(this.#store.write(record, expected));
@@ -130,7 +129,6 @@ export class StateWriter {
         doubtful ||= !isUnsent(error);
         await untilConnected(this.#runtime, PAUSE_MS);
       }
-      // oxlint-enable no-await-in-loop
     }
   }
 
@@ -142,7 +140,7 @@ export class StateWriter {
     patience: Patience,
   ): Promise<Attempt | undefined> {
     for (;;) {
-      // oxlint-disable no-await-in-loop -- again only while who answers is behind
+      // Again only while who answers is behind.
       let found: StoredState | undefined;
       try {
         found = await this.read(record.key, patience);
@@ -163,7 +161,6 @@ export class StateWriter {
         return { kind: "conflict", found };
       }
       await sleep(LAG_MS);
-      // oxlint-enable no-await-in-loop
     }
   }
 }

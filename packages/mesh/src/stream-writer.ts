@@ -51,10 +51,8 @@ export class StreamWriter {
     let text: string | undefined;
     try {
       for (;;) {
-        // oxlint-disable-next-line no-await-in-loop
         while (this.#credit <= 0 && !this.#stopped) await this.#pause();
         if (this.#stopped) throw this.#stopped;
-        // oxlint-disable-next-line no-await-in-loop
         const step = await this.#step(generator);
         if (step.done) return step.value === undefined ? text : step.value;
         if (this.#stopped) throw this.#stopped;

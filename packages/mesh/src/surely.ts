@@ -26,11 +26,10 @@ export async function surely<T>(
 ): Promise<T> {
   for (let pause = PAUSE_MS; ; pause = Math.min(pause * 2, MAX_PAUSE_MS)) {
     try {
-      // oxlint-disable-next-line no-await-in-loop -- again only after a failure
+      // Again only after a failure.
       return await write();
     } catch (error) {
       if (!isPassing(error) || closed() || nowMs() + pause >= untilMs) throw error;
-      // oxlint-disable-next-line no-await-in-loop
       await untilConnected(runtime, pause);
       if (closed()) {
         throw new MeshError("NOT_CONNECTED", "This connection to the mesh is closed.");
@@ -38,7 +37,6 @@ export async function surely<T>(
       // With a connection and still nobody to take it, the broker may have lost the stream. (Without one, asking it only
       // waits for a timeout.)
       if (!runtime.link.connected || !isMeshError(error, "NOT_CONNECTED")) continue;
-      // oxlint-disable-next-line no-await-in-loop
       await reopen().catch(() => undefined);
     }
   }

@@ -35,11 +35,10 @@ async function join(stack: AsyncDisposableStack, { urls }: Cluster) {
 /** As {@link join}, in a mesh whose tasks and results are led by the same broker, so that it can answer for both. */
 async function joinAtOneLeader(stack: AsyncDisposableStack, cluster: Cluster) {
   for (;;) {
-    // oxlint-disable no-await-in-loop -- each new mesh has one chance in three
+    // Each new mesh has one chance in three.
     const joined = await join(stack, cluster);
     const parted = await joined.leading("tasks");
     if (parted === (await joined.leading("results"))) return { ...joined, parted };
-    // oxlint-enable no-await-in-loop
   }
 }
 

@@ -46,10 +46,9 @@ test.each(["leastOutstanding", "peakEwma"] as const)(
     const names: string[] = [];
     const lane = async (): Promise<void> => {
       for (const n of upTo(20)) {
-        // oxlint-disable no-await-in-loop -- one at a time
+        // One at a time.
         const task = await client.submit(Desk, "run", n, { placement });
         names.push(await task.result());
-        // oxlint-enable no-await-in-loop
       }
     };
     await Promise.all(upTo(4).map(lane));

@@ -64,7 +64,7 @@ export class TaskScope extends Scope {
       resultFields(task, this.#execution.instance, { value }, this.attempt),
     );
     for (;;) {
-      // oxlint-disable no-await-in-loop -- again only if it was refused for an attempt that was never stored
+      // Again only if it was refused for an attempt that was never stored.
       try {
         await this.#services.surely(() => js.publish(subject, bytes));
         return value;
@@ -73,7 +73,6 @@ export class TaskScope extends Scope {
       }
       const first = await this.#services.surely(() => store.certainly(store.effects, subject));
       if (first) return readEnvelope(first.data).value as T; // another execution was faster, or an answer was lost
-      // oxlint-enable no-await-in-loop
     }
   }
 }

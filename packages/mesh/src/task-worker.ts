@@ -152,7 +152,7 @@ export class TaskWorker implements RunOwner {
       const { durability } = this.#durable.get(lane.capability)!;
       const shared = lane.tenant === DEFAULT_TENANT || lane.tenant.startsWith(OWN_LANE);
       const own = shared ? { ...durability, tenantConcurrency: Infinity } : durability; // nobody's tasks in particular
-      // oxlint-disable-next-line no-await-in-loop -- one by one: there may be thousands
+      // One by one: there may be thousands.
       await this.services.store.settleLane(lane, own);
     }
   }
@@ -179,7 +179,7 @@ export class TaskWorker implements RunOwner {
       this.#goneSince.set(lane.tenant, since);
       if (now - since < CLEAR_AFTER_MS) continue;
       const consumer = laneName(lane);
-      // oxlint-disable-next-line no-await-in-loop -- one by one, and seldom
+      // One by one, and seldom.
       if (!(await this.services.store.removeEmpty(consumer))) continue;
       this.#puller?.remove(consumer);
       this.#lanes.delete(consumer);
@@ -256,7 +256,7 @@ export class TaskWorker implements RunOwner {
       const lanes = Object.keys(PRIORITIES).map((priority) =>
         this.#settle([{ agent, capability, priority: priority as Priority, tenant }]),
       );
-      // oxlint-disable-next-line no-await-in-loop -- three at a time
+      // Three at a time.
       await Promise.all(lanes);
     }
   }

@@ -36,12 +36,11 @@ async function host(mesh: Mesh, resumed: string[] = []): Promise<Checkpointer> {
 async function own(store: Checkpointer, thread: string): Promise<OwnedThread> {
   for (;;) {
     try {
-      // oxlint-disable-next-line no-await-in-loop -- again only after a failure
+      // Again only after a failure.
       return await store.own(thread);
     } catch (error) {
       if (!isMeshError(error, "FENCED")) throw error;
     }
-    // oxlint-disable-next-line no-await-in-loop
     await sleep(20);
   }
 }

@@ -65,7 +65,7 @@ async function messagesAfter(
   let next = after + 1;
   while (next <= lastRecord.sequence) {
     const from = next;
-    // oxlint-disable no-await-in-loop -- each batch begins where the one before ended
+    // Each batch begins where the one before ended.
     const batch = await ask(() => js.batch(stream, subject, from, BATCH));
     for (const message of batch) {
       if (message.sequence > lastRecord.sequence) return messages;
@@ -79,7 +79,6 @@ async function messagesAfter(
       if ((await ask(() => js.next(stream, subject, from))) === undefined) throw gone(subject);
       await sleep(LAG_MS);
     }
-    // oxlint-enable no-await-in-loop
   }
   return messages;
 }

@@ -49,13 +49,11 @@ async function ownSurely(stores: readonly Checkpointer[], thread: string): Promi
   for (;;) {
     for (const store of stores) {
       try {
-        // oxlint-disable-next-line no-await-in-loop -- one after the other
         return await store.own(thread);
       } catch (error) {
         if (!isMeshError(error, "FENCED")) throw error;
       }
     }
-    // oxlint-disable-next-line no-await-in-loop
     await sleep(20);
   }
 }

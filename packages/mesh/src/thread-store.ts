@@ -108,7 +108,6 @@ export class ThreadStore implements Checkpointer, PartitionTable {
     const all = [...tokens.values()];
     for (let from = 0; from < all.length; from += SUBJECTS) {
       const some = all.slice(from, from + SUBJECTS);
-      // oxlint-disable-next-line no-await-in-loop -- page by page
       const last = await this.#ask(() => js.lastOf(store.journal, some));
       for (const message of last) {
         const token = message.subject.split(".")[4]!;

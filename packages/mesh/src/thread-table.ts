@@ -142,7 +142,7 @@ export class ThreadTable {
     const { fence } = this.#log;
     for (let next = this.#upTo + 1; next <= fence;) {
       const from = next;
-      // oxlint-disable no-await-in-loop -- each batch begins where the one before ended
+      // Each batch begins where the one before ended.
       const batch = await this.#log.surely(() =>
         js.batch(store.journal, this.#log.subject("*"), from, BATCH),
       );
@@ -161,7 +161,6 @@ export class ThreadTable {
         if (found === undefined) throw new MeshError("CONFLICT", "Somebody has deleted the fence.");
         await sleep(LAG_MS);
       }
-      // oxlint-enable no-await-in-loop
     }
   }
 

@@ -103,7 +103,6 @@ export class ThreadWriter implements OwnedThread {
     let sequence = 0;
     let bytes = 0;
     for (const message of messages) {
-      // oxlint-disable-next-line no-await-in-loop -- one behind the other
       sequence = await this.#write(() => journal.write(recordsPlace(this.thread), message));
       bytes += message.length;
     }

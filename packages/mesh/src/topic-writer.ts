@@ -92,7 +92,7 @@ export class TopicWriter {
 
   /** Resolves when nothing waits to be stored any more. */
   async settled(): Promise<void> {
-    // oxlint-disable-next-line no-await-in-loop -- each writes all that is there
+    // Each writes all that is there.
     while (this.#writing) await this.#writing;
   }
 
@@ -104,7 +104,7 @@ export class TopicWriter {
   async #write(): Promise<void> {
     await Promise.resolve(); // so that what is published in one go becomes one batch
     while (this.#queue.length > 0) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other: that is what keeps the order
+      // One after the other: that is what keeps the order.
       await this.#persist(this.#nextBatch());
     }
     this.#writing = undefined;
@@ -128,24 +128,20 @@ export class TopicWriter {
       const left = batch.filter((entry) => !entry.settled);
       if (left.length === 0) return;
       try {
-        // oxlint-disable-next-line no-await-in-loop -- again only after a failure
+        // Again only after a failure.
         await this.#open();
       } catch (error) {
         if (!isPassing(error)) for (const entry of left) this.#settle(entry, toMeshError(error));
-        // oxlint-disable-next-line no-await-in-loop
         else await this.#failed(left, error, pause);
         continue;
       }
       for (const entry of left) entry.writing = true;
       try {
-        // oxlint-disable-next-line no-await-in-loop
         if (singly || left.length === 1) await this.#storeSingly(left);
-        // oxlint-disable-next-line no-await-in-loop
         else await this.#storeTogether(left);
       } catch (error) {
         // A batch is refused as a whole, most often because some of it is stored already: then one after the other.
         if (!isPassing(error)) singly = true;
-        // oxlint-disable-next-line no-await-in-loop
         else await this.#failed(left, error, pause);
       }
     }
@@ -169,7 +165,6 @@ export class TopicWriter {
       if (entry.settled) continue;
       const { subject, data, headers } = entry;
       try {
-        // oxlint-disable-next-line no-await-in-loop -- in order
         await this.#services.js.publish(subject, data, { headers });
         this.#settle(entry);
       } catch (error) {

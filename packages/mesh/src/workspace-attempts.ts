@@ -29,13 +29,12 @@ export async function runTransaction<T>(
     signal?.throwIfAborted();
     const own = { ...options, id: attempt === 1 ? id : `${id}.${attempt}` };
     try {
-      // oxlint-disable-next-line no-await-in-loop -- again only after a conflict
+      // Again only after a conflict.
       return await runOnce(reader, committer, own, run, attempt, seen);
     } catch (error) {
       const refused = error instanceof Refused;
       if (!refused && !(error instanceof Restart)) throw error;
       if (attempt >= attempts && refused) throw error.cause;
-      // oxlint-disable-next-line no-await-in-loop
       if (refused) await sleep(backoffMs(RETRY_BACKOFF, attempt, Math.random));
     }
   }

@@ -83,7 +83,7 @@ export async function checkoutTree(
     removed.push(path);
   });
   if (dirty.length > 0 && !force) throw dirtyError(directory, dirty);
-  // oxlint-disable-next-line no-await-in-loop -- directories that become empty go with the last one
+  // Directories that become empty go with the last one.
   for (const path of removed.toSorted()) await remove(directory, path);
   await inLanes(written, async (path) =>
     writeSafely(directory, path, (await tree.read(path)).bytes),
@@ -153,7 +153,6 @@ async function filesBelow(directory: string, folder: string): Promise<string[]> 
 async function demandInside(directory: string, path: string): Promise<string | undefined> {
   let found: string | undefined;
   for (let folder = dirname(path); folder !== "."; folder = dirname(folder)) {
-    // oxlint-disable-next-line no-await-in-loop -- the way up
     const there = await lstat(join(directory, folder)).catch(() => undefined);
     if (there?.isSymbolicLink()) {
       throw new MeshError(
@@ -182,10 +181,8 @@ async function clearTheWay(directory: string, path: string): Promise<void> {
   const names = path.split("/");
   for (let n = 1; n < names.length; n++) {
     const folder = join(directory, ...names.slice(0, n));
-    // oxlint-disable no-await-in-loop -- the way down
     const there = await lstat(folder).catch(() => undefined);
     if (there?.isFile()) await unlink(folder);
-    // oxlint-enable no-await-in-loop
   }
   const file = join(directory, path);
   const there = await lstat(file).catch(() => undefined);
@@ -195,11 +192,10 @@ async function clearTheWay(directory: string, path: string): Promise<void> {
 async function remove(directory: string, path: string): Promise<void> {
   await unlink(join(directory, path)).catch(() => undefined);
   for (let folder = dirname(path); folder !== "."; folder = dirname(folder)) {
-    // oxlint-disable no-await-in-loop -- the way up, as long as it is empty
+    // The way up, as long as it is empty.
     const left = await readdir(join(directory, folder)).catch(() => ["?"]);
     if (left.length > 0) return;
     await rmdir(join(directory, folder));
-    // oxlint-enable no-await-in-loop
   }
 }
 
@@ -227,7 +223,6 @@ export async function inLanes<T>(
 ): Promise<void> {
   let next = 0;
   const lane = async (): Promise<void> => {
-    // oxlint-disable-next-line no-await-in-loop -- one of several that run side by side
     while (next < items.length) await work(items[next++]!);
   };
   await Promise.all(Array.from({ length: Math.min(AT_ONCE, items.length) }, lane));

@@ -132,7 +132,7 @@ async function mergeByMeaning(
 ): Promise<ConflictResolved | undefined> {
   let conflict = first;
   for (let round = 0; round < MERGES; round++) {
-    // oxlint-disable no-await-in-loop -- again only if others have committed meanwhile
+    // Again only if others have committed meanwhile.
     const mine = conflict.clashes.filter((clash) => deciderOf(clash) === "semantic");
     if (mine.length === 0) return undefined; // what has come since is for somebody else
     let decisions: Decision[];
@@ -156,7 +156,6 @@ async function mergeByMeaning(
       .catch(unlessDecided);
     if (answer === undefined || answer.resolved) return answer?.resolved;
     conflict = answer.conflict!;
-    // oxlint-enable no-await-in-loop
   }
   return undefined;
 }

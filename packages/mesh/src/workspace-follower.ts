@@ -55,7 +55,6 @@ export class WorkspaceFollower {
   async #run(): Promise<void> {
     const { log } = this.#services.runtime;
     while (!this.#closed && !this.#services.closed) {
-      // oxlint-disable no-await-in-loop -- one after the other
       try {
         const heard = this.#heard;
         this.#heard = false;
@@ -68,7 +67,6 @@ export class WorkspaceFollower {
         await sleep(LAG_MS * MAX_LAGS);
       }
       if (!this.#heard && !this.#closed) await this.#silence();
-      // oxlint-enable no-await-in-loop
     }
     this.close();
   }
@@ -76,10 +74,9 @@ export class WorkspaceFollower {
   /** Waits for what was heard and is not stored yet, if it ever is. */
   async #comeUp(): Promise<void> {
     for (let lags = 0; lags < MAX_LAGS && !this.#closed; lags++) {
-      // oxlint-disable no-await-in-loop -- until it is there
+      // Until it is there.
       await sleep(LAG_MS);
       if ((await this.#drain()) > 0) return;
-      // oxlint-enable no-await-in-loop
     }
   }
 
@@ -87,14 +84,13 @@ export class WorkspaceFollower {
   async #drain(): Promise<number> {
     let count = 0;
     for (;;) {
-      // oxlint-disable-next-line no-await-in-loop -- each batch begins where the one before ended
+      // Each batch begins where the one before ended.
       const records = await this.#journal.batch(this.#next);
       for (const record of records) {
         if (this.#closed) return count;
         this.#next = record.sequence + 1;
         count++;
         try {
-          // oxlint-disable-next-line no-await-in-loop -- in order
           await this.#take(record);
         } catch (error) {
           this.#services.runtime.log.warn(

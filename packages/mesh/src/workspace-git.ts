@@ -108,7 +108,7 @@ async function fastImport(
     await send(bytes);
     await send("\n");
   };
-  // oxlint-disable no-await-in-loop -- a stream, in order
+  // A stream, in order.
   for (const [n, commit] of commits.entries()) {
     const { by, storedAt, version, message, intent, changes } = commit;
     const name = by.replaceAll(/[<>\n\r\0]/g, " ").trim() || "unknown";
@@ -128,7 +128,6 @@ async function fastImport(
     }
     await send("\n");
   }
-  // oxlint-enable no-await-in-loop
   child.stdin.end("done\n");
   const [code] = await ended;
   if (code !== 0) throw gitFailed("fast-import", await errors);

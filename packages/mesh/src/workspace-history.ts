@@ -50,7 +50,6 @@ export async function readBlame(reader: WorkspaceReader, path: string): Promise<
   let lines: Omit<BlameLine, "line">[] = [];
   for (const { version, by, message, changes } of commits) {
     const { hash, size } = changes.find((change) => change.path === demandPath(path))!;
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     const text = hash === undefined ? "" : textOf(await reader.services.get({ hash, size }));
     if (text === undefined) throw new MeshError("INVALID_INPUT", `${path} is not a text.`);
     const before = lines;

@@ -73,7 +73,6 @@ export async function importTree(
       return prune && !found.has(path) ? head.version : 0;
     };
     const message = options.message ?? `import ${directory}`;
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     const result = await repo.writeAll(
       part.map((path) => ({ path, base: base(path) })),
       async (path) => {
@@ -94,7 +93,7 @@ export async function importTree(
       else files[path] = { hash, version };
     }
     if (checkout?.workspace !== repo.name) continue;
-    // oxlint-disable-next-line no-await-in-loop -- now, should a later one be refused
+    // Now, should a later one be refused.
     await writeCheckout(directory, { workspace: repo.name, files });
   }
   return {
@@ -113,7 +112,6 @@ async function walk(directory: string): Promise<string[]> {
     for (const entry of entries) {
       if (entry.name === ".git" || (folder === "" && entry.name === CHECKOUT_FOLDER)) continue;
       const path = folder === "" ? entry.name : `${folder}/${entry.name}`;
-      // oxlint-disable-next-line no-await-in-loop -- depth first
       if (entry.isDirectory()) await visit(path);
       else files.push(path);
     }

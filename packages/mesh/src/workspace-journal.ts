@@ -74,7 +74,7 @@ export class WorkspaceJournal {
   /** The commits that have changed a file, the newest first. */
   async *chain(path: string, now: Side & { readonly at: number }): AsyncGenerator<StoredCommit> {
     for (let side = now; side.version > 0;) {
-      // oxlint-disable-next-line no-await-in-loop -- each one names the one before
+      // Each one names the one before.
       const commit = await this.commit(side.version, side.at);
       yield commit;
       side = changeIn(commit, path).before;
@@ -85,7 +85,7 @@ export class WorkspaceJournal {
   async sideAt(path: string, now: Side & { readonly at: number }, version: number): Promise<Side> {
     let side = now;
     while (side.version > version) {
-      // oxlint-disable-next-line no-await-in-loop -- each one names the one before
+      // Each one names the one before.
       const commit = await this.commit(side.version, side.at);
       side = changeIn(commit, path).before;
     }
@@ -95,7 +95,7 @@ export class WorkspaceJournal {
   /** All commits back from the one behind `at`. */
   async *commits(at: number, head: number): AsyncGenerator<StoredCommit> {
     for (let [from, version] = [at, head]; version > 0; version--) {
-      // oxlint-disable-next-line no-await-in-loop -- each one names the one before
+      // Each one names the one before.
       const commit = await this.commit(version, from);
       yield commit;
       from = commit.previous;
@@ -105,7 +105,7 @@ export class WorkspaceJournal {
   /** Everything recorded from a sequence on, as far as it is there. */
   async *records(from: number): AsyncGenerator<WorkspaceRecord> {
     for (let next = from; ;) {
-      // oxlint-disable-next-line no-await-in-loop -- each batch begins where the one before ended
+      // Each batch begins where the one before ended.
       const batch = await this.batch(next);
       yield* batch;
       const last = batch.at(-1);
@@ -152,7 +152,7 @@ export class WorkspaceJournal {
     let [low, high] = [0, last?.sequence ?? 0];
     while (low < high) {
       const middle = Math.floor((low + high) / 2);
-      // oxlint-disable-next-line no-await-in-loop -- each step halves what is left
+      // Each step halves what is left.
       const found = await this.#firstCommit(middle);
       if (found?.commit.version === version) return found.commit;
       if (found === undefined || found.commit.version > version) high = middle;
@@ -174,12 +174,11 @@ export class WorkspaceJournal {
   async #after(at: number): Promise<WorkspaceRecord | undefined> {
     const { js, journal } = this.#services;
     for (let lags = 0; ; lags++) {
-      // oxlint-disable no-await-in-loop -- again only if who answers is behind
+      // Again only if who answers is behind.
       const ask = (): Promise<StoredMessage | undefined> => js.next(journal, this.subject, at + 1);
       const found = await this.#asking(ask, undefined);
       if (found || lags >= MAX_LAGS) return found && readRecord(found);
       await sleep(LAG_MS);
-      // oxlint-enable no-await-in-loop
     }
   }
 

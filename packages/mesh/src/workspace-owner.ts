@@ -199,7 +199,7 @@ async function findEvidence(
       const text = `${path} has changed more than ${MAX_WALK} times since version ${base}. Read it again.`;
       throw new MeshError("CONFLICT", text, { retryable: false });
     }
-    // oxlint-disable-next-line no-await-in-loop -- each one names the one before
+    // Each one names the one before.
     const commit = await journal.commit(side.version, side.at);
     if (!parents.has(commit.version) && unseen++ < notes) commits.push(noteOf(commit));
     side = changeIn(commit, path).before;

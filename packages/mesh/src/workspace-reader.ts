@@ -34,11 +34,10 @@ export class WorkspaceReader {
   /** What stood under every path at a version. */
   async *sidesAt(version: number): AsyncGenerator<Side & { readonly path: string }> {
     for (let bucket: number | undefined = 0; bucket !== undefined;) {
-      // oxlint-disable-next-line no-await-in-loop -- each page begins where the one before ended
+      // Each page begins where the one before ended.
       const page: { files: FileState[]; next?: number | undefined } = await this.owner.list({
         bucket,
       });
-      // oxlint-disable-next-line no-await-in-loop
       yield* await Promise.all(
         page.files.map(async (file) => ({
           path: file.path,

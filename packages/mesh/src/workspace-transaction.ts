@@ -155,7 +155,7 @@ export class TransactionRun implements WorkspaceTransaction {
         while (!signal.aborted || waiting.length > 0) {
           const next = waiting.shift();
           if (next) yield next;
-          // oxlint-disable-next-line no-await-in-loop -- until there is one
+          // Until there is one.
           else await new Promise<void>((resolve) => (wake = resolve));
         }
       } finally {

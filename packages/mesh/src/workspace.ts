@@ -198,7 +198,6 @@ export class Workspace {
     const { head, sequence } = await this.#reader.stat([]);
     let next = await this.#sequenceOf(version, head, sequence);
     for (let reached = version - 1; reached < head;) {
-      // oxlint-disable no-await-in-loop -- one after the other
       const before = next;
       for await (const record of this.#reader.journal.records(next)) {
         next = record.sequence + 1;
@@ -209,7 +208,6 @@ export class Workspace {
         if (reached >= head) return;
       }
       if (next === before) await sleep(LAG_MS); // the replica that answers is behind
-      // oxlint-enable no-await-in-loop
     }
   }
 
@@ -305,7 +303,7 @@ export class Workspace {
       for (const [name, data] of events) {
         const found = data as OpenConflict & { open: boolean };
         if (name !== "conflict_detected" || !found.open) continue;
-        // oxlint-disable-next-line no-await-in-loop -- there is one in a record at most
+        // There is one in a record at most.
         await consider(conflictOf(found));
       }
     });

@@ -35,7 +35,7 @@ export class Board {
   async until(holds: () => boolean, signal: AbortSignal): Promise<void> {
     while (!holds()) {
       signal.throwIfAborted();
-      // oxlint-disable-next-line no-await-in-loop -- that is what waiting is
+      // That is what waiting is.
       await this.#bell.rung(signal);
     }
   }

@@ -63,11 +63,10 @@ export class FolderPlace implements Workplace {
     });
     const unseen: { path: string; by: string }[] = [];
     for (const [path, text] of writes) {
-      // oxlint-disable no-await-in-loop -- one file after the other, as editors save
+      // One file after the other, as editors save.
       const there = await this.#read(path);
       if (there !== seen.get(path)) unseen.push({ path, by: await this.#lastSaved(path, there) });
       await this.#save(path, text);
-      // oxlint-enable no-await-in-loop
     }
     return { landed: true, version: undefined, clash: undefined, unseen };
   }
@@ -84,13 +83,12 @@ export class FolderPlace implements Workplace {
     const watcher = watch(logOf(this.#folder), () => bell.ring());
     try {
       for (let rest = ""; !signal.aborted;) {
-        // oxlint-disable-next-line no-await-in-loop -- what comes next
         const { bytesRead, buffer } = await log.read({ buffer: Buffer.alloc(2 ** 16) });
         const text = decoder.decode(buffer.subarray(0, bytesRead), { stream: true });
         const lines = (rest + text).split("\n");
         rest = lines.pop()!;
         yield* lines.map((line) => Action.parse(JSON.parse(line)));
-        // oxlint-disable-next-line no-await-in-loop -- until there is more
+        // Until there is more.
         if (bytesRead === 0) await bell.rung(signal, LOOK_MS);
       }
     } finally {

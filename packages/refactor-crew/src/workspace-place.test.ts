@@ -104,7 +104,6 @@ test.each([
         asked.push(`${ours.by}: ${clash.files[0]!.theirs[0]!.title}`);
         return prefers;
       });
-      // oxlint-disable-next-line no-await-in-loop -- three of them
       stack.use(await judging);
     }
     const meanwhile = () => ada!.attempt(about("ada/1"), edit("one", "ONE"));

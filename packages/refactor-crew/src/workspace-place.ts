@@ -107,7 +107,7 @@ export class WorkspacePlace implements Workplace {
     while (!signal.aborted) {
       const next = waiting.shift();
       if (next !== undefined) yield next;
-      // oxlint-disable-next-line no-await-in-loop -- until there is one
+      // Until there is one.
       else await bell.rung(signal);
     }
   }

@@ -105,11 +105,9 @@ export class BrokerProcess {
     while (!existsSync(portsFile)) {
       if (this.#pid !== pid) throw this.#startFailure("ended while it started", logStart);
       if (performance.now() > deadline) {
-        // oxlint-disable-next-line no-await-in-loop -- leaves the loop
         await this.end("SIGKILL");
         throw this.#startFailure(`was not ready within ${startTimeoutMs} ms`, logStart);
       }
-      // oxlint-disable-next-line no-await-in-loop -- polls
       await sleep(2);
     }
     rmSync(portsFile, { force: true });

@@ -56,7 +56,6 @@ test("a broker starts in well under 200 ms", async () => {
   const times = [];
   for (let i = 0; i < 5; i += 1) {
     const start = performance.now();
-    // oxlint-disable-next-line no-await-in-loop -- one after another
     await using broker = await startBroker();
     times.push(performance.now() - start);
     expect(broker.port).not.toBe(warm.port);
@@ -89,7 +88,6 @@ test("acknowledged messages survive SIGKILL", async () => {
   await using broker = await startBroker();
   const connection = await addStream(broker.url);
   for (let i = 0; i < 100; i += 1) {
-    // oxlint-disable-next-line no-await-in-loop -- one after another
     await jetstream(connection).publish("s.a", String(i));
   }
   await broker.kill();

@@ -139,7 +139,7 @@ async function startOnFreePorts(
         : renderConfig(mergeConfig(base, config)),
     );
     try {
-      // oxlint-disable-next-line no-await-in-loop -- another port only after this one proved to be taken
+      // Another port only after this one proved to be taken.
       await server.start();
       return [port, monitorPort];
     } catch (error) {

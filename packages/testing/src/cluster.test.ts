@@ -21,7 +21,6 @@ test(
     const publish = () => jetstream(connection).publish("s.a", "x");
     await expect.poll(publish, { timeout: 5_000 }).toMatchObject({ seq: 1 });
     for (let i = 2; i <= 10; i += 1) {
-      // oxlint-disable-next-line no-await-in-loop -- one after another
       await publish();
     }
 

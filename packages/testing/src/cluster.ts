@@ -52,7 +52,7 @@ export type Cluster = AsyncDisposable & {
 export async function startCluster(options: ClusterOptions = {}): Promise<Cluster> {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      // oxlint-disable-next-line no-await-in-loop -- again only when a route port was taken
+      // Again only when a route port was taken.
       return await startOnce(options);
     } catch (error) {
       if (!(error instanceof PortTaken) || attempt === 5) throw error;
@@ -119,11 +119,9 @@ async function waitUntilReady(members: Member[], timeoutMs: number = 30_000): Pr
   const deadline = performance.now() + timeoutMs;
   for (;;) {
     try {
-      // oxlint-disable-next-line no-await-in-loop -- polls
       const { leader, up } = await findLeader(members);
       // While a server is down the leader goes on placing replicas on it, as it does not know yet: nothing to probe.
       if (up === members.length) {
-        // oxlint-disable-next-line no-await-in-loop -- polls
         await probePlacement(
           leader,
           members.map(({ broker }) => broker),
@@ -137,7 +135,6 @@ async function waitUntilReady(members: Member[], timeoutMs: number = 30_000): Pr
         throw new Error(`${reason}. The ends of the logs:\n${logs}`, { cause: error });
       }
     }
-    // oxlint-disable-next-line no-await-in-loop -- polls
     await sleep(20);
   }
 }

@@ -86,7 +86,7 @@ export async function findBroker(options: FindBrokerOptions = {}): Promise<Broke
   }
   for (const [source, locate] of options.fetch === false ? installed : [...installed, ...fetched]) {
     if (!wanted(source)) continue;
-    // oxlint-disable-next-line no-await-in-loop -- each source is tried only if those before it failed
+    // Each source is tried only if those before it failed.
     const found = await attempt(source, locate);
     if (found) return found;
   }
@@ -107,7 +107,7 @@ async function findOnPath(program: string, env: NodeJS.ProcessEnv): Promise<stri
   for (const folder of folders) {
     const path = join(folder, program);
     try {
-      // oxlint-disable-next-line no-await-in-loop -- the first one wins
+      // The first one wins.
       await access(path, constants.X_OK);
       return path;
     } catch {

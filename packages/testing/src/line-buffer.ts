@@ -33,7 +33,7 @@ export class LineBuffer {
     for (let next = this.#dropped; ; next += 1) {
       while (next >= this.#dropped + this.#lines.length) {
         if (this.#closed || stopped()) return;
-        // oxlint-disable-next-line no-await-in-loop -- there is no line yet
+        // There is no line yet.
         await new Promise<void>((resolve) => this.#waiting.push(resolve));
       }
       next = Math.max(next, this.#dropped); // a slow reader misses what was dropped

@@ -49,7 +49,6 @@ export async function behave(
   for (const event of shown) {
     if (response.destroyed) return undefined;
     response.write(event);
-    // oxlint-disable-next-line no-await-in-loop -- one behind the other
     if (chunkMs > 0) await sleep(chunkMs);
   }
   switch (behaviour.kind) {

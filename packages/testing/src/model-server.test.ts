@@ -24,7 +24,7 @@ const ask = (server: ModelServer, body: object = chat, signal?: AbortSignal) =>
 async function outcomes(seed: number): Promise<string[]> {
   await using server = await startModelServer({ seed });
   server.faults({ rate: 0.3, of: [{ kind: "status", status: 500 }] });
-  for (let i = 0; i < 100; i++) await (await ask(server)).text(); // oxlint-disable-line no-await-in-loop
+  for (let i = 0; i < 100; i++) await (await ask(server)).text();
   return server.calls.map((call) => call.did);
 }
 

@@ -12,13 +12,11 @@ const timeoutMs = 5_000;
 export async function waitUntilStopped(pid: number): Promise<void> {
   const deadline = performance.now() + timeoutMs;
   for (;;) {
-    // oxlint-disable-next-line no-await-in-loop -- polls
     const states = await threadStates(pid);
     if (states.every((state) => "TtZX".includes(state))) return;
     if (performance.now() > deadline) {
       throw new Error(`Process ${pid} still runs ${timeoutMs} ms after SIGSTOP`);
     }
-    // oxlint-disable-next-line no-await-in-loop -- polls
     await sleep(1);
   }
 }

@@ -66,7 +66,6 @@ test("jitter keeps the order", async () => {
   proxy.delay(2, 10);
   for (let i = 0; i < 200; i += 1) {
     sender.publish("t", String(i));
-    // oxlint-disable-next-line no-await-in-loop -- many small packets
     if (i % 10 === 0) await sender.flush();
   }
   await expect.poll(() => received.length).toBe(200);

@@ -131,7 +131,7 @@ async function listen(
     const server = createServer({ allowHalfOpen: true }, accept);
     server.listen(port ?? pickPort(), host);
     try {
-      // oxlint-disable-next-line no-await-in-loop -- another port only after this one proved to be taken
+      // Another port only after this one proved to be taken.
       await once(server, "listening");
       return server;
     } catch (error) {

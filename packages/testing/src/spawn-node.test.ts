@@ -70,7 +70,6 @@ test("a paused child does nothing until it is resumed", async () => {
   const lines = child.lines();
   const count = async () => {
     let seen = 0;
-    // oxlint-disable-next-line no-await-in-loop -- line after line
     while ((await Promise.race([lines.next(), sleep(100)])) !== undefined) seen += 1;
     return seen;
   };

@@ -128,10 +128,9 @@ export async function seeThrough(
   for (let asked = 1; ; asked++) {
     const [question] = result.interrupts;
     if (question === undefined) return result.output.answer;
-    // oxlint-disable no-await-in-loop -- an answer that is not taken is asked for again
+    // An answer that is not taken is asked for again.
     const resume = await ask(question.value as ApprovalRequest);
     result = await graph.invoke(new Command({ resume }), { thread, id: `${thread}/${asked}` });
-    // oxlint-enable no-await-in-loop
   }
 }
 

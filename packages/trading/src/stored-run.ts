@@ -43,7 +43,7 @@ export async function readStoredRun(mesh: Mesh, symbols: readonly string[]): Pro
   let fills = 0;
   async function take(): Promise<void> {
     for (let key = books.pop(); key !== undefined; key = books.pop()) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other; several do this side by side
+      // One after the other; several do this side by side.
       for (const fill of await fillsOf(mesh, key)) {
         portfolio.apply(fill); // before any close, so that none comes too late for it
         orders.add(fill.orderId);
@@ -90,7 +90,6 @@ async function fillsOf(mesh: Mesh, key: string): Promise<Fill[]> {
   const book = mesh.get(Portfolio, key);
   const all: Fill[] = [];
   for (;;) {
-    // oxlint-disable-next-line no-await-in-loop -- page by page
     const { fills, total } = await book.fills({ from: all.length });
     all.push(...fills);
     if (all.length >= total || fills.length === 0) return all;

@@ -58,7 +58,6 @@ test("every step may be one to pause before", async () => {
   const seen: unknown[] = [];
   while (result.status === "waiting") {
     seen.push(result.paused);
-    // oxlint-disable-next-line no-await-in-loop -- step by step
     result = await graph.invoke(null, { thread });
   }
   expect(seen).toEqual([["plan"], ["act"], ["check"]]);

@@ -178,7 +178,7 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
     const { id } = options;
     for (let tries = 0; ; tries++) {
       let updated = false;
-      // oxlint-disable no-await-in-loop -- another call may have the thread for a moment
+      // Another call may have the thread for a moment.
       await this.#sessions.run(thread, {}, (driver, fresh) => {
         const executes = !isOver(driver.run) && driver.run.status !== "waiting";
         if (executes || (!fresh && tries >= MAX_UPDATE_TRIES)) throw busy(thread);
@@ -189,7 +189,6 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
       });
       if (updated) return;
       await new Promise((resolve) => setTimeout(resolve, UPDATE_PAUSE_MS));
-      // oxlint-enable no-await-in-loop
     }
   }
 
@@ -276,7 +275,7 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
     for (let undone: string | undefined; ;) {
       let done = false;
       let starting: Promise<unknown> | undefined;
-      // oxlint-disable no-await-in-loop -- until it is this input's turn
+      // Until it is this input's turn.
       const run = await this.#sessions.run(thread, { ...options, undone }, (driver) => {
         if (id !== undefined && driver.run.run === id) {
           done = true;
@@ -303,7 +302,6 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
       if (done) return run;
       if (starting !== undefined) await untilAborted(settled(starting), signal);
       else if (!isOver(run)) await this.#sessions.ended(thread, signal);
-      // oxlint-enable no-await-in-loop
     }
   }
 

@@ -161,7 +161,7 @@ describe("send", () => {
     let most = 0;
     const graph = fan({ concurrency: 3 }, async (item) => {
       most = Math.max(most, ++now);
-      // oxlint-disable-next-line no-await-in-loop -- turns follow each other
+      // Turns follow each other.
       for (let turns = 0; turns < 10 - item; turns++) await turn();
       now--;
       return { done: [item] };

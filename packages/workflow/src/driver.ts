@@ -340,10 +340,9 @@ export class Driver {
   async #settle(): Promise<void> {
     try {
       do {
-        // oxlint-disable no-await-in-loop -- another run may begin right behind this one
+        // Another run may begin right behind this one.
         await this.#log?.stored();
         await this.starting?.catch(() => undefined);
-        // oxlint-enable no-await-in-loop
       } while (this.starting !== undefined || this.#log?.isBehind === true);
     } catch (error) {
       this.stop(error);

@@ -202,7 +202,6 @@ describe("what is recorded", () => {
       .addEdge("a", END)
       .compile({ checkpointer: store });
     for (let run = 0; run < 40; run++) {
-      // oxlint-disable-next-line no-await-in-loop -- on one thread
       await graph.invoke({}, { thread });
     }
     const { snapshot, records } = await store.read(thread);
@@ -372,7 +371,6 @@ test("a run over which ten processes end, one after the other, fails and says at
   };
   await die({});
   await expect(build().invoke({}, { thread })).rejects.toMatchObject({ code: "CONFLICT" });
-  // oxlint-disable-next-line no-await-in-loop -- one process after the other
   for (let lives = 1; lives < 10; lives++) await die(null);
   expect(executed).toBe(10);
   // Who is refused executes nothing, and ends nobody.

@@ -116,9 +116,8 @@ test("a checkpoint that is not there is refused, with those that are", async () 
   const message = expect.stringContaining(`There are: ${there.join(", ")}.`);
   const refusal = { code: "INVALID_INPUT", message };
   for (const checkpoint of [there[0]! + 1, 77, 0, -1, 2.5, Number.NaN]) {
-    // oxlint-disable-next-line no-await-in-loop -- each is told in the failure's line
+    // Each is told in the failure's line.
     await expect(graph.getState(thread, { checkpoint })).rejects.toMatchObject(refusal);
-    // oxlint-disable-next-line no-await-in-loop
     await expect(graph.fork(thread, { checkpoint, to: "f" })).rejects.toMatchObject(refusal);
   }
   await expect(graph.getState("f")).rejects.toMatchObject({ code: "NO_RUN" });
@@ -139,7 +138,6 @@ test("a replay tells what the run has told, and executes nothing", async () => {
   const modes = ["values", "updates", "debug"] as const;
   const live: unknown[] = [];
   for (const input of [{}, new Command({ resume: "no" }), new Command({ resume: "yes" })]) {
-    // oxlint-disable-next-line no-await-in-loop -- one run after the other
     for await (const item of graph.stream(input, { thread, mode: modes })) live.push(item);
   }
   executed.length = 0;

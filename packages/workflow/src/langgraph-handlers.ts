@@ -55,7 +55,6 @@ export function langGraphHandlers<Input extends z.ZodType, Output extends z.ZodT
 
 async function lastOf<Result>(stream: AsyncGenerator<unknown, Result>): Promise<Result> {
   for (;;) {
-    // oxlint-disable-next-line no-await-in-loop -- to its end
     const next = await stream.next();
     if (next.done) return next.value;
   }

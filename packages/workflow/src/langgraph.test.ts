@@ -133,7 +133,6 @@ describe("a compiled LangGraph graph on the mesh", () => {
     );
     await mesh.waitFor(Any);
     for (const input of [{ lg_name: "Command", goto: "review" }, null]) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       await expect(mesh.get(Any).invoke({ input })).rejects.toThrow(code("INVALID_INPUT"));
     }
   });

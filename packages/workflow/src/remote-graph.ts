@@ -241,13 +241,12 @@ export class RemoteGraph<Input = unknown, Output = unknown> {
     const told = { ...message, ...(watcher && { watcher }), ...(durability && { durability }) };
     for (;;) {
       const whole = { ...told, waitMs: this.#waitMs(thread, untilMs) } as unknown;
-      // oxlint-disable no-await-in-loop -- until its turn has come
+      // Until its turn has come.
       const standing = await this.#orCancel(thread, run, signal, () =>
         this.#tell(thread, verb, whole as GraphCommands[K], id, bounds),
       );
       if (standing.status !== "running") return await this.#result(thread, standing);
       if (standing.run !== "") return await this.#wait(thread, standing.run, bounds, watcher);
-      // oxlint-enable no-await-in-loop
     }
   }
 
@@ -262,12 +261,11 @@ export class RemoteGraph<Input = unknown, Output = unknown> {
     for (;;) {
       const waitMs = this.#waitMs(thread, untilMs);
       const message = { waitMs, ...(run && { run }), ...(watcher && { watcher }) };
-      // oxlint-disable no-await-in-loop -- until it is at rest
+      // Until it is at rest.
       const standing = await this.#orCancel(thread, run, signal, () =>
         this.#tell(thread, "wait", message, id, bounds),
       );
       if (standing.status !== "running") return await this.#result(thread, standing);
-      // oxlint-enable no-await-in-loop
     }
   }
 
@@ -310,13 +308,12 @@ export class RemoteGraph<Input = unknown, Output = unknown> {
     for (let giveUpMs = now() + PATIENCE_MS; ;) {
       const timeout = Math.min(WAIT_MS + UNOWNED_MS, Math.max(1, untilMs - now()) + 1_000);
       try {
-        // oxlint-disable-next-line no-await-in-loop -- again only after a failure
+        // Again only after a failure.
         return await owner[verb](message, { id, timeout, ...(signal && { signal }) });
       } catch (error) {
         const passing = PASSING.some((code) => isMeshError(error, code));
         if (!passing || signal?.aborted || now() >= Math.min(untilMs, giveUpMs)) throw error;
       }
-      // oxlint-disable-next-line no-await-in-loop
       await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
     }
   }

@@ -33,7 +33,6 @@ async function toTheEnd(graph: Graph, durability: DurabilityMode): Promise<strin
     let light = 0;
     while (result.status === "waiting") {
       const [question] = result.interrupts;
-      // oxlint-disable no-await-in-loop -- one answer after the other
       result = question
         ? await graph.invoke(
             new Command({ resume: `to ${String(question.value)}`, interrupt: question.id }),
@@ -42,7 +41,6 @@ async function toTheEnd(graph: Graph, durability: DurabilityMode): Promise<strin
         : result.paused
           ? await graph.invoke(null, options)
           : await graph.signal(THREAD, "go", light++ % 2 === 0 ? "red" : "green", options);
-      // oxlint-enable no-await-in-loop
     }
     return "completed";
   } catch (error) {
@@ -117,7 +115,7 @@ test(
 
         const { records } = await store.read(THREAD, { whole: true });
         for (let length = 0; length < records.length; length++) {
-          // oxlint-disable no-await-in-loop -- one after the other, as they share a world
+          // One after the other, as they share a world.
           world.forget();
           const cut = new MemoryCheckpointer();
           const owned = await cut.own(THREAD);
@@ -126,7 +124,6 @@ test(
           const before = [...decodeEvents(records.slice(0, length))];
           const graph = builder.compile({ checkpointer: cut, ...options });
           const after = await told(cut, graph, await toTheEnd(graph, "sync"));
-          // oxlint-enable no-await-in-loop
           expect(after, `cut behind record ${length}`).toEqual(calm);
           expect(world.undone).toEqual(undone.slice(undone.length - world.undone.length));
 
@@ -200,7 +197,6 @@ test(
           const store = new MemoryCheckpointer();
           for (const [appends, stored] of dying) {
             const checkpointer = new Dying(store, appends, stored);
-            // oxlint-disable-next-line no-await-in-loop -- one life after the other
             await toTheEnd(builder.compile({ checkpointer, ...options }), durability).catch(
               (error: unknown) => {
                 if (!isMeshError(error, "FENCED")) throw error;

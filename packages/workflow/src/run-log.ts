@@ -99,7 +99,7 @@ export class RunLog {
     const target = this.#position;
     do {
       this.#write();
-      // oxlint-disable-next-line no-await-in-loop -- writes follow each other
+      // Writes follow each other.
       await this.#writing;
       this.#check();
     } while (this.#thread.position < target);
@@ -152,7 +152,7 @@ export class RunLog {
     try {
       while (this.#thread.position < position && this.#failure === undefined) {
         this.#write();
-        // oxlint-disable-next-line no-await-in-loop -- writes follow each other
+        // Writes follow each other.
         await this.#writing;
       }
       if (this.#failure === undefined) await this.#thread.snapshot(position, parts);

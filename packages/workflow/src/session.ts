@@ -69,7 +69,7 @@ export class Sessions {
       if (open?.driver.active === true) return joinRun(open.driver, begin);
       const passing = open?.ended ?? this.#taking.get(thread);
       if (passing === undefined) break;
-      // oxlint-disable-next-line no-await-in-loop -- it is being taken, or given back
+      // It is being taken, or given back.
       await passing;
     }
     const taken = Promise.withResolvers<void>();

@@ -53,7 +53,6 @@ describe("what is silent there and told here", () => {
       const asksToo = here((_, ctx) => ({ log: [String(ctx.interrupt("well?"))] }), {
         checkpointer: new MemoryCheckpointer(),
       });
-      // oxlint-disable no-await-in-loop -- one after the other
       await asks.invoke({ value: 1 }, kept);
       await expect(
         asks.invoke(new langgraph.Command({ resume: answer }), kept),
@@ -61,7 +60,6 @@ describe("what is silent there and told here", () => {
       await asksToo.invoke({}, keptHere);
       const { output } = await asksToo.invoke(new Command({ resume: answer }), keptHere);
       expect(output.log).toEqual([String(answer)]);
-      // oxlint-enable no-await-in-loop
     }
   });
 

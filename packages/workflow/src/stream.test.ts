@@ -75,7 +75,7 @@ test("a reader that is behind stops the run until it has read", async () => {
     .addConditionalEdges("talk", (_, { visits }) => (visits < 20 ? "talk" : END), ["talk", END])
     .compile();
   const stream = chatty.stream({}, { mode: "custom" });
-  // oxlint-disable-next-line no-await-in-loop -- turns follow each other
+  // Turns follow each other.
   for (let turns = 0; turns < 50; turns++) await new Promise(setImmediate);
   expect(executed).toBeLessThan(5);
   expect(await all(stream)).toHaveLength(8_000);

@@ -107,7 +107,7 @@ export class RunStream<Item extends StreamItem> implements AsyncIterable<Item>, 
         for (const item of items) yield item as Item;
         if (this.#items.length > 0) continue;
         if (this.#over) break;
-        // oxlint-disable-next-line no-await-in-loop -- until there is more
+        // Until there is more.
         await this.#wake.promise;
         this.#wake = Promise.withResolvers();
       }

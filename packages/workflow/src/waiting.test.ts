@@ -191,7 +191,6 @@ describe("an event", () => {
     const graph = open();
     await graph.invoke({}, { thread });
     for (let n = 0; n < 1_000; n++) {
-      // oxlint-disable-next-line no-await-in-loop -- in order
       await graph.signal(thread, "go", n);
     }
     await expect(graph.signal(thread, "go", 0)).rejects.toMatchObject({ code: "OVERLOADED" });

@@ -64,7 +64,6 @@ export async function open(place: Place, { guarded }: { guarded: boolean }): Pro
         broker.registry.services.list({ grouping: true }).find(({ name }) => name === "echo")?.nodes
           .length ?? 0;
       await broker.waitForServices(["echo"], 10_000);
-      // oxlint-disable-next-line no-await-in-loop -- polls
       while (known() < replicas) await sleep(20);
       return () => broker.call("echo.call", message);
     },

@@ -29,7 +29,7 @@ const PATIENCE_MS = 1_000;
 async function finished(job: Job, events: object): Promise<unknown> {
   for (;;) {
     try {
-      // oxlint-disable-next-line no-await-in-loop -- once more only after a failure
+      // Once more only after a failure.
       return await job.waitUntilFinished(events, PATIENCE_MS);
     } catch (error) {
       if (!/timed out/.test(String(error))) throw error;

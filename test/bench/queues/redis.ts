@@ -22,7 +22,6 @@ export async function startRedis(): Promise<Redis | undefined> {
   const child = spawn("redis-server", [...settings, ...durable], { stdio: "ignore" });
   const exited = new Promise<void>((resolve) => child.once("exit", () => resolve()));
   const end = now() + READY_MS;
-  // oxlint-disable-next-line no-await-in-loop -- polls
   while (!(await answers(socket)) && now() < end) await sleep(20);
   return {
     socket,

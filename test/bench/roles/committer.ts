@@ -38,7 +38,6 @@ const committer = {
   /** One after the other, without a conflict: the median, in ms. */
   async calm(count: number) {
     const times: number[] = [];
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     for (let n = 0; n < count; n++) times.push(await commit(`new/${next}`, head, "committed"));
     return median(times);
   },
@@ -58,7 +57,6 @@ const committer = {
   async behind(where: Where, depth: number) {
     const times: number[] = [];
     for (let n = 0; n < FILES; n++) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       times.push(await commit(deepFile(where, depth, n), 0, "rejected"));
     }
     return median(times);

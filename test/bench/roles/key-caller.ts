@@ -55,7 +55,6 @@ const keyCaller = {
     const one = async (): Promise<void> => {
       while (left > 0) {
         const n = left--;
-        // oxlint-disable-next-line no-await-in-loop -- one of several that run side by side
         await caller.send(String(n % keys), message(n, now()));
       }
     };
@@ -73,7 +72,6 @@ const keyCaller = {
     const one = async (): Promise<void> => {
       while (left > 0) {
         const n = left--;
-        // oxlint-disable-next-line no-await-in-loop -- one of several that run side by side
         await nc.request(`${namespace}.log.ballast.${n % 64}.${n % 99_991}`, bytes, {
           timeout: 30_000,
         });

@@ -7,7 +7,6 @@ const newcomer = {
   async secondsToSee(place: Place, instances: number) {
     const begin = now();
     const mesh = await connect({ servers: place.servers, mesh: place.namespace, name: "newcomer" });
-    // oxlint-disable-next-line no-await-in-loop -- polls
     while (mesh.agents().length < instances) await sleep(2);
     return (now() - begin) / 1000;
   },

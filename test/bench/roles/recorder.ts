@@ -16,7 +16,6 @@ async function paced(
   const begin = now();
   let left = count;
   const lane = async (): Promise<void> => {
-    // oxlint-disable-next-line no-await-in-loop -- one of several that run side by side
     while (left > 0) await each(left--);
   };
   await Promise.all(Array.from({ length: inFlight }, lane));

@@ -15,7 +15,6 @@ async function each(from: number, to: number, work: (n: number) => Promise<void>
   const begin = now();
   let next = from;
   const lane = async (): Promise<void> => {
-    // oxlint-disable-next-line no-await-in-loop -- one of several that run side by side
     while (next < to) await work(next++);
   };
   await Promise.all(Array.from({ length: IN_FLIGHT }, lane));

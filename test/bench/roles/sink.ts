@@ -41,7 +41,7 @@ const sink = {
   /** Waits for what is still under way, sums up, and is ready for the next load. */
   async tally(sent: number): Promise<Tally> {
     lastAt = now();
-    // oxlint-disable-next-line no-await-in-loop, no-unmodified-loop-condition -- polls what the subscription changes
+    // oxlint-disable-next-line no-unmodified-loop-condition -- polls what the subscription changes
     while (received < sent && now() - lastAt < QUIET_MS) await sleep(10);
     const tally = { ...latencies.percentiles(), lost: sent - received, duplicates };
     latencies.reset();

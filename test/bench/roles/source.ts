@@ -24,7 +24,7 @@ async function flood(seconds: number): Promise<number> {
       if (published !== undefined) pending.push(published);
     }
     sent += burst;
-    // oxlint-disable-next-line no-await-in-loop -- the window is used up, or the publisher pushes back
+    // The window is used up, or the publisher pushes back.
     await (burst === 0 ? credits.granted() : Promise.all(pending));
   }
   clearTimeout(timer);

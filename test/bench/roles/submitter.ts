@@ -40,7 +40,6 @@ const submitter = {
     const one = async (): Promise<void> => {
       while (left > 0) {
         left--;
-        // oxlint-disable-next-line no-await-in-loop -- one of several that run side by side
         await submit(message(next++, now()));
       }
     };

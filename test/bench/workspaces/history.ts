@@ -68,7 +68,7 @@ export class History {
       const expected = ++this.#sequence;
       window.push(this.#store(subject, this.#record(expected - 1), expected));
       if (window.length < IN_FLIGHT) continue;
-      // oxlint-disable-next-line no-await-in-loop -- a window at a time
+      // A window at a time.
       await Promise.all(window);
       window = [];
     }

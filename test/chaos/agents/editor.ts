@@ -29,7 +29,7 @@ async function edit(id: string): Promise<Edit> {
   const looked = random() < 0.3 ? file() : undefined;
   for (let repeated = 0; ; repeated++) {
     try {
-      // oxlint-disable-next-line no-await-in-loop -- again only if its fate is unknown
+      // Again only if its fate is unknown.
       const { version } = await repo.transact({ id, message: `add ${id}` }, async (context) => {
         if (looked !== undefined) await context.find(looked);
         await Promise.all([...paths].map((path) => add(context, path, id)));
@@ -49,9 +49,7 @@ async function edit(id: string): Promise<Edit> {
 }
 
 for (let n = 0; n < Number(edits); n++) {
-  // oxlint-disable no-await-in-loop -- one after the other
   console.log(`edit ${JSON.stringify(await edit(`${agent}.${n}`))}`);
   await sleep(random() * Number(pauseMs));
-  // oxlint-enable no-await-in-loop
 }
 console.log("done");

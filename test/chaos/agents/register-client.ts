@@ -38,10 +38,9 @@ async function run(order: Order): Promise<Operation<Request, Answer>[]> {
     const random = seededRandom(order.seed * 31 + n);
     const client = `${name}/${n}`;
     while (now() < untilMs) {
-      // oxlint-disable no-await-in-loop -- a client does one thing after the other
+      // A client does one thing after the other.
       await once(history, client, draw(key, random, order.broken), order);
       await sleep(random() * order.pauseMs);
-      // oxlint-enable no-await-in-loop
     }
     await once(history, client, { key, do: "read" }, order);
   });
@@ -140,7 +139,6 @@ async function tick({ role, key, ms, everyMs }: TickOrder): Promise<TickReport> 
   await ticks.get(key, { consistency: "eventual", timeout: TIMEOUT });
   const untilMs = now() + ms;
   for (let n = 1; now() < untilMs; n++) {
-    // oxlint-disable no-await-in-loop -- one after the other
     if (role === "write") {
       const entry = await ticks.set(key, n, { timeout: TIMEOUT }).catch(() => undefined);
       if (entry) found.push({ at: now(), revision: entry.revision });
@@ -150,7 +148,6 @@ async function tick({ role, key, ms, everyMs }: TickOrder): Promise<TickReport> 
       found.push({ at, revision: entry?.revision ?? 0 });
     }
     await sleep(everyMs);
-    // oxlint-enable no-await-in-loop
   }
   return found;
 }

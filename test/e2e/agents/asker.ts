@@ -21,17 +21,15 @@ await using hosted = await mesh.host(asker(process.argv[2]!), {
         const started = performance.now();
         let outcome = "ok";
         try {
-          // oxlint-disable-next-line no-await-in-loop -- one call after the other
           const answer = await llm.generate("desk", ask, { confirm: tell });
           costUsd += answer.costUsd;
           if (tell) console.log(`charged ${answer.costUsd}`);
         } catch (error) {
           outcome = isMeshError(error) ? error.code : String(error);
-          // oxlint-disable-next-line no-await-in-loop -- calls that fail at once must not starve everything else
+          // Calls that fail at once must not starve everything else.
           await turn();
         }
         slowest.push(performance.now() - started);
-        // oxlint-disable-next-line no-await-in-loop
         if (pause > 0) await sleep(pause);
         outcomes[outcome] = (outcomes[outcome] ?? 0) + 1;
       }

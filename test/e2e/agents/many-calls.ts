@@ -54,7 +54,6 @@ function heapMb(): number {
 
 async function rounds(count: number): Promise<void> {
   for (let n = 0; n < count; n++) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     await round();
   }
 }

@@ -33,12 +33,10 @@ function left(): { resources: Record<string, number>; listeners: number; heapMb:
 
 const cycles = Number(process.argv[2]);
 for (let n = 0; n < 20; n++) {
-  // oxlint-disable-next-line no-await-in-loop -- warms up
   await life();
 }
 const before = left();
 for (let n = 0; n < cycles; n++) {
-  // oxlint-disable-next-line no-await-in-loop -- one life after the other
   await life();
 }
 console.log(JSON.stringify({ before, after: left() }));

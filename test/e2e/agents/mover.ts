@@ -18,7 +18,6 @@ async function transfer(): Promise<void> {
         { key: `to ${n % 50}`, events: moved(n, 5) },
         { key: "book", events: [moved(n, 0), moved(n, 0)] },
       ];
-      // oxlint-disable-next-line no-await-in-loop -- one of several that run side by side
       await moves.appendAll(set, { timeout: "60s" });
       if (n === 20) console.log("busy");
     }
@@ -29,7 +28,6 @@ async function transfer(): Promise<void> {
 async function compact(): Promise<void> {
   console.log("busy");
   for (;;) {
-    // oxlint-disable-next-line no-await-in-loop
     await moves.compact({ before: { time: Date.now() - 200 } }).catch(() => undefined);
   }
 }

@@ -11,13 +11,12 @@ let refused = 0;
 console.log("ready");
 while (!ended.signal.aborted) {
   try {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other, as a real publisher
+    // One after the other, as a real publisher.
     await mesh.publish(Numbers, accepted + 1);
     accepted++;
   } catch {
     refused++;
   }
-  // oxlint-disable-next-line no-await-in-loop -- its pace
   await sleep(1);
 }
 console.log(JSON.stringify({ accepted, refused }));

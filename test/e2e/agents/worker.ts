@@ -31,7 +31,7 @@ const hosted = await mesh.host(
       try {
         for (let n = 1; ; n++) {
           yield n;
-          // oxlint-disable-next-line no-await-in-loop -- the pace of the stream
+          // The pace of the stream.
           await sleep(ms, undefined, { signal: context.signal });
         }
       } finally {

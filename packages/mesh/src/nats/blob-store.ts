@@ -112,7 +112,6 @@ async function inParts(size: number, work: (part: number) => Promise<void>): Pro
   const parts = Math.ceil(size / PART);
   let next = 0;
   const lane = async (): Promise<void> => {
-    // oxlint-disable-next-line no-await-in-loop -- one of several that run side by side
     while (next < parts) await work(next++);
   };
   await Promise.all(Array.from({ length: Math.min(parts, PARTS_AT_ONCE) }, lane));

@@ -94,7 +94,7 @@ async function roundTrip(connection: NatsConnection): Promise<number> {
   await connection.flush(); // the first one also pays for what happens only once
   for (let i = 0; i < ROUND_TRIPS; i += 1) {
     const startedAt = performance.now();
-    // oxlint-disable-next-line no-await-in-loop -- one after the other is what is measured
+    // One after the other is what is measured.
     await connection.flush();
     times.push(performance.now() - startedAt);
   }
@@ -109,11 +109,10 @@ async function probeJetStream(
   const manager = await jetstreamManager(connection, { timeout: API_TIMEOUT_MS, checkAPI: false });
   for (;;) {
     try {
-      // oxlint-disable-next-line no-await-in-loop -- again only when nobody has answered
+      // Again only when nobody has answered.
       return await examine(manager, connection.info?.cluster !== undefined);
     } catch (error) {
       if (!isPassing(error) || nowMs() >= giveUpAt) throw error;
-      // oxlint-disable-next-line no-await-in-loop
       await sleep(PAUSE_MS);
     }
   }
@@ -163,7 +162,7 @@ async function placesThreeReplicas(
   const stream = { name, subjects: [name], storage: StorageType.Memory, num_replicas: 3 };
   const giveUpAt = clustered ? nowMs() + API_TIMEOUT_MS : 0;
   for (;;) {
-    // oxlint-disable no-await-in-loop -- again only after a refusal
+    // Again only after a refusal.
     try {
       await streams.add(stream);
       return true;
@@ -174,7 +173,6 @@ async function placesThreeReplicas(
       await streams.delete(name).catch(() => undefined);
     }
     await sleep(PAUSE_MS);
-    // oxlint-enable no-await-in-loop
   }
 }
 

@@ -17,15 +17,10 @@ test("a mesh that is erased leaves nothing at the broker, and its neighbours all
   const mine = await meshes.join();
   const neighbour = await meshes.join({ mesh: `${meshes.name}-b` });
   for (const mesh of [mine, neighbour]) {
-    // oxlint-disable-next-line no-await-in-loop -- one mesh after the other
     await mesh.publish(Numbers, 1);
-    // oxlint-disable-next-line no-await-in-loop
     await mesh.submit(Desk, "settle", 1);
-    // oxlint-disable-next-line no-await-in-loop
     await mesh.lease("one");
-    // oxlint-disable-next-line no-await-in-loop
     await mesh.journal(Steps).append("a", { type: "made", data: 1 });
-    // oxlint-disable-next-line no-await-in-loop
     await mesh.project(Steps, { name: "none", store: "bucket", initial: 0, on: {} });
   }
   const manager = await jetstreamManager(await meshes.nats());

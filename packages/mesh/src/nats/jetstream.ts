@@ -160,7 +160,7 @@ export class JetStream {
       bytes += data.length;
       const numbered = { ...headers, "Nats-Batch-Id": id, "Nats-Batch-Sequence": String(i + 1) };
       if (i === last) {
-        // oxlint-disable-next-line no-await-in-loop -- it is the last one
+        // It is the last one.
         sequence = await this.#confirmed(
           subject,
           data,
@@ -224,7 +224,6 @@ export class JetStream {
     const found: string[] = [];
     for (;;) {
       const query = { subjects_filter: matching, offset: found.length };
-      // oxlint-disable-next-line no-await-in-loop -- page by page
       const info = await this.api(`STREAM.INFO.${stream}`, query);
       const { subjects = {} } = info["state"] as { subjects?: object };
       found.push(...Object.keys(subjects));
@@ -275,7 +274,7 @@ export class JetStream {
 
   async #roomFor(): Promise<void> {
     while (this.#waiting.size >= MAX_IN_FLIGHT || this.#bytes >= MAX_BYTES_IN_FLIGHT) {
-      // oxlint-disable-next-line no-await-in-loop -- until there is room
+      // Until there is room.
       await new Promise<void>((resolve) => this.#room.push(resolve));
     }
   }

@@ -152,11 +152,9 @@ export class LeaseStore {
     const taken = refused instanceof JetStreamApiError && refused.code === NAME_TAKEN;
     const untilMs = nowMs() + (taken ? API_TIMEOUT_MS : 0);
     for (;;) {
-      // oxlint-disable no-await-in-loop -- polls
       if (await this.#exists(manager)) return true;
       if (nowMs() >= untilMs) return false;
       await sleep(APPEARING_MS);
-      // oxlint-enable no-await-in-loop
     }
   }
 

@@ -104,7 +104,6 @@ export class Link {
     for (;;) {
       const timeout = Math.max(MIN_DIAL_MS, Math.ceil(giveUpAt - performance.now()));
       try {
-        // oxlint-disable-next-line no-await-in-loop
         return new Link(await connect({ ...settings, timeout }), events);
       } catch (cause) {
         const why = cause instanceof Error ? cause.message : String(cause);
@@ -120,7 +119,6 @@ export class Link {
             { cause },
           );
         }
-        // oxlint-disable-next-line no-await-in-loop
         await new Promise((resolve) => setTimeout(resolve, RECONNECT_WAIT_MS));
       }
     }

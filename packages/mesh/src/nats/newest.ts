@@ -31,7 +31,7 @@ export async function newest<T>(
   let end = last + 1;
   for (let span = FIRST_SPAN; end > first && found.length < selection.limit; span *= WIDER) {
     const start = Math.max(first, end - span);
-    // oxlint-disable-next-line no-await-in-loop -- further back only if this was not enough
+    // Further back only if this was not enough.
     const earlier = await stretch(
       js,
       stream,
@@ -71,7 +71,7 @@ async function stretch<T>(
     if (signal?.aborted) {
       throw new MeshError("CANCELED", `No longer reading ${stream}.`, { cause: signal.reason });
     }
-    // oxlint-disable-next-line no-await-in-loop -- each batch begins where the one before ended
+    // Each batch begins where the one before ended.
     const batch = await js.batch(stream, subject, from, BATCH);
     for (const message of batch) {
       const item = message.sequence < end ? pick(message) : undefined;

@@ -61,7 +61,7 @@ export class Streams {
     for (const num_replicas of this.#link.clustered ? [3, 1] : [1]) {
       const whole = { storage: StorageType.File, allow_direct: true, ...config, num_replicas };
       try {
-        // oxlint-disable-next-line no-await-in-loop -- the second only if the first is refused
+        // The second only if the first is refused.
         await this.#ask((manager) => manager.streams.add(whole));
         return true;
       } catch (cause) {
@@ -161,7 +161,7 @@ export class Streams {
     const manager = await this.#managing();
     const giveUpMs = nowMs() + this.#patienceMs;
     for (;;) {
-      // oxlint-disable no-await-in-loop -- again only after a failure
+      // Again only after a failure.
       try {
         return await ask(manager);
       } catch (cause) {
@@ -169,7 +169,6 @@ export class Streams {
         if (hopeless || !isPassing(cause)) throw cause;
         await sleep(PAUSE_MS);
       }
-      // oxlint-enable no-await-in-loop
     }
   }
 

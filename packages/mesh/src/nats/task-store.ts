@@ -111,7 +111,6 @@ export class TaskStore {
   async lanes(agent: string): Promise<TaskLane[]> {
     const found: TaskLane[] = [];
     for (let offset = 0; ;) {
-      // oxlint-disable-next-line no-await-in-loop -- page by page
       const page = await this.#js.api(`CONSUMER.NAMES.${this.tasks}`, { offset });
       const names = (page["consumers"] ?? []) as string[];
       for (const name of names) {
@@ -158,10 +157,9 @@ export class TaskStore {
       if (result) return { result };
       if (queued) return { queued };
       if (rounds === 2) return undefined;
-      // oxlint-disable no-await-in-loop -- only if there seems to be nothing
+      // Only if there seems to be nothing.
       queued = await noneWithoutStream(this.certainly(this.tasks, queuedAt));
       result = await noneWithoutStream(this.certainly(this.results, done));
-      // oxlint-enable no-await-in-loop
     }
   }
 
@@ -187,13 +185,12 @@ export class TaskStore {
     try {
       const sequence = await this.#js.publish(barrier, NOTHING);
       for (const giveUpAt = nowMs() + LAGGING_MS; nowMs() < giveUpAt;) {
-        // oxlint-disable no-await-in-loop -- again only if who answers is behind
+        // Again only if who answers is behind.
         const found = await this.#js.lastOf(stream, [subject, barrier]);
         if (found.some((message) => message.sequence === sequence)) {
           return found.findLast((message) => message.sequence !== sequence);
         }
         await sleep(LAG_MS);
-        // oxlint-enable no-await-in-loop
       }
       throw new MeshError("TIMEOUT", `No broker has caught up with stream ${stream}.`);
     } finally {
@@ -204,14 +201,13 @@ export class TaskStore {
   /** Takes a barrier off the queue, even if that is without a leader just now. */
   async #clear(barrier: string): Promise<void> {
     for (const giveUpAt = nowMs() + CLEARING_MS; nowMs() < giveUpAt && !this.#link.closed;) {
-      // oxlint-disable no-await-in-loop -- again only after a failure
+      // Again only after a failure.
       try {
         await this.#js.purge(this.tasks, barrier);
         return;
       } catch {
         await sleep(CLEAR_AGAIN_MS, undefined, { ref: false });
       }
-      // oxlint-enable no-await-in-loop
     }
   }
 

@@ -27,7 +27,7 @@ export async function integrate(seat: Seat): Promise<void> {
   await tellUndone();
   await using search = mesh && place.history && (await openSearch(mesh, searcher(place.history)));
   await search?.finish();
-  // oxlint-disable no-await-in-loop -- one run of the tests after the other
+  // One run of the tests after the other.
   for (;;) {
     await board.until(isDue, signal);
     const isLast = isDone();
@@ -45,7 +45,6 @@ export async function integrate(seat: Seat): Promise<void> {
     await place.tell({ kind: "delivered", version, passed, failed, failures: [...failures] });
     return;
   }
-  // oxlint-enable no-await-in-loop
 
   /** Everybody waits, and everything was looked at. */
   function isDone(): boolean {
@@ -85,9 +84,8 @@ export async function integrate(seat: Seat): Promise<void> {
       const job = { rule, subject } as const;
       const ask = { id, agent: last.agent, job };
       const why = "imports something that is not there";
-      // oxlint-disable-next-line no-await-in-loop -- in order
       await place.tell({ kind: "asked", ask, title: ruleOf(job).title(job), why });
-      // oxlint-disable-next-line no-await-in-loop -- so that it is not over before it begins
+      // So that it is not over before it begins.
       await board.until(() => board.asks.has(id), signal);
       isAsked = true;
     }
@@ -118,9 +116,7 @@ export async function integrate(seat: Seat): Promise<void> {
     async function outcome(gone: readonly Commit[], since: number | undefined): Promise<void> {
       if (since === undefined) return; // somebody is changing it: look again
       for (const one of gone) {
-        // oxlint-disable-next-line no-await-in-loop -- in order
         await tellReverted(one, since, failures);
-        // oxlint-disable-next-line no-await-in-loop -- in order
         await askAgain(one, why);
       }
     }
@@ -135,9 +131,7 @@ export async function integrate(seat: Seat): Promise<void> {
       const since = commits.filter((one) => one.version >= bad.version && one.version < version);
       for (const gone of id.endsWith("#all") ? since : [bad]) {
         if (board.reverted.has(gone.id)) continue;
-        // oxlint-disable-next-line no-await-in-loop -- in order
         await tellReverted(gone, version, []);
-        // oxlint-disable-next-line no-await-in-loop -- in order
         await askAgain(gone, "breaks the tests");
       }
     }

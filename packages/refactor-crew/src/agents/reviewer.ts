@@ -12,7 +12,6 @@ const DEMANDS: readonly { rule: RuleName; why: string }[] = [
 
 /** Looks at every file of everything that lands, and asks its author for a follow-up where something is missing. */
 export async function review({ place, board, models, signal }: Seat): Promise<void> {
-  // oxlint-disable no-await-in-loop -- one commit after the other
   for (;;) {
     await board.until(() => next() !== undefined, signal);
     const landed = next()!;
@@ -35,7 +34,6 @@ export async function review({ place, board, models, signal }: Seat): Promise<vo
     await place.tell({ kind: "reviewed", job: landed.job, asks, note });
     await board.until(() => board.reviewed.has(landed.job), signal);
   }
-  // oxlint-enable no-await-in-loop
 
   function next() {
     return [...board.landed.values()].find(({ job }) => !board.reviewed.has(job));

@@ -32,7 +32,6 @@ export async function takeBack(
   };
   return landed(place, about, async (draft) => {
     for (const path of bad.paths) {
-      // oxlint-disable-next-line no-await-in-loop -- a few files
       const now = await draft.read(path);
       const text = without(path, { before, after, now });
       if (text !== (now ?? null)) draft.write(path, text);
@@ -59,7 +58,7 @@ export async function takeAllBack(
   const about = { id: `${undoId(first)}all`, agent: place.agent, title, vote: false };
   return landed(place, about, async (draft) => {
     for (const path of paths) {
-      // oxlint-disable-next-line no-await-in-loop -- each becomes part of what this depends on
+      // Each becomes part of what this depends on.
       const now = await draft.read(path);
       if (now !== after.get(path)) throw new StandsOnIt();
       const text = before.get(path) ?? null;

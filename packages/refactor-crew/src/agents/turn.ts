@@ -54,7 +54,7 @@ export class Turn {
     const { one, snapshot } = this.#options;
     const tree = new Map(snapshot.tree);
     for (const path of readsOf(ruleOf(one.job), snapshot.tree, one.job)) {
-      // oxlint-disable-next-line no-await-in-loop -- as an agent would
+      // As an agent would.
       const text = await draft.read(path);
       if (text === undefined) tree.delete(path);
       else tree.set(path, text);
@@ -80,7 +80,6 @@ export class Turn {
     // The last one was too much.
     for (const { path, by, version } of isOver ? updates.slice(-1) : updates) {
       const reaction = isOver ? "starts over" : "goes on";
-      // oxlint-disable-next-line no-await-in-loop -- in order
       await place.tell({ kind: "told", job: one.id, path, by, version, reaction });
     }
     if (isOver) throw new StartsOver();

@@ -19,7 +19,7 @@ const PAUSE_MS = 20;
 export async function work({ place, board, plan, signal }: Seat, author: Author): Promise<void> {
   const jobs = backlog(plan).filter(({ agent }) => agent === place.agent);
   await board.until(() => board.started, signal);
-  // oxlint-disable no-await-in-loop -- an agent does one thing after the other
+  // An agent does one thing after the other.
   for (;;) {
     const next = board.openAsks(place.agent)[0] ?? jobs.find(({ id }) => !board.isSettled(id));
     if (next !== undefined) {
@@ -85,7 +85,6 @@ export async function work({ place, board, plan, signal }: Seat, author: Author)
     if (clash === undefined) return;
     await place.tell({ kind: "clashed", job: id, title, ...clash, landed });
   }
-  // oxlint-enable no-await-in-loop
 }
 
 function whyNothing({ contested }: Assignment, wasVoted: boolean): string {

@@ -36,7 +36,6 @@ test.each([1, 2, 3])(
 
 test("all the work, one piece after the other, leaves nothing to do and tests that pass", async () => {
   let tree = patient(1);
-  // oxlint-disable no-await-in-loop -- one piece after the other
   for (const rule of KINDS) {
     for (const job of jobsOf(tree, rule)) {
       tree = await done(tree, job);
@@ -47,7 +46,6 @@ test("all the work, one piece after the other, leaves nothing to do and tests th
       failures: [],
     });
   }
-  // oxlint-enable no-await-in-loop
   for (const rule of KINDS) expect({ rule, jobs: jobsOf(tree, rule) }).toEqual({ rule, jobs: [] });
 });
 

@@ -49,12 +49,12 @@ export class Pace {
         const pressure = this.#publish(this.#position, dueAt(this.#position));
         if (pressure === undefined) continue;
         published += 1;
-        // oxlint-disable-next-line no-await-in-loop -- settles at once unless the broker is slower than we are
+        // Settles at once unless the broker is slower than we are.
         await pressure;
       }
       if (this.#position >= this.#limit) return;
       const wait = (dueAt(this.#position) - leadUs - nowMicros()) / 1_000;
-      // oxlint-disable-next-line no-await-in-loop -- this loop is the clock
+      // This loop is the clock.
       await (wait > 0 ? sleep(Math.max(this.#tickMs, wait)) : turn());
     }
   }

@@ -25,7 +25,7 @@ export async function takeSeat(
   const tell = async (): Promise<void> => {
     while (news) {
       news = false;
-      // oxlint-disable-next-line no-await-in-loop -- a status that is lost is made up for by the next one
+      // A status that is lost is made up for by the next one.
       await mesh.publish(Statuses, station.status()).catch(() => undefined);
     }
     told = undefined;

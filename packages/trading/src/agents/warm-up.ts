@@ -11,10 +11,8 @@ const LOOKS = 200;
  */
 export async function warmUp(mesh: Mesh, entity: Entity): Promise<void> {
   for (let look = 0; look < LOOKS; look += 1) {
-    // oxlint-disable-next-line no-await-in-loop -- polls
     const shards = await mesh.shards(entity).catch(() => []);
     if (shards.filter(({ state }) => state === "held").length === entity.partitions) return;
-    // oxlint-disable-next-line no-await-in-loop
     await sleep(LOOK_MS);
   }
 }

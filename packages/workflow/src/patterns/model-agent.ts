@@ -100,14 +100,12 @@ export function modelAgent(
         ...(system === undefined ? {} : { system }),
         ...(specs.length === 0 ? {} : { tools: specs }),
       };
-      // oxlint-disable-next-line no-await-in-loop -- one step after the other
       const { text, toolCalls } = await context.effect(`${role}.${step}`, (key) =>
         generate(ask, context, key),
       );
       if (toolCalls.length === 0) return [...working, { role: "assistant", text }];
       const orders = toolCalls.flatMap((call) => orderOf(call, transfers));
       const others = toolCalls.filter(({ name }) => !transfers.has(name));
-      // oxlint-disable-next-line no-await-in-loop -- one step after the other
       const results = await Promise.all(
         others.map((call, i) =>
           execute(byName.get(call.name), call, `${role}.${step}.${i}`, context),
