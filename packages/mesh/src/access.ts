@@ -8,7 +8,7 @@ import {
   type SubscribeOptions,
   type Subscription,
 } from "./events.ts";
-import type { Route } from "./exchange.ts";
+import type { Route } from "./route.ts";
 import type { Session } from "./session.ts";
 import {
   readsStore,

@@ -6,7 +6,7 @@ import {
   type PlacementSpec,
 } from "@plexus/core";
 import type { z } from "zod";
-import { routeTimeoutMs, type CallOptions, type Route } from "./exchange.ts";
+import { routeTimeoutMs, type CallOptions, type Route } from "./route.ts";
 import { StreamCall, type MeshStream, type StreamOptions } from "./stream-call.ts";
 import { callOnce } from "./unary-call.ts";
 import type { Runtime } from "./runtime.ts";

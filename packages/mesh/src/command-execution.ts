@@ -16,7 +16,7 @@ import { CommandScope, type EntityContext } from "./command-scope.ts";
 import { isThenable, orCanceled, runInScope } from "./context.ts";
 import type { SentCommand } from "./entity-command.ts";
 import type { Outcome } from "./entity-record.ts";
-import { explain } from "./exchange.ts";
+import { explain } from "./route.ts";
 import type { Logger } from "./log.ts";
 import { isMoved } from "./partition-log.ts";
 import type { Execution } from "./underway.ts";

@@ -2,7 +2,7 @@ import { agent, topic } from "@plexus/core";
 import { expect, test } from "vitest";
 import { z } from "zod";
 import { fired, gate, useMeshes } from "../../../test/support/mesh.ts";
-import type { CallOptions } from "./exchange.ts";
+import type { CallOptions } from "./route.ts";
 import type { Context } from "./context.ts";
 
 const meshes = useMeshes();

@@ -1,5 +1,5 @@
 import { DEFAULT_TENANT, unescapeKey, type Envelope } from "@plexus/core";
-import type { StoredMessage } from "./nats/jetstream.ts";
+import type { StoredMessage } from "./nats/stored-message.ts";
 import {
   HISTORY,
   MESSAGE,

@@ -11,7 +11,8 @@ import {
   type DeadLetterReport,
 } from "./dead-letter.ts";
 import { checkListOptions, type ListOptions } from "./list-options.ts";
-import { isNoStream, type StoredMessage } from "./nats/jetstream.ts";
+import { isNoStream } from "./nats/jetstream-error.ts";
+import type { StoredMessage } from "./nats/stored-message.ts";
 import { newest } from "./nats/newest.ts";
 import { newId } from "./runtime.ts";
 import type { TaskHandle } from "./task-handle.ts";

@@ -10,7 +10,7 @@ import { nowMs, nowUs } from "./clock.ts";
 import { currentScope, type Scope } from "./context.ts";
 import { sendControl } from "./control.ts";
 import { commandPayload, type SentCommand } from "./entity-command.ts";
-import { explain } from "./exchange.ts";
+import { explain } from "./route.ts";
 import type { Pending } from "./inbox.ts";
 import type { RequestMetrics } from "./metrics.ts";
 import { isMoved } from "./partition-log.ts";

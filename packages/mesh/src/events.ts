@@ -16,7 +16,7 @@ import {
 import type { z } from "zod";
 import { nowUs } from "./clock.ts";
 import { Scope, currentScope, isThenable, runInScope, type Context } from "./context.ts";
-import { explain } from "./exchange.ts";
+import { explain } from "./route.ts";
 import { Gate, type Waiting } from "./gate.ts";
 import type { Cell, HistogramCell } from "./histogram.ts";
 import type { LinkSubscription } from "./nats/link.ts";

@@ -18,7 +18,7 @@ import { sendAnswer } from "./answer.ts";
 import { nowUs } from "./clock.ts";
 import type { Context, TaskContext } from "./context.ts";
 import type { InstanceInfo } from "./directory.ts";
-import { routeTimeoutMs } from "./exchange.ts";
+import { routeTimeoutMs } from "./route.ts";
 import { Gate } from "./gate.ts";
 import type { Cell, HistogramCell } from "./histogram.ts";
 import type { LinkSubscription } from "./nats/link.ts";

@@ -9,7 +9,7 @@ export { probeBroker } from "./nats/broker-probe.ts";
 export type { BrokerReport, JetStreamReport, NoJetStream } from "./nats/broker-probe.ts";
 export { shutdownSignal } from "./signals.ts";
 export type { Call, Client, ClientOptions } from "./client.ts";
-export type { CallOptions } from "./exchange.ts";
+export type { CallOptions } from "./route.ts";
 export type { MeshStream, StreamOptions } from "./stream-call.ts";
 export type { Context, TaskContext } from "./context.ts";
 export type { Balance, InstanceLoad, LaneLoad } from "./balance.ts";

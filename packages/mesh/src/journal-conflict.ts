@@ -4,7 +4,8 @@ import { nowMs } from "./clock.ts";
 import type { Append } from "./journal-append.ts";
 import { eventId, readRecord } from "./journal-record.ts";
 import type { JournalServices } from "./journal-services.ts";
-import { isRepeated, isUndecided, type StoredMessage } from "./nats/jetstream.ts";
+import { isRepeated, isUndecided } from "./nats/jetstream-error.ts";
+import type { StoredMessage } from "./nats/stored-message.ts";
 
 const UNDECIDED_MS = 2;
 const LAG_MS = 20; // before a leader that has just changed, or a replica, is asked again

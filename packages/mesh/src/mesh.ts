@@ -25,7 +25,7 @@ import type { ElectOptions, Election } from "./election.ts";
 import type { EntityClient } from "./entity-client.ts";
 import type { EntityHandlers, EntityHostOptions } from "./entity-host.ts";
 import type { EventHandler, PublishOptions, SubscribeOptions, Subscription } from "./events.ts";
-import type { CallOptions } from "./exchange.ts";
+import type { CallOptions } from "./route.ts";
 import type { Handlers, HostOptions, InstanceReport } from "./host.ts";
 import type { Hosted } from "./hosting.ts";
 import type { JournalClient } from "./journal-client.ts";

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { MeshError, decodePayload, encodePayload } from "@plexus/core";
 import type { PartitionLog } from "./partition-log.ts";
-import type { JetStream, StoredMessage } from "./nats/jetstream.ts";
+import type { JetStream } from "./nats/jetstream.ts";
+import type { StoredMessage } from "./nats/stored-message.ts";
 
 /** A value of any size on a subject of its own, in parts: the newest complete one counts. */
 export interface Parted<Meta> {

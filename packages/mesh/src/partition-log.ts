@@ -10,7 +10,8 @@ import {
 } from "./entity-record.ts";
 import type { EntityServices } from "./entity-services.ts";
 import type { Logger } from "./log.ts";
-import { isUndecided, type StoredMessage } from "./nats/jetstream.ts";
+import { isUndecided } from "./nats/jetstream-error.ts";
+import type { StoredMessage } from "./nats/stored-message.ts";
 import { newId } from "./runtime.ts";
 import { isPassing, untilConnected } from "./surely.ts";
 import { envelopeBytes } from "./task-message.ts";

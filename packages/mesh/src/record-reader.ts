@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { MeshError } from "@plexus/core";
-import type { JetStream, StoredMessage } from "./nats/jetstream.ts";
+import type { JetStream } from "./nats/jetstream.ts";
+import type { StoredMessage } from "./nats/stored-message.ts";
 import type { CursorSource } from "./stream-cursor.ts";
 
 /** A place in a journal: a sequence, or a time by the broker's clock (a Date, or milliseconds since the epoch). */

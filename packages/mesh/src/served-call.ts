@@ -11,7 +11,7 @@ import {
 import { nowMs } from "./clock.ts";
 import { Scope, isThenable, runInScope, type Context } from "./context.ts";
 import { controlFields } from "./control.ts";
-import { explain } from "./exchange.ts";
+import { explain } from "./route.ts";
 import type { Gate, Waiting } from "./gate.ts";
 import type { RequestMetrics } from "./metrics.ts";
 import type { Runtime } from "./runtime.ts";

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { MeshError, backoffMs, isMeshError, type Backoff } from "@plexus/core";
-import { isUndecided } from "./nats/jetstream.ts";
+import { isUndecided } from "./nats/jetstream-error.ts";
 import type { StateStore } from "./nats/state-store.ts";
 import type { Patience } from "./patience.ts";
 import type { Runtime } from "./runtime.ts";

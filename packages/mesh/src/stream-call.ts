@@ -1,7 +1,8 @@
 import { ChunkSequence, CreditWindow, KINDS, MeshError, type Envelope } from "@plexus/core";
 import { nowMs } from "./clock.ts";
 import { sendControl } from "./control.ts";
-import { Exchange, explain, type CallOptions, type Route } from "./exchange.ts";
+import { Exchange } from "./exchange.ts";
+import { explain, type CallOptions, type Route } from "./route.ts";
 import { STREAM_HEARTBEAT_MS } from "./stream-writer.ts";
 
 /** Options of a streaming call. `timeout` bounds the whole stream. */

@@ -1,6 +1,6 @@
 import { MeshError, isMeshError } from "@plexus/core";
 import { nowMs } from "./clock.ts";
-import { isUndecided } from "./nats/jetstream.ts";
+import { isUndecided } from "./nats/jetstream-error.ts";
 import type { Runtime } from "./runtime.ts";
 
 const PAUSE_MS = 100;

@@ -7,7 +7,7 @@ import {
   type Capability,
 } from "@plexus/core";
 import { nowMs, nowUs } from "./clock.ts";
-import { explain } from "./exchange.ts";
+import { explain } from "./route.ts";
 import { Handle, type HandleOwner } from "./task-handle.ts";
 import { envelopeBytes, readEnvelope } from "./task-message.ts";
 import { TaskPlacement } from "./task-placement.ts";

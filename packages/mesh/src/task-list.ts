@@ -3,7 +3,7 @@ import { nowMs } from "./clock.ts";
 import { controlFields } from "./control.ts";
 import type { Pending } from "./inbox.ts";
 import { checkListOptions, type ListOptions } from "./list-options.ts";
-import type { StoredMessage } from "./nats/jetstream.ts";
+import type { StoredMessage } from "./nats/stored-message.ts";
 import { newest } from "./nats/newest.ts";
 import { newId } from "./runtime.ts";
 import type { RunReport } from "./task-run.ts";

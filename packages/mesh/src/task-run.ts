@@ -8,7 +8,7 @@ import {
 } from "@plexus/core";
 import { nowMs } from "./clock.ts";
 import { isThenable, orCanceled, runInScope } from "./context.ts";
-import { explain } from "./exchange.ts";
+import { explain } from "./route.ts";
 import { NAK, NAK_LATER, giveBack, taskId, timesGivenBack, wasGivenBack } from "./give-back.ts";
 import type { TaskMetrics } from "./metrics.ts";
 import type { Delivered } from "./nats/feed.ts";

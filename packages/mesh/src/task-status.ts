@@ -1,5 +1,5 @@
 import { KINDS, fromWireError, type TaskState, type WireError } from "@plexus/core";
-import type { StoredMessage } from "./nats/jetstream.ts";
+import type { StoredMessage } from "./nats/stored-message.ts";
 import { finalState, readEnvelope } from "./task-message.ts";
 import type { RunReport } from "./task-run.ts";
 

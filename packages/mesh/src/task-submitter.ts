@@ -21,7 +21,7 @@ import { nowMs, nowUs } from "./clock.ts";
 import { currentScope } from "./context.ts";
 import { controlFields } from "./control.ts";
 import type { Peer } from "./directory.ts";
-import { explain } from "./exchange.ts";
+import { explain } from "./route.ts";
 import { laneTenant, type TaskLane } from "./nats/task-lane.ts";
 import { newId } from "./runtime.ts";
 import { HEADER_ROOM, RECHECK, RETRY, envelopeBytes } from "./task-message.ts";

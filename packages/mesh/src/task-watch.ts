@@ -1,6 +1,6 @@
 import { KINDS, MeshError, type Envelope } from "@plexus/core";
 import { nowMs } from "./clock.ts";
-import type { StoredMessage } from "./nats/jetstream.ts";
+import type { StoredMessage } from "./nats/stored-message.ts";
 import type { TaskListener } from "./task-events.ts";
 import { readEnvelope } from "./task-message.ts";
 import { TaskNewsFeed } from "./task-news.ts";

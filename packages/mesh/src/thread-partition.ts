@@ -10,7 +10,7 @@ import {
 import { nowMs } from "./clock.ts";
 import type { Arrived } from "./command-execution.ts";
 import type { Outcome } from "./entity-record.ts";
-import { explain } from "./exchange.ts";
+import { explain } from "./route.ts";
 import type { HostedPartition, PartitionHome } from "./hosted-partition.ts";
 import type { Logger } from "./log.ts";
 import { PartitionLog, isMoved, moved, openSurely, type LogOwner } from "./partition-log.ts";

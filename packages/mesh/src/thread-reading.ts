@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { MeshError, type ReadRange, type StoredSnapshot, type StoredThread } from "@plexus/core";
-import type { JetStream, StoredMessage } from "./nats/jetstream.ts";
+import type { JetStream } from "./nats/jetstream.ts";
+import type { StoredMessage } from "./nats/stored-message.ts";
 import { readParts, type PartSource } from "./parted-record.ts";
 import { readThreadMessage, recordsOf, type ThreadMessage } from "./thread-record.ts";
 

@@ -7,7 +7,7 @@ import {
   type StoredRecord,
   type ThreadState,
 } from "@plexus/core";
-import type { StoredMessage } from "./nats/jetstream.ts";
+import type { StoredMessage } from "./nats/stored-message.ts";
 
 /** Records of a thread in one message. What does not fit into one comes in several, which count when the last of them is stored. */
 export interface ThreadMessage {

@@ -1,5 +1,5 @@
 import { MeshError, type OwnedThread, type ThreadState } from "@plexus/core";
-import type { StoredMessage } from "./nats/jetstream.ts";
+import type { StoredMessage } from "./nats/stored-message.ts";
 import { lastComplete, writeParts } from "./parted-record.ts";
 import type { PartitionLog } from "./partition-log.ts";
 import {

@@ -1,5 +1,6 @@
 import type { MeshError } from "@plexus/core";
-import { Exchange, type CallOptions, type Route } from "./exchange.ts";
+import { Exchange } from "./exchange.ts";
+import type { CallOptions, Route } from "./route.ts";
 
 /** A request with one answer. */
 class UnaryCall extends Exchange {

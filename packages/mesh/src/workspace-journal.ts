@@ -11,7 +11,8 @@ import {
   type Side,
 } from "@plexus/core";
 import { readCommand } from "./entity-record.ts";
-import { isNoStream, type StoredMessage } from "./nats/jetstream.ts";
+import { isNoStream } from "./nats/jetstream-error.ts";
+import type { StoredMessage } from "./nats/stored-message.ts";
 import type { WorkspaceServices } from "./workspace-services.ts";
 
 /** One record of a workspace: what one command has changed. */

@@ -1,6 +1,8 @@
 import { MeshError } from "@plexus/core";
 import { nowMs } from "../clock.ts";
+import { apiError, isNoMessage, unknownFate } from "./jetstream-error.ts";
 import type { Headers, Link, LinkSubscription } from "./link.ts";
+import { direct, stored, type ApiMessage, type StoredMessage } from "./stored-message.ts";
 
 /** What a stream must look like for a message to be stored. */
 export interface Expectation {
@@ -17,18 +19,6 @@ export interface Outgoing {
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** A message as a stream holds it. */
-export interface StoredMessage {
-  readonly subject: string;
-  readonly sequence: number;
-  readonly data: Uint8Array;
-  /** When it was stored, by the broker's clock: milliseconds since the epoch. */
-  readonly storedAt: number;
-  /** The same to the nanosecond, written so that texts compare as the times do. */
-  readonly time: string;
-  header(name: string): string | undefined;
-}
-
 interface Waiting {
   readonly deadlineMs: number;
   readonly bytes: number;
@@ -38,29 +28,12 @@ interface Waiting {
   fail(error: MeshError): void;
 }
 
-interface ApiMessage {
-  readonly subject: string;
-  readonly seq: number;
-  readonly hdrs?: string;
-  readonly data?: string;
-  readonly time: string;
-}
-
 const TIMEOUT_MS = 5_000;
 const SWEEP_MS = 100;
 const MAX_IN_FLIGHT = 4_096;
 const MAX_BYTES_IN_FLIGHT = 32 * 1024 * 1024;
-const NO_MESSAGE = 10_037;
-const IN_PROCESS = 10_158; // in a cluster: sent twice, and the first is not stored yet
-const STREAM_NOT_FOUND = 10_059;
 const BATCH_ENDS = new Set([204, 404]); // that was all; there is nothing
 const MAX_BATCH_BYTES = 4 * 1024 * 1024; // of one answer to a batched read, which always has one message at least
-const UNDECIDED = 10_164; // refused as another conditional write of the subject is under way, or was a moment ago
-const CONFLICTS = new Set([10_071, UNDECIDED]); // wrong last sequence, of the stream or of a subject
-const STORE_FAILED = 10_077;
-const FULL = new Set([10_002, 10_023, 10_028, 10_047, 10_077, 10_210, 10_211]); // no resources left; the stream's limits are reached; too many batches under way
-const INCOMPLETE = 10_176; // a batch whose beginning the broker does not have (any more): nothing of it is stored
-const REPEATED = 10_201; // a message of a batch is stored already, by its id
 
 /**
  * The hot path to JetStream: publishes that are confirmed, and requests to its API. Every answer comes to one wildcard
@@ -160,7 +133,6 @@ export class JetStream {
       bytes += data.length;
       const numbered = { ...headers, "Nats-Batch-Id": id, "Nats-Batch-Sequence": String(i + 1) };
       if (i === last) {
-        // It is the last one.
         sequence = await this.#confirmed(
           subject,
           data,
@@ -307,7 +279,7 @@ export class JetStream {
       const { message } = await this.api(`STREAM.MSG.GET.${stream}`, query);
       return stored(message as ApiMessage);
     } catch (error) {
-      if (error instanceof MeshError && error.details === NO_MESSAGE) return undefined;
+      if (isNoMessage(error)) return undefined;
       throw error;
     }
   }
@@ -376,91 +348,4 @@ function headerBytes(headers: Readonly<Record<string, string>> | undefined): num
   let bytes = "NATS/1.0\r\n\r\n".length;
   for (const name in headers) bytes += name.length + Buffer.byteLength(headers[name]!) + 4;
   return bytes;
-}
-
-/**
- * True if a conditional write was refused without a look at its condition: in a cluster another one that names the same
- * subject is under way, or has just been confirmed. Nothing is stored; the same write may succeed a moment later. The one under
- * way may be an earlier attempt at this very write, which a leader that has lost its followers will never store.
- */
-export function isUndecided(error: unknown): error is MeshError {
-  return error instanceof MeshError && error.details === UNDECIDED;
-}
-
-/** True if a batch was refused as one of its messages is stored already. */
-export function isRepeated(error: unknown): boolean {
-  return error instanceof MeshError && error.details === REPEATED;
-}
-
-/** True if a request failed because there is no such stream, so nothing was ever stored in it. */
-export function isNoStream(error: unknown): boolean {
-  return error instanceof MeshError && error.details === STREAM_NOT_FOUND;
-}
-
-function unknownFate(why: string): MeshError {
-  return new MeshError("TIMEOUT", `It may or may not be stored: ${why}.`);
-}
-
-function apiError(what: string, text: string): MeshError {
-  if (text === "") {
-    return new MeshError(
-      "NOT_CONNECTED",
-      `${what}: no stream takes it, or JetStream is not ready.`,
-    );
-  }
-  let error: { code?: number; err_code?: number; description?: string } = {};
-  try {
-    error = (JSON.parse(text) as { error?: typeof error }).error ?? {};
-  } catch {
-    // Not JSON: what it says goes into the message.
-  }
-  const { code: status = 0, err_code: code = 0, description = text.slice(0, 200) } = error;
-  const options = { details: code };
-  const taken = code === STORE_FAILED && description.includes("per subject"); // the stream keeps the first one
-  if (taken || CONFLICTS.has(code))
-    return new MeshError("CONFLICT", `${what}: ${description}.`, options);
-  if (code === IN_PROCESS) return unknownFate(`${what}: a message of the same id is on its way`);
-  if (FULL.has(code)) return new MeshError("OVERLOADED", `${what}: ${description}.`, options);
-  // A broker that cannot now, as a cluster without a leader, can later.
-  if (code === NO_MESSAGE || code === STREAM_NOT_FOUND || code === INCOMPLETE || status >= 500) {
-    return new MeshError("NOT_CONNECTED", `${what}: ${description}.`, options);
-  }
-  return new MeshError("INCOMPATIBLE_BROKER", `${what}: ${description} (${code}).`, options);
-}
-
-function stored({ subject, seq, hdrs, data, time }: ApiMessage): StoredMessage {
-  const lines = hdrs === undefined ? [] : Buffer.from(hdrs, "base64").toString().split("\r\n");
-  return {
-    subject,
-    sequence: seq,
-    data: Buffer.from(data ?? "", "base64"),
-    storedAt: Date.parse(time),
-    get time() {
-      return sortable(time);
-    },
-    header: (name) => {
-      const line = lines.find((one) => one.startsWith(`${name}:`));
-      return line?.slice(name.length + 1).trim();
-    },
-  };
-}
-
-function direct(data: Uint8Array, headers: Headers): StoredMessage {
-  const time = headers.last("Nats-Time-Stamp");
-  return {
-    subject: headers.last("Nats-Subject"),
-    sequence: Number(headers.last("Nats-Sequence")),
-    data,
-    storedAt: Date.parse(time),
-    get time() {
-      return sortable(time);
-    },
-    header: (name) => headers.get(name) || undefined,
-  };
-}
-
-/** Gives a broker's time, which is in UTC and without trailing zeros, all nine digits of its fraction. */
-function sortable(time: string): string {
-  const [seconds = "", fraction = ""] = time.replace("Z", "").split(".");
-  return `${seconds}.${fraction.padEnd(9, "0")}`;
 }

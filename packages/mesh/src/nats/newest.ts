@@ -1,5 +1,7 @@
 import { MeshError } from "@plexus/core";
-import { isNoStream, type JetStream, type StoredMessage } from "./jetstream.ts";
+import { isNoStream } from "./jetstream-error.ts";
+import type { JetStream } from "./jetstream.ts";
+import type { StoredMessage } from "./stored-message.ts";
 
 /** Which messages of a stream are read, and what is made of them. */
 export interface Selection<T> {

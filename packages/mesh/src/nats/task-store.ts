@@ -9,7 +9,9 @@ import {
 } from "@nats-io/jetstream";
 import { MeshError, type ResolvedDurability, type Subjects } from "@plexus/core";
 import { nowMs } from "../clock.ts";
-import { isNoStream, type JetStream, type StoredMessage } from "./jetstream.ts";
+import { isNoStream } from "./jetstream-error.ts";
+import type { JetStream } from "./jetstream.ts";
+import type { StoredMessage } from "./stored-message.ts";
 import type { Link } from "./link.ts";
 import { Streams } from "./streams.ts";
 import { laneName, laneOf, type TaskLane } from "./task-lane.ts";
