@@ -1,7 +1,7 @@
 import { ask } from "./ask.ts";
 import { nowMs } from "./clock.ts";
 import type { InstanceInfo } from "./directory.ts";
-import type { InstanceReport } from "./host.ts";
+import type { InstanceReport } from "./instance-report.ts";
 import type { Runtime } from "./runtime.ts";
 
 const WAIT_MS = 10_000; // as long as a registry record lives that nobody renews

@@ -1,5 +1,5 @@
 import { isMeshError } from "@plexus/core";
-import type { InstanceReport } from "./host.ts";
+import type { InstanceReport } from "./instance-report.ts";
 import { laneName, type TaskLane } from "./nats/task-lane.ts";
 import type { TaskStore } from "./nats/task-store.ts";
 import { OWN_LANE } from "./task-placement.ts";

@@ -16,15 +16,15 @@ import {
 } from "@plexus/core";
 import type { z } from "zod";
 import { sendAnswer } from "./answer.ts";
-import { nowMs, nowUs } from "./clock.ts";
+import { MAX_TIMER_MS, nowMs, nowUs } from "./clock.ts";
 import type { EntityContext } from "./command-scope.ts";
 import type { InstanceInfo } from "./directory.ts";
 import { partitionTarget } from "./entity-call.ts";
 import { readSentCommand } from "./entity-command.ts";
 import type { Outcome } from "./entity-record.ts";
 import type { EntityServices } from "./entity-services.ts";
-import type { InstanceReport } from "./host.ts";
 import type { HostedPartition, PartitionHome, PartitionMaker } from "./hosted-partition.ts";
+import { requestReport, type InstanceReport } from "./instance-report.ts";
 import type { RequestMetrics } from "./metrics.ts";
 import type { LeaseStore } from "./nats/lease-store.ts";
 import type { LinkSubscription } from "./nats/link.ts";
@@ -68,7 +68,6 @@ interface ServedCommand {
 const DEFAULT_TIMEOUT_MS = 30_000; // of a caller that names no deadline
 const REOPEN_PAUSE_MS = 100;
 const LEAVE_MS = 1_000; // for the registry: without it, too, the leases tell that this instance leaves
-const MAX_TIMER_MS = 2 ** 31 - 1; // a longer setTimeout would fire at once
 
 /** One instance of an entity: owns some of its partitions and executes their commands. */
 export class HostedEntity implements PartitionHome {
@@ -224,11 +223,6 @@ export class HostedEntity implements PartitionHome {
   }
 
   report(): InstanceReport {
-    const requests: Record<string, { ok: number; meanMs: number }> = {};
-    for (const { name, metrics } of this.served.values()) {
-      const { count, sum } = metrics.duration;
-      requests[name] = { ok: metrics.ok.value, meanMs: count === 0 ? 0 : (sum / count) * 1_000 };
-    }
     return {
       ...this.info,
       description: describeEntity(this.contract),
@@ -237,7 +231,7 @@ export class HostedEntity implements PartitionHome {
       tasks: undefined,
       shards: { partitions: this.partitions, keys: this.keys },
       draining: this.draining,
-      requests,
+      requests: requestReport(this.served.values()),
     };
   }
 

@@ -15,12 +15,13 @@ import {
 } from "@plexus/core";
 import type { z } from "zod";
 import { sendAnswer } from "./answer.ts";
-import { nowUs } from "./clock.ts";
+import { MAX_TIMER_MS, nowUs } from "./clock.ts";
 import type { Context, TaskContext } from "./context.ts";
 import type { InstanceInfo } from "./directory.ts";
 import { routeTimeoutMs } from "./route.ts";
 import { Gate } from "./gate.ts";
 import type { Cell, HistogramCell } from "./histogram.ts";
+import { requestReport, type InstanceReport } from "./instance-report.ts";
 import type { LinkSubscription } from "./nats/link.ts";
 import { noteBadMessage, type Runtime } from "./runtime.ts";
 import { ServedCall, type AnyHandler, type CallOwner, type Served } from "./served-call.ts";
@@ -55,21 +56,7 @@ export interface HostOptions {
   readonly drainTimeout?: Duration;
 }
 
-/** What an instance tells about itself on request, beyond its registry record. */
-export interface InstanceReport extends InstanceInfo {
-  readonly description: ReturnType<typeof describeAgent>;
-  readonly running: number;
-  readonly queued: number;
-  /** Undefined for an agent that takes no tasks. */
-  readonly tasks: { readonly running: number; readonly slots: number } | undefined;
-  /** What an instance of an entity owns, and how many keys it has in memory; undefined for an agent. */
-  readonly shards: { readonly partitions: number; readonly keys: number } | undefined;
-  readonly draining: boolean;
-  readonly requests: Readonly<Record<string, { readonly ok: number; readonly meanMs: number }>>;
-}
-
 const CLUSTER_LINGER_MS = 300; // for the news of a leave to reach every caller
-const MAX_TIMER_MS = 2 ** 31 - 1; // a longer setTimeout would fire at once
 
 /** One running agent instance. */
 export class HostedAgent implements AsyncDisposable, CallOwner {
@@ -153,11 +140,6 @@ export class HostedAgent implements AsyncDisposable, CallOwner {
   }
 
   report(): InstanceReport {
-    const requests: Record<string, { ok: number; meanMs: number }> = {};
-    for (const { name, metrics } of this.served.values()) {
-      const { count, sum } = metrics.duration;
-      requests[name] = { ok: metrics.ok.value, meanMs: count === 0 ? 0 : (sum / count) * 1_000 };
-    }
     return {
       ...this.info,
       description: describeAgent(this.contract),
@@ -166,7 +148,7 @@ export class HostedAgent implements AsyncDisposable, CallOwner {
       tasks: this.tasks?.load,
       shards: undefined,
       draining: this.draining,
-      requests,
+      requests: requestReport(this.served.values()),
     };
   }
 

@@ -1,5 +1,5 @@
 import { KINDS, MeshError, readFrame, type Envelope, type Kind } from "@plexus/core";
-import { nowMs } from "./clock.ts";
+import { MAX_TIMER_MS, nowMs } from "./clock.ts";
 import type { Link, LinkSubscription } from "./nats/link.ts";
 
 /** A request that waits for its answer. */
@@ -22,7 +22,6 @@ export interface Pending {
 }
 
 const SWEEP_MS = 10; // between two sweeps: so late may a timeout be
-const MAX_TIMER_MS = 2 ** 31 - 1; // a longer setTimeout would fire at once
 const ANSWERS = new Set<Kind>([KINDS.response, KINDS.error, KINDS.chunk, KINDS.control]);
 
 /**

@@ -23,7 +23,8 @@ export type { DeadLetters } from "./dead-letters.ts";
 export type { DeadLetter, DeadLetterReport } from "./dead-letter.ts";
 export type { ListOptions } from "./list-options.ts";
 export type { FailedAttempt } from "./task-message.ts";
-export type { Handler, Handlers, HostOptions, InstanceReport } from "./host.ts";
+export type { Handler, Handlers, HostOptions } from "./host.ts";
+export type { InstanceReport } from "./instance-report.ts";
 export type {
   EventContext,
   EventHandler,

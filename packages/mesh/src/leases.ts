@@ -1,4 +1,5 @@
 import { MeshError, escapeKey, toMs } from "@plexus/core";
+import { MAX_TIMER_MS } from "./clock.ts";
 import { Candidacy, type ElectOptions, type Election } from "./election.ts";
 import { fastCounter, fastGauge, type Cell } from "./histogram.ts";
 import {
@@ -16,7 +17,6 @@ import { Pursuit, notObtained } from "./pursuit.ts";
 import { newId, type Runtime } from "./runtime.ts";
 
 const DEFAULT_WAIT_MS = 30_000;
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
 const MAX_VIEWS = 1_024; // some hundred bytes each
 
 /** Prefix of the keys of the locks' leases in the bucket. */
@@ -82,7 +82,7 @@ export class Leases implements LeaseHome {
     if (signal?.aborted) cancel();
     signal?.addEventListener("abort", cancel, { once: true });
     const expire = (): void => ended.abort(this.#timeout(name, view, waitMs));
-    const timer = waitMs > 0 && setTimeout(expire, Math.min(waitMs, LONGEST_TIMER_MS));
+    const timer = waitMs > 0 && setTimeout(expire, Math.min(waitMs, MAX_TIMER_MS));
     try {
       return await this.obtain(name, ttlMs, ended, { view, lock, once: waitMs === 0 });
     } finally {

@@ -1,5 +1,5 @@
 import { MeshError, toMs, type Duration } from "@plexus/core";
-import { nowMs } from "./clock.ts";
+import { MAX_TIMER_MS, nowMs } from "./clock.ts";
 
 /** How long somebody waits. */
 export interface PatienceOptions {
@@ -9,7 +9,6 @@ export interface PatienceOptions {
 }
 
 const DEFAULT_MS = 10_000;
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** The time that one operation of several attempts may take; aborting `signal` ends every wait of it. Disposing stops the clock. */
 export class Patience implements Disposable {
@@ -22,7 +21,7 @@ export class Patience implements Disposable {
   readonly #cancel: () => void;
 
   constructor(what: string, { timeout, signal }: PatienceOptions) {
-    const ms = timeout === undefined ? DEFAULT_MS : Math.min(toMs(timeout), LONGEST_TIMER_MS);
+    const ms = timeout === undefined ? DEFAULT_MS : Math.min(toMs(timeout), MAX_TIMER_MS);
     this.#what = what;
     this.untilMs = nowMs() + ms;
     this.#timer = setTimeout(

@@ -1,4 +1,4 @@
-import { nowMs } from "./clock.ts";
+import { MAX_TIMER_MS, nowMs } from "./clock.ts";
 import type { StateStore } from "./nats/state-store.ts";
 import type { Runtime } from "./runtime.ts";
 import type { StoredState } from "./state-record.ts";
@@ -11,7 +11,6 @@ const CHECK_MS = 2_000; // how long a notice that the broker lost on its way can
 const PATIENCE_MS = 25; // for the notice of a message that is known to be stored
 const PAUSE_MS = 50;
 const MAX_PAUSE_MS = 1_000;
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
 const LAG_MS = 10; // before a replica that is behind is asked again
 
 interface Waiter {
@@ -85,7 +84,7 @@ export class StateReplica {
     clearTimeout(this.#expiries.get(key));
     this.#expiries.delete(key);
     const leftMs = ttlMs - Math.max(0, Date.now() - found.storedAt);
-    if (ttlMs > 0 && value !== undefined && leftMs <= LONGEST_TIMER_MS) {
+    if (ttlMs > 0 && value !== undefined && leftMs <= MAX_TIMER_MS) {
       const timer = setTimeout(() => this.#forget(found), Math.max(0, leftMs));
       this.#expiries.set(key, timer.unref());
     }

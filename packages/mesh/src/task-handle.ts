@@ -1,5 +1,5 @@
 import { KINDS, MeshError, fromWireError, toMs, type Duration } from "@plexus/core";
-import { nowMs } from "./clock.ts";
+import { MAX_TIMER_MS, nowMs } from "./clock.ts";
 import { TaskEvents, type TaskEvent, type TaskListener } from "./task-events.ts";
 import type { TaskStatus } from "./task-status.ts";
 
@@ -103,7 +103,7 @@ export class Handle implements TaskHandle {
           ),
         );
       },
-      Math.min(waitMs, 2 ** 31 - 1),
+      Math.min(waitMs, MAX_TIMER_MS),
     );
     const fresh = this.#fresh;
     this.#fresh = false;

@@ -6,7 +6,7 @@ import {
   type Envelope,
   type ResolvedDurability,
 } from "@plexus/core";
-import { nowMs } from "./clock.ts";
+import { MAX_TIMER_MS, nowMs } from "./clock.ts";
 import { isThenable, orCanceled, runInScope } from "./context.ts";
 import { explain } from "./route.ts";
 import { NAK, NAK_LATER, giveBack, taskId, timesGivenBack, wasGivenBack } from "./give-back.ts";
@@ -49,7 +49,6 @@ export interface RunReport {
 }
 
 const WORKING = Buffer.from("+WPI");
-const MAX_TIMER_MS = 2 ** 31 - 1; // a longer setTimeout would fire at once
 const PROGRESS_MS = 100; // at most so often is progress told
 
 /** One execution of a task, from its delivery until the broker is told what became of it. */

@@ -2,51 +2,34 @@ import { connect } from "@nats-io/transport-node";
 import { now } from "../clock.ts";
 import type { Place } from "../contenders/contender.ts";
 import { openKeyed, type KeyedCaller, type KeyedName } from "../entities/keyed.ts";
-import { Latencies, type Percentiles } from "../latency.ts";
-import { closedLoop, openLoop } from "../load.ts";
 import { message } from "../message.ts";
 import { serve } from "../serve.ts";
-
-export interface KeyedCalls extends Percentiles {
-  readonly perSecond: number;
-}
+import { TimedCalls } from "../timed-calls.ts";
 
 const GROWING = 1_024; // messages in flight while the journal is filled
-const latencies = new Latencies();
 let caller: KeyedCaller;
+let among = 1; // so many keys
 let next = 0;
 
-async function complete(keys: number, from: number): Promise<void> {
+const calls = new TimedCalls((from) => {
   const n = next++;
-  await caller.call(String(n % keys), message(n, from));
-  latencies.record(now() - from);
-}
-
-async function measured(load: () => Promise<void>): Promise<KeyedCalls> {
-  latencies.reset();
-  const begin = now();
-  await load();
-  const seconds = (now() - begin) / 1000;
-  const percentiles = latencies.percentiles();
-  return { ...percentiles, perSecond: percentiles.count / seconds };
-}
+  return caller.call(String(n % among), message(n, from));
+});
 
 const keyCaller = {
   async connect(contender: KeyedName, place: Place) {
     caller = await (await openKeyed(contender, place)).caller();
   },
 
-  closed: (keys: number, outstanding: number, seconds: number) =>
-    measured(() => closedLoop(outstanding, seconds, () => complete(keys, now()))),
+  closed(keys: number, outstanding: number, seconds: number) {
+    among = keys;
+    return calls.closed(outstanding, seconds);
+  },
 
-  open: (keys: number, rate: number, seconds: number) =>
-    measured(async () => {
-      const pending: Promise<void>[] = [];
-      await openLoop(rate, seconds, (intended) => {
-        pending.push(complete(keys, intended));
-      });
-      await Promise.all(pending);
-    }),
+  open(keys: number, rate: number, seconds: number) {
+    among = keys;
+    return calls.open(rate, seconds);
+  },
 
   /** Sends without waiting for outcomes: how many were stored a second, and how many were executed a second in all. */
   async sends(keys: number, inFlight: number, count: number) {
