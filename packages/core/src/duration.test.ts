@@ -1,6 +1,6 @@
 import * as fc from "fast-check";
 import { expect, expectTypeOf, test } from "vitest";
-import { toMs, type Duration } from "./duration.ts";
+import { toMs, toTimerMs, type Duration } from "./duration.ts";
 import { MeshError } from "./errors.ts";
 
 test.each<[Duration, number]>([
@@ -12,8 +12,15 @@ test.each<[Duration, number]>([
   ["1.5m", 90_000],
   ["2h", 7_200_000],
   ["1d", 86_400_000],
+  ["36500d", 3_153_600_000_000],
+  ["36501d", 3_153_600_000_000],
+  [Number.MAX_SAFE_INTEGER, 3_153_600_000_000], // as if to say: for ever
 ])("%s is %i ms", (duration, ms) => {
   expect(toMs(duration)).toBe(ms);
+});
+
+test("what a timer waits for is never longer than it can", () => {
+  expect([toTimerMs("24d"), toTimerMs("25d")]).toEqual([2_073_600_000, 2 ** 31 - 1]);
 });
 
 test("everything else is INVALID_CONTRACT, by a message that shows it", () => {

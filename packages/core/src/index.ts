@@ -27,7 +27,7 @@ export {
   toMeshError,
 } from "./errors.ts";
 export type { ErrorCode, MeshErrorOptions, WireError } from "./errors.ts";
-export { toMs } from "./duration.ts";
+export { MAX_TIMER_MS, toMs, toTimerMs } from "./duration.ts";
 export type { Duration } from "./duration.ts";
 export type { Clock, Random } from "./clock.ts";
 export { createUlid, hexToUlid, ulidToHex } from "./ulid.ts";
@@ -47,7 +47,7 @@ export type { EnvelopeFields, Kind, KindName } from "./envelope.ts";
 export { FrameWriter } from "./frame-writer.ts";
 export { RPC_QUEUE, createSubjects } from "./subjects.ts";
 export type { Subjects } from "./subjects.ts";
-export { escapeKey, token, unescapeKey } from "./token.ts";
+export { escapeKey, isToken, token, unescapeKey } from "./token.ts";
 export { hash32 } from "./hash.ts";
 export { buildRing } from "./ring.ts";
 export type { Ring, RingMember } from "./ring.ts";

@@ -14,11 +14,16 @@ const ESCAPED = Array.from({ length: 256 }, (_, byte) => {
  * `__proto__` is none: names become property names, and that one is not an ordinary one.
  */
 export function token(what: string, value: string): string {
-  if (typeof value === "string" && TOKEN.test(value) && value !== "__proto__") return value;
+  if (isToken(value)) return value;
   throw new MeshError(
     "INVALID_CONTRACT",
     `${what} ${quote(value)} is not a name: use 1 to 63 of the characters A-Z a-z 0-9 _ -.`,
   );
+}
+
+/** True for what {@link token} returns. */
+export function isToken(value: unknown): value is string {
+  return typeof value === "string" && TOKEN.test(value) && value !== "__proto__";
 }
 
 /**

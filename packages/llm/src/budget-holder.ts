@@ -49,6 +49,7 @@ export class BudgetHolder {
   #limited = { nanoUsd: true, tokens: true };
   #granted = NOTHING;
   #reserved = NOTHING;
+  #raising = 0;
   #spent = NOTHING;
   /** The record names this holder, or did: if it does not any more, somebody has taken the grant away. */
   #listed = false;
@@ -75,9 +76,19 @@ export class BudgetHolder {
    * `NOT_CONNECTED` or `TIMEOUT` when the broker cannot be asked.
    */
   reserve(need: Amount): Promise<void> | undefined {
-    if (this.#main === undefined || !this.#fits(need)) return this.#inTurn(() => this.#raise(need));
+    if (this.#main === undefined || !this.#fits(need)) {
+      this.#raising++;
+      return this.#inTurn(() => this.#raise(need)).finally(() => this.#raising--);
+    }
     this.#reserved = plus(this.#reserved, need);
     return undefined;
+  }
+
+  /** Calls are under way, or something is to be recorded. */
+  get busy(): boolean {
+    const { nanoUsd, tokens } = this.#reserved;
+    const recording = this.#dirty || this.#flushing !== undefined;
+    return recording || this.#raising > 0 || nanoUsd !== 0 || tokens !== 0;
   }
 
   /** A reserved call has come to `actual`. Resolves when that is recorded; undefined if there is nothing to record. */

@@ -51,6 +51,7 @@ export interface Reservation {
 }
 
 const KINDS = ["agent", "tenant", "run"] as const;
+const MAX_HOLDERS = 1_024; // of budgets, in one process
 
 /** A limit as an amount. */
 function limitOf({ usd, tokens }: BudgetLimit): Amount {
@@ -71,7 +72,10 @@ export class Budgets {
   readonly #client: string;
   readonly #options: BudgetOptions;
   readonly #alert: (alert: BudgetAlert) => void;
+  /** Those that were used last at the end. */
   readonly #holders = new Map<string, BudgetHolder>();
+  readonly #leaving = new Set<Promise<void>>();
+  #left = 0;
 
   constructor(fleet: Fleet, options: BudgetOptions, alert: (alert: BudgetAlert) => void) {
     this.#bucket = budgetBucket(fleet);
@@ -115,6 +119,7 @@ export class Budgets {
   /** Records what was spent and gives back what was not. */
   async close(): Promise<void> {
     await Promise.allSettled([...this.#holders.values()].map((holder) => holder.close()));
+    await Promise.all(this.#leaving);
   }
 
   #names(scope: BudgetScope): { name: string; limit: BudgetLimit }[] {
@@ -130,16 +135,35 @@ export class Budgets {
 
   #holder(name: string, limit: BudgetLimit): BudgetHolder {
     let holder = this.#holders.get(name);
+    this.#holders.delete(name);
     if (holder === undefined) {
+      this.#makeRoom();
       const { alertAt = [0.5, 0.8, 1] } = this.#options;
-      holder = new BudgetHolder(this.#bucket, name, this.#client, {
+      // What one has left behind that could not record its end is none of the next one's.
+      const client = this.#left === 0 ? this.#client : `${this.#client}.r${this.#left}`;
+      holder = new BudgetHolder(this.#bucket, name, client, {
         limit: limitOf(limit),
         thresholds: alertAt,
         alert: (alert) => this.#alert({ budget: name, ...alert }),
       });
-      this.#holders.set(name, holder);
     }
+    this.#holders.set(name, holder);
     return holder;
+  }
+
+  /** Every run has a budget of its own: those that were used longest ago, and have nothing under way, give back their grants. */
+  #makeRoom(): void {
+    for (const [name, holder] of this.#holders) {
+      if (this.#holders.size < MAX_HOLDERS) return;
+      if (holder.busy) continue;
+      this.#holders.delete(name);
+      this.#left++;
+      const leaving = holder
+        .close()
+        .catch(() => undefined) // what it was granted stays blocked
+        .finally(() => this.#leaving.delete(leaving));
+      this.#leaving.add(leaving);
+    }
   }
 }
 

@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { isMeshError, toMs, type Duration } from "@plexus/core";
+import { MAX_TIMER_MS, isMeshError, toMs, type Duration } from "@plexus/core";
 import type { Bucket, Entry, Fleet } from "./fleet.ts";
 
 /** What stands under a key: an answer, or the process that is asking for it now. */
@@ -63,7 +63,9 @@ export class Cache {
       // Until somebody has the answer.
       const claimed = await this.#claim(key, patienceMs);
       if (claimed !== false) return { value: await this.#ask(key, claimed, ask), outcome: "miss" };
-      const found = (await this.#bucket.get(key))?.value as Cached<T> | undefined;
+      signal.throwIfAborted();
+      const entry = await this.#bucket.get(key).catch(() => undefined); // then the next claim tells
+      const found = entry?.value as Cached<T> | undefined;
       if (found === undefined) continue;
       if ("value" in found) return { value: found.value, outcome: "hit" };
       const awaited = await this.#await(key, found.forMs, signal);
@@ -129,7 +131,7 @@ export class Cache {
     signal: AbortSignal,
   ): Promise<{ readonly value: unknown } | undefined> {
     const { promise, resolve } = Promise.withResolvers<{ value: unknown } | undefined>();
-    const timer = setTimeout(() => resolve(undefined), patienceMs);
+    const timer = setTimeout(() => resolve(undefined), Math.min(patienceMs, MAX_TIMER_MS));
     const hear = ({ value }: Entry): void => {
       const found = value as Cached<unknown> | undefined;
       if (found === undefined) resolve(undefined);

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { toMs } from "@plexus/core";
+import { toTimerMs } from "@plexus/core";
 import { attempt } from "./attempt.ts";
 import { Breaker } from "./breaker.ts";
 import { Bulkhead } from "./bulkhead.ts";
@@ -38,7 +38,7 @@ export class Deployment implements Candidate {
     this.id = spec.id ?? spec.model;
     this.sharedKey = sharedKey(this.id, spec);
     this.weight = spec.weight ?? 1;
-    this.timeoutMs = toMs(spec.timeout ?? "30s");
+    this.timeoutMs = toTimerMs(spec.timeout ?? "30s");
     this.#model = model;
     this.#bulkhead = new Bulkhead(spec.concurrency ?? 64, spec.queue ?? 256);
     const { errorPercent, minimumCalls, reset } = spec.breaker ?? {};
@@ -46,7 +46,7 @@ export class Deployment implements Candidate {
       attemptMs: this.timeoutMs,
       ...(errorPercent === undefined ? {} : { errorPercent }),
       ...(minimumCalls === undefined ? {} : { minimumCalls }),
-      ...(reset === undefined ? {} : { resetMs: toMs(reset) }),
+      ...(reset === undefined ? {} : { resetMs: toTimerMs(reset) }),
     });
   }
 

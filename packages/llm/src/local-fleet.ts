@@ -27,10 +27,13 @@ class LocalBucket implements Bucket {
   readonly #kept = new Map<string, Kept>();
   readonly #watchers = new Set<(entry: Entry) => void>();
   readonly #ttlMs: number;
+  readonly #maxBytes: number;
+  #bytes = 0;
   #revision = 0;
 
-  constructor({ ttl }: BucketOptions) {
+  constructor({ ttl, maxBytes = Infinity }: BucketOptions) {
     this.#ttlMs = ttl === undefined ? Infinity : toMs(ttl);
+    this.#maxBytes = maxBytes;
   }
 
   async get(key: string): Promise<Entry | undefined> {
@@ -48,10 +51,13 @@ class LocalBucket implements Bucket {
     }
     const ttlMs = options.ttl === undefined ? this.#ttlMs : toMs(options.ttl);
     const written = ++this.#revision;
-    if (value === undefined) this.#kept.delete(key);
-    else {
+    this.#drop(key);
+    if (value !== undefined) {
       const untilMs = performance.now() + ttlMs;
-      this.#kept.set(key, { bytes: encodePayload(value).slice(), revision: written, untilMs });
+      const bytes = encodePayload(value).slice();
+      this.#kept.set(key, { bytes, revision: written, untilMs });
+      this.#bytes += bytes.length;
+      this.#makeRoom();
     }
     const entry = { key, value: structuredClone(value), revision: written };
     for (const tell of this.#watchers) queueMicrotask(() => tell(entry));
@@ -80,8 +86,22 @@ class LocalBucket implements Bucket {
     if (kept.untilMs > performance.now()) {
       return { key, value: decodePayload(kept.bytes), revision: kept.revision };
     }
-    this.#kept.delete(key);
+    this.#drop(key);
     return undefined;
+  }
+
+  /** Forgets what is over, and the oldest values if all of them are too much. */
+  #makeRoom(): void {
+    const now = performance.now();
+    for (const [key, { untilMs }] of this.#kept) {
+      if (untilMs > now && this.#bytes <= this.#maxBytes) return;
+      this.#drop(key);
+    }
+  }
+
+  #drop(key: string): void {
+    this.#bytes -= this.#kept.get(key)?.bytes.length ?? 0;
+    this.#kept.delete(key);
   }
 }
 

@@ -1,4 +1,4 @@
-import { MeshError, isMeshError, toMs } from "@plexus/core";
+import { MeshError, isMeshError, toTimerMs } from "@plexus/core";
 import type { z } from "zod";
 import { usd } from "./amount.ts";
 import { AnswerStream } from "./answer-stream.ts";
@@ -105,8 +105,8 @@ class OpenModels implements Models {
         strategy: spec.strategy ?? "weighted",
         fallback: spec.fallback ?? [],
         attempts: spec.attempts ?? 3,
-        hedgeMs: spec.hedge === undefined ? undefined : toMs(spec.hedge),
-        timeoutMs: toMs(spec.timeout ?? DEFAULT_TIMEOUT),
+        hedgeMs: spec.hedge === undefined ? undefined : toTimerMs(spec.hedge),
+        timeoutMs: toTimerMs(spec.timeout ?? DEFAULT_TIMEOUT),
       });
     }
     this.#deployments = [...byId.values()];
@@ -290,7 +290,7 @@ class OpenModels implements Models {
 
   #call(role: string, group: Group, options: CallOptions): { call: Call; end: () => void } {
     const { timeout, agent = role, tenant, run, confirm = false, idempotencyKey } = options;
-    const timeoutMs = timeout === undefined ? group.timeoutMs : toMs(timeout);
+    const timeoutMs = timeout === undefined ? group.timeoutMs : toTimerMs(timeout);
     const deadline = new AbortController();
     const timer = setTimeout(
       () => deadline.abort(new Failure("deadline", `no answer within ${timeoutMs} ms in all.`)),

@@ -1,4 +1,4 @@
-import { MeshError, toMs, type Duration } from "@plexus/core";
+import { MeshError, toTimerMs, type Duration } from "@plexus/core";
 import type { Answer, Ask, CallOptions } from "./answer.ts";
 import type { Message, ToolCall, ToolResult, Usage } from "./model.ts";
 import { toolSpec, type Tool } from "./tool.ts";
@@ -114,7 +114,7 @@ async function execute(
   if (found === undefined) return failed(`There is no tool ${name}.`);
   const checked = found.check(input);
   if (!("value" in checked)) return failed(`The input does not match: ${checked.problem}`);
-  const timeout = AbortSignal.timeout(toMs(toolTimeout));
+  const timeout = AbortSignal.timeout(toTimerMs(toolTimeout));
   const own = signal === undefined ? timeout : AbortSignal.any([signal, timeout]);
   const { promise: ended, reject } = Promise.withResolvers<never>();
   const abort = (): void => reject(own.reason as Error);

@@ -1,5 +1,4 @@
-/** The longest wait that a timer can have: a longer one would fire at once. */
-export const MAX_TIMER_MS = 2 ** 31 - 1;
+export { MAX_TIMER_MS } from "@plexus/core";
 
 let offsetMs = performance.timeOrigin; // exact to the microsecond, unlike Date.now()
 let checkedAt = 0;

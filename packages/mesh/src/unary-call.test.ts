@@ -242,6 +242,11 @@ describe("time", () => {
     expect(ran).toEqual(["first", "next"]);
   });
 
+  test("a call may be given more time than there is", async () => {
+    const { calc } = await pair();
+    expect(await calc.add({ a: 1 }, { timeout: Number.MAX_SAFE_INTEGER })).toBe(2);
+  });
+
   test("an option that is no duration is refused", async () => {
     const { calc } = await pair();
     const timeout = "soon" as `${number}s`;
