@@ -2,6 +2,7 @@ import { startBroker, startProxy } from "@plexus/testing";
 import { expect, test } from "vitest";
 import { silent, useMeshes } from "../../../test/support/mesh.ts";
 import type { Entry } from "./bucket.ts";
+import type { Logger } from "./log.ts";
 import { connect } from "./mesh.ts";
 
 const meshes = useMeshes();
@@ -48,4 +49,37 @@ test("a bucket of the mesh's own is nobody else's", async () => {
   expect(() => mesh.bucket("leases")).toThrow("the mesh's own");
   expect(() => mesh.bucket("a b")).toThrow("not a name");
   expect(() => mesh.bucket("b", { storage: "file", ttl: "1s" })).toThrow("in memory");
+});
+
+test("who watches hears what was written meanwhile also if the broker does not answer at first", async () => {
+  await using proxy = await startProxy({ target: meshes.broker.url });
+  const writer = await meshes.join();
+  const log: Logger = {
+    ...silent,
+    warn: (_fields, message) => {
+      if (message.includes("restored")) proxy.hold("toClient");
+      if (message.includes("could not be read again")) void proxy.heal();
+    },
+  };
+  const watcher = await meshes.join({ servers: proxy.url, log });
+  const [bucket, mine] = [writer.bucket("b"), watcher.bucket("b")];
+  await bucket.put("k", 1);
+  let heard: unknown;
+  await mine.watch(({ value }) => (heard = value), "k");
+  expect(heard).toBe(1);
+  await proxy.cut();
+  await bucket.put("k", 2);
+  await proxy.heal();
+  await expect.poll(() => heard, { timeout: 20_000 }).toBe(2);
+}, 30_000);
+
+test("asking a broker that is back without JetStream fails, and does not hang", async () => {
+  await using broker = await startBroker();
+  await using mesh = await connect({ servers: broker.url, mesh: "m", http: false, log: silent });
+  const bucket = mesh.bucket("f");
+  await bucket.put("k", 1);
+  await broker.stop();
+  await using _bare = await startBroker({ port: broker.port, jetstream: false });
+  await expect.poll(() => mesh.connected).toBe(true);
+  await expect(bucket.get("k")).rejects.toMatchObject({ code: "INCOMPATIBLE_BROKER" });
 });

@@ -9,6 +9,7 @@ import {
 import { JetStream } from "./nats/jetstream.ts";
 import { BucketStore, type BucketSettings, type StoredEntry } from "./nats/bucket-store.ts";
 import type { Runtime } from "./runtime.ts";
+import { isPassing, untilConnected } from "./surely.ts";
 
 /** Options of {@link Mesh.bucket}: how it keeps what is in it. The first process of the mesh to use the bucket decides. */
 export interface BucketOptions {
@@ -54,6 +55,8 @@ export interface Bucket {
   watch(listener: (entry: Entry) => void, key?: string): Promise<() => void>;
 }
 
+const PAUSE_MS = 100;
+const MAX_PAUSE_MS = 2_000;
 const OWN = new Set(["leases", "registry", "journals", "locks"]);
 
 /** The buckets that one process uses. */
@@ -183,11 +186,22 @@ class StoredBucket implements Bucket {
 
   /** The connection is back: tells every watcher what it has missed. */
   catchUp(): void {
-    for (const watcher of this.#watchers) {
-      const told = this.#tellAll(watcher);
-      told.catch((error: unknown) =>
-        this.#runtime.log.warn({ err: error }, "a bucket could not be read again"),
-      );
+    for (const watcher of this.#watchers) void this.#catchUp(watcher);
+  }
+
+  /** Until it has succeeded, or the connection is lost once more: nobody else tells what was missed. */
+  async #catchUp(watcher: Watcher): Promise<void> {
+    const { link, log } = this.#runtime;
+    for (let pause = PAUSE_MS; ; pause = Math.min(pause * 2, MAX_PAUSE_MS)) {
+      try {
+        // Again only after a failure.
+        return await this.#tellAll(watcher);
+      } catch (error) {
+        log.warn({ err: error }, "a bucket could not be read again");
+        if (!isPassing(error)) return;
+        await untilConnected(this.#runtime, pause);
+      }
+      if (!link.connected || !this.#watchers.has(watcher)) return;
     }
   }
 

@@ -1,4 +1,4 @@
-import { MeshError } from "@plexus/core";
+import { MeshError, toMeshError } from "@plexus/core";
 import { nowMs } from "../clock.ts";
 import { apiError, isNoMessage, unknownFate } from "./jetstream-error.ts";
 import type { Headers, Link, LinkSubscription } from "./link.ts";
@@ -68,7 +68,11 @@ export class JetStream {
         const waiting = this.#take(id);
         if (waiting === undefined) return; // too late: whoever asked has given up, and this id with it
         this.#spare.push(id);
-        waiting.answer(data, headers);
+        try {
+          waiting.answer(data, headers);
+        } catch (error) {
+          waiting.fail(toMeshError(error)); // it cannot be read, and there is no other one
+        }
       }),
     ];
     if (witnessed !== undefined) {
@@ -154,7 +158,8 @@ export class JetStream {
         bytes: 0,
         answer: (answer) => {
           const text = Buffer.from(answer.buffer, answer.byteOffset, answer.length).toString();
-          if (text.includes('"error":{')) reject(apiError(name, text));
+          // Nothing at all comes from a broker whose JetStream is off, or not ready.
+          if (text === "" || text.includes('"error":{')) reject(apiError(name, text));
           else resolve(JSON.parse(text) as Record<string, unknown>);
         },
         fail: reject,
