@@ -45,9 +45,12 @@ export class LockPlace {
 
   /** Takes the last place. */
   async join(): Promise<void> {
-    this.#unwatch = await this.#bucket.watch((entry) => this.#hear(entry));
+    const unwatch = await this.#bucket.watch((entry) => this.#hear(entry));
+    if (this.#left) return unwatch();
+    this.#unwatch = unwatch;
     this.#place = await this.#bucket.put(this.#key, this.#ticket, { ttl: `${TICKET_S}s` });
-    this.#renewLater();
+    if (!this.#left) this.#renewLater();
+    else await this.#remove(); // it was written after it had been removed
   }
 
   /** Resolves when nobody is in front any more, or when `signal` fires. */
@@ -68,12 +71,14 @@ export class LockPlace {
     this.#left = true;
     clearTimeout(this.#renewal);
     this.#unwatch?.();
-    await this.#bucket.put(this.#key, undefined).catch((error: unknown) => {
-      this.#log.debug(
-        { err: error, lock: this.#ticket.lock },
-        "a place in a queue is left to expire",
-      );
-    });
+    await this.#remove();
+  }
+
+  async #remove(): Promise<void> {
+    const { lock } = this.#ticket;
+    await this.#bucket
+      .put(this.#key, undefined)
+      .catch((err: unknown) => this.#log.debug({ err, lock }, "a place is left to expire"));
   }
 
   /** How long somebody in front, as far as is known, keeps his place without a word. */
@@ -100,8 +105,7 @@ export class LockPlace {
         .catch((error: unknown) => this.#log.debug({ err: error }, "a place was not renewed"))
         .finally(() => {
           if (!this.#left) this.#renewLater();
-          // It was written after it had been removed.
-          else void this.#bucket.put(this.#key, undefined).catch(() => undefined);
+          else void this.#remove(); // it was written after it had been removed
         });
     }, RENEW_MS);
   }

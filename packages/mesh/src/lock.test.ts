@@ -114,3 +114,28 @@ test(
     expect((await one.state(Files).get("a.ts"))!.value).toBe("two");
   },
 );
+
+test("whoever gives up before having a place leaves neither a ticket nor a subscription", async () => {
+  const [holder, mesh] = [await meshes.join(), await meshes.join()];
+  await using _held = await holder.lock("door", { intent: "hold" });
+  const subscriptions = async (): Promise<number> => {
+    const answer = await fetch(`${meshes.broker.monitorUrl}/subsz`);
+    return ((await answer.json()) as { num_subscriptions: number }).num_subscriptions;
+  };
+  const giveUp = async (): Promise<void> => {
+    const leaving = new AbortController();
+    const waiting = mesh.lock("door", { intent: "peep", signal: leaving.signal });
+    leaving.abort();
+    await expect(waiting).rejects.toMatchObject({ code: "CANCELED" });
+  };
+  await giveUp();
+  await mesh.locks(); // everything has been opened that stays open
+  const before = await subscriptions();
+  await inTurn(upTo(20), giveUp);
+  await expect.poll(subscriptions, { timeout: 5_000 }).toBe(before);
+  const waiters = async () => (await holder.locks())[0]?.waiters;
+  await expect.poll(waiters, { timeout: 5_000 }).toEqual([]);
+  const aborted = AbortSignal.abort();
+  const never = mesh.lock("door", { intent: "peep", signal: aborted });
+  await expect(never).rejects.toMatchObject({ code: "CANCELED" });
+});

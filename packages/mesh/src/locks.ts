@@ -43,9 +43,14 @@ export class Locks {
   readonly #runtime: Runtime;
   readonly #leases: Leases;
   readonly #queue: Bucket;
+  readonly #ended: AbortSignal;
 
-  /** @param queue where those who wait leave their tickets */
-  constructor(runtime: Runtime, leases: Leases, queue: Bucket) {
+  /**
+   * @param queue where those who wait leave their tickets
+   * @param ended fires when the connection is closed
+   */
+  constructor(runtime: Runtime, leases: Leases, queue: Bucket, ended: AbortSignal) {
+    this.#ended = ended;
     this.#runtime = runtime;
     this.#leases = leases;
     this.#queue = queue;
@@ -67,14 +72,17 @@ export class Locks {
       this.#leases.acquire(name, { ...options, wait }, view, { name, intent, since: Date.now() });
     if (waitMs === 0) return asLock(await take(0), intent);
     const place = this.#place(name, intent);
-    using patience = new Patience(`Lock ${name}`, { timeout: waitMs, signal: options.signal });
+    const own = options.signal === undefined ? [] : [options.signal];
+    const signal = AbortSignal.any([this.#ended, ...own]);
+    using patience = new Patience(`Lock ${name}`, { timeout: waitMs, signal });
+    patience.demand();
     try {
       await patience.for(place.join());
       await place.first(patience.signal);
       patience.demand();
       return asLock(await take(Math.max(1, Math.ceil(patience.untilMs - nowMs()))), intent);
     } catch (error) {
-      if (error !== patience.signal.reason || options.signal?.aborted) throw error;
+      if (error !== patience.signal.reason || signal.aborted) throw error;
       // Its turn has not come: the error says who has it.
       await view.refresh().catch(() => undefined);
       throw view.record === undefined ? error : notObtained("TIMEOUT", name, view);

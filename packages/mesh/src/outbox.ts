@@ -16,6 +16,8 @@ export interface OutboxEvents {
   /** The reply subject for the next frame of calls, and what becomes of that frame. */
   sent(subject: string, envelopes: number, bytes: Uint8Array): void;
   dropped(subject: string, envelopes: number, reply: string | undefined): void;
+  /** The client does not take it. */
+  refused(subject: string, error: unknown): void;
 }
 
 /** One subject's frame in the making. */
@@ -162,7 +164,14 @@ export class Outbox {
     const bytes = slot.writer.take();
     const { reply } = slot;
     slot.reply = undefined;
-    if (this.#link.publish(slot.subject, bytes, reply)) {
+    let sent: boolean;
+    try {
+      sent = this.#link.publish(slot.subject, bytes, reply);
+    } catch (error) {
+      this.#events.refused(slot.subject, error); // thrown from the end of a turn, it would end the process
+      return;
+    }
+    if (sent) {
       this.#unflushed += bytes.length;
       if (this.#unflushed >= PING_AFTER_BYTES) this.#flushing ??= this.#confirm();
       this.#events.sent(slot.subject, envelopes, bytes);

@@ -85,7 +85,7 @@ export class Session implements HostingSite {
   #locks: Locks | undefined;
   #workspaces: Workspaces | undefined;
   #closing: Promise<void> | undefined;
-  #closed = false;
+  readonly #ended = new AbortController();
 
   /** Connects and waits until the registry is known. Throws as `connect` does. */
   static async open(options: ConnectOptions): Promise<Session> {
@@ -135,6 +135,7 @@ export class Session implements HostingSite {
         onlookers.show(subject, bytes);
       },
       dropped: (subject, envelopes, reply) => this.#dropped(subject, envelopes, reply),
+      refused: (subject, error) => log.error({ err: error, subject }, "a message cannot be sent"),
     });
     const runtime: Runtime = {
       client,
@@ -176,11 +177,14 @@ export class Session implements HostingSite {
     return this.#closing !== undefined;
   }
 
+  /** Fires, with `NOT_CONNECTED`, once it is closed. */
+  get ended(): AbortSignal {
+    return this.#ended.signal;
+  }
+
   /** What calls and publishes need; handlers that are finishing may still make them. Throws `NOT_CONNECTED` once it is closed. */
   opened(): Runtime {
-    if (this.#closed) {
-      throw new MeshError("NOT_CONNECTED", `This connection to mesh ${this.mesh} is closed.`);
-    }
+    this.ended.throwIfAborted();
     return this.#runtime;
   }
 
@@ -234,7 +238,7 @@ export class Session implements HostingSite {
   get locks(): Locks {
     const runtime = this.opened();
     const queue = this.buckets.own("locks", { storage: "memory" });
-    return (this.#locks ??= new Locks(runtime, this.leases, queue));
+    return (this.#locks ??= new Locks(runtime, this.leases, queue, this.ended));
   }
 
   get states(): States {
@@ -258,7 +262,8 @@ export class Session implements HostingSite {
     await this.#topics?.settled();
     await this.#journals?.drain();
     await this.leases.close(); // only now: handlers that were finishing may have needed them
-    this.#closed = true;
+    const text = `This connection to mesh ${this.mesh} is closed.`;
+    this.#ended.abort(new MeshError("NOT_CONNECTED", text));
     for (const part of this.#parts()) part.close();
     this.#watchdog.close();
     this.registry.close();

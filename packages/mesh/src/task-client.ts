@@ -9,7 +9,7 @@ import {
 import { nowMs, nowUs } from "./clock.ts";
 import { explain } from "./route.ts";
 import { Handle, type HandleOwner } from "./task-handle.ts";
-import { envelopeBytes, readEnvelope } from "./task-message.ts";
+import { envelopeBytes, readEnvelope, submitterOf } from "./task-message.ts";
 import { TaskPlacement } from "./task-placement.ts";
 import type { RunReport } from "./task-run.ts";
 import type { TaskServices } from "./task-services.ts";
@@ -97,16 +97,17 @@ export class TaskClient {
     if ("result" in found) return false;
     const { queued } = found;
     const [, , agent = "", capability = ""] = queued.subject.split(".");
-    const { sender, seq } = readEnvelope(queued.data);
+    const task = readEnvelope(queued.data);
+    const sender = submitterOf(task);
     const fields = {
       kind: KINDS.error,
       id,
       sender: runtime.client,
-      recipient: sender,
+      recipient: sender ?? "unknown",
       name: `${agent}.${capability}`,
       sentAt: nowUs(),
       payload: encodePayload(new MeshError("CANCELED", `Canceled by ${runtime.client}.`).toJSON()),
-      seq,
+      seq: task.seq,
     };
     const bytes = Uint8Array.from(envelopeBytes(fields));
     const { subjects } = runtime;
@@ -123,10 +124,10 @@ export class TaskClient {
     }
     const control = { ...fields, kind: KINDS.control, name: "cancel", payload: new Uint8Array(0) };
     runtime.outbox.add(subjects.taskControl("cancel"), control);
-    runtime.outbox.add(subjects.taskEvents(sender), {
-      ...fields,
-      payload: readEnvelope(bytes).payload,
-    });
+    if (sender !== undefined) {
+      const { payload } = readEnvelope(bytes);
+      runtime.outbox.add(subjects.taskEvents(sender), { ...fields, payload });
+    }
     await store.dequeue(id);
     return true;
   }

@@ -1,4 +1,4 @@
-import { FrameWriter, KINDS, MeshError, agent } from "@plexus/core";
+import { FrameWriter, KINDS, MeshError, agent, encodePayload } from "@plexus/core";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { startProxy, type Proxy } from "@plexus/testing";
 import { describe, expect, test } from "vitest";
@@ -272,3 +272,38 @@ async function slow(): Promise<{ proxy: Proxy; host: Mesh; client: Mesh }> {
   const host = await meshes.join({ servers: proxy.url });
   return { proxy, host, client: await meshes.join() };
 }
+
+describe("a task that a stranger has written", () => {
+  test("in the name of nobody who can be told is executed, waited for and canceled like any other", async () => {
+    const [host, client] = [await meshes.join(), await meshes.join()];
+    const release = gate();
+    const { info } = await host.host(Desk, {
+      run: (input) => (input === "b" ? release.opened : input),
+    });
+    await (await client.submit(Desk, "run", "a")).result();
+    const nats = await meshes.nats();
+    const [quick, held] = ["01J00000000000000000000001", "01J00000000000000000000002"];
+    const write = (id: string, input: string): void => {
+      const writer = new FrameWriter();
+      writer.write({
+        kind: KINDS.task_delegation,
+        id,
+        sender: "some body",
+        recipient: "desk",
+        name: "run",
+        sentAt: Date.now() * 1_000,
+        payload: encodePayload(input),
+        seq: 1,
+      });
+      nats.publish(`${meshes.name}.task.desk.run.normal.default.${id}`, writer.take());
+    };
+    write(held, "b");
+    await expect.poll(async () => (await client.inspect(info.instance)).tasks?.running).toBe(1);
+    const canceled = expect(client.task(held).result()).rejects.toMatchObject({ code: "CANCELED" });
+    expect(await client.task(held).cancel()).toBe(true);
+    await canceled;
+    write(quick, "c");
+    expect(await client.task(quick).result({ timeout: "20s" })).toBe("c");
+    release.open();
+  }, 30_000);
+});

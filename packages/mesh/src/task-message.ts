@@ -4,6 +4,7 @@ import {
   MeshError,
   encodePayload,
   fromWireError,
+  isToken,
   readFrame,
   type Envelope,
   type EnvelopeFields,
@@ -56,6 +57,11 @@ export function readEnvelope(data: Uint8Array): Envelope {
   });
   if (found === undefined) throw new MeshError("BAD_MESSAGE", "There is no envelope.");
   return found;
+}
+
+/** The client to be told of a task that it has submitted; undefined: that is none, as a stranger may have written the task. */
+export function submitterOf({ sender }: Envelope): string | undefined {
+  return isToken(sender) ? sender : undefined;
 }
 
 /** Where a task stands whose result is recorded in this envelope. */

@@ -20,7 +20,7 @@ import {
   type EndingRun,
   type Outcome,
 } from "./task-ending.ts";
-import { RECHECK, readEnvelope, resultFields, type TaskNews } from "./task-message.ts";
+import { RECHECK, readEnvelope, resultFields, submitterOf, type TaskNews } from "./task-message.ts";
 import { TaskScope, type Execution } from "./task-scope.ts";
 import type { TaskServices } from "./task-services.ts";
 
@@ -184,7 +184,7 @@ export class TaskRun implements Execution, EndingRun {
       return;
     }
     this.#attempt = Math.max(1, envelope.seq);
-    this.#client = envelope.sender;
+    this.#client = submitterOf(envelope) ?? "";
     if (this.#recheck && (await this.#isOver())) return;
     const { agent } = this.owner;
     const { capability } = this.address;

@@ -2,7 +2,7 @@ import { KINDS, MeshError, type Envelope } from "@plexus/core";
 import { nowMs } from "./clock.ts";
 import type { StoredMessage } from "./nats/stored-message.ts";
 import type { TaskListener } from "./task-events.ts";
-import { readEnvelope } from "./task-message.ts";
+import { readEnvelope, submitterOf } from "./task-message.ts";
 import { TaskNewsFeed } from "./task-news.ts";
 import type { TaskServices } from "./task-services.ts";
 
@@ -204,7 +204,7 @@ export class TaskWatch {
 /** Who submitted a task; undefined if that is not to be read. What is wrong with it, its host will record. */
 function senderOf(queued: StoredMessage): string | undefined {
   try {
-    return readEnvelope(queued.data).sender;
+    return submitterOf(readEnvelope(queued.data));
   } catch {
     return undefined;
   }
