@@ -77,6 +77,8 @@ export class Access {
       const stored = await this.#session.topics.subscribe(topic, handler, options, (ended) =>
         subscriptions.delete(ended),
       );
+      if (this.#session.closing) await stored.unsubscribe(); // whoever closes has not seen it
+      this.#session.staying();
       subscriptions.add(stored);
       return stored;
     }

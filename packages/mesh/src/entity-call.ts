@@ -182,6 +182,10 @@ export class EntityCall implements Pending {
     if (this.#phase === "over") return;
     const now = nowMs();
     if (now >= this.#finalDeadlineMs) return this.timeout();
+    if (runtime.link.closed) {
+      this.#fail(new MeshError("NOT_CONNECTED", "This connection to the mesh is closed."));
+      return;
+    }
     if (!runtime.link.connected) {
       this.#wait("unconnected", this.#finalDeadlineMs);
       this.#cleanup.push(runtime.whenConnected(() => this.#send()));

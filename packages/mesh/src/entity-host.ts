@@ -8,7 +8,7 @@ import {
   partitionOf,
   readFrame,
   toMeshError,
-  toMs,
+  toTimerMs,
   type Command,
   type Duration,
   type Entity,
@@ -16,7 +16,7 @@ import {
 } from "@plexus/core";
 import type { z } from "zod";
 import { sendAnswer } from "./answer.ts";
-import { MAX_TIMER_MS, nowMs, nowUs } from "./clock.ts";
+import { nowMs, nowUs } from "./clock.ts";
 import type { EntityContext } from "./command-scope.ts";
 import type { InstanceInfo } from "./directory.ts";
 import { partitionTarget } from "./entity-call.ts";
@@ -103,7 +103,7 @@ export class HostedEntity implements PartitionHome {
     this.#runtime = services.runtime;
     this.#leave = leave;
     this.#make = make;
-    this.#drainTimeoutMs = Math.min(toMs(options.drainTimeout ?? "30s"), MAX_TIMER_MS);
+    this.#drainTimeoutMs = toTimerMs(options.drainTimeout ?? "30s");
     for (const [name, capability] of Object.entries(contract.commands)) {
       const metrics = services.runtime.metrics.requests(contract.name, name, "server");
       this.served.set(name, { name, capability, metrics });

@@ -4,7 +4,7 @@ import {
   encodePayload,
   readFrame,
   toMeshError,
-  toMs,
+  toTimerMs,
   topicPattern,
   topicSubject,
   token,
@@ -225,7 +225,7 @@ export class Subscriber implements Subscription {
     this.#runtime = runtime;
     this.#topic = topic;
     this.#handler = handler;
-    this.#drainTimeoutMs = toMs(options.drainTimeout ?? "30s");
+    this.#drainTimeoutMs = toTimerMs(options.drainTimeout ?? "30s");
     this.#onEnd = onEnd;
     this.#gate = new Gate(concurrency, queue);
     this.#grouped = group !== undefined;

@@ -6,7 +6,7 @@ import {
   describeAgent,
   readFrame,
   toMeshError,
-  toMs,
+  toTimerMs,
   type Agent,
   type Capability,
   type Duration,
@@ -15,7 +15,7 @@ import {
 } from "@plexus/core";
 import type { z } from "zod";
 import { sendAnswer } from "./answer.ts";
-import { MAX_TIMER_MS, nowUs } from "./clock.ts";
+import { nowUs } from "./clock.ts";
 import type { Context, TaskContext } from "./context.ts";
 import type { InstanceInfo } from "./directory.ts";
 import { routeTimeoutMs } from "./route.ts";
@@ -89,7 +89,7 @@ export class HostedAgent implements AsyncDisposable, CallOwner {
     this.contract = contract;
     this.info = info;
     this.#leave = leave;
-    this.drainTimeoutMs = Math.min(toMs(options.drainTimeout ?? "30s"), MAX_TIMER_MS);
+    this.drainTimeoutMs = toTimerMs(options.drainTimeout ?? "30s");
     this.gate = new Gate(info.concurrency, options.queue ?? info.concurrency * 4);
     this.latency = runtime.metrics.requestLatency;
     this.#unknown = runtime.metrics.badMessages.with({ code: "NO_CAPABILITY" });

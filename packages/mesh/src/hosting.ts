@@ -70,6 +70,7 @@ export class Hosting {
       throw new MeshError("INVALID_CONTRACT", text);
     }
     const info = instanceInfo(runtime, contract, options, await this.#place());
+    site.staying();
     const host = new HostedAgent(runtime, contract, handlers, options, info, async () => {
       await site.registry.leave(info);
       this.#micro.remove(host);
@@ -87,7 +88,9 @@ export class Hosting {
     const tasks = TaskWorker.needed(work) ? site.tasks : undefined;
     tasks?.listen();
     return this.#entered(info, drain, async () => {
-      if (tasks) host.tasks = await tasks.work(work);
+      if (tasks === undefined) return;
+      host.tasks = await tasks.work(work);
+      if (host.draining) await host.tasks.drain(); // which has not seen them
     });
   }
 
@@ -125,6 +128,7 @@ export class Hosting {
     const { name, version, commands: capabilities } = contract;
     const described = { name, version, capabilities };
     const info = instanceInfo(runtime, described, options, await this.#place());
+    site.staying();
     const leave = async (host: HostedEntity): Promise<void> => {
       await site.registry.leave(info);
       this.#micro.remove(host);
@@ -160,8 +164,10 @@ export class Hosting {
       await this.#site.confirm();
       await this.#site.registry.register(info);
       await begin();
+      this.#site.staying();
     } catch (error) {
       await drain();
+      await this.#site.registry.leave(info); // it may have entered only after it had been drained
       throw error;
     }
     return { info, drain, [Symbol.asyncDispose]: drain };

@@ -1,5 +1,12 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { MeshError, backoffMs, toMeshError, toMs, type Duration, type Journal } from "@plexus/core";
+import {
+  MeshError,
+  backoffMs,
+  toMeshError,
+  toTimerMs,
+  type Duration,
+  type Journal,
+} from "@plexus/core";
 import { Scope, runInScope, type Context, type Handled } from "./context.ts";
 import { eventsOf, type JournalEvent } from "./journal-record.ts";
 import type { JournalServices } from "./journal-services.ts";
@@ -68,7 +75,7 @@ export class Follower implements Following {
     this.#journal = journal;
     this.#handler = handler;
     this.#handled = handled;
-    this.#drainMs = drainTimeout === undefined ? DEFAULT_DRAIN_MS : toMs(drainTimeout);
+    this.#drainMs = drainTimeout === undefined ? DEFAULT_DRAIN_MS : toTimerMs(drainTimeout);
     this.#position = after;
     this.caughtUp = this.#caughtUp.promise;
     this.ended = this.#ended.promise;

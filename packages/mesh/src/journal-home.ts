@@ -9,6 +9,6 @@ export interface JournalHome {
   readonly leases: Leases;
   /** Positions, projections and compactions, as they are recorded. */
   readonly compactions: Compactions;
-  /** Ends it when the connection is closed. */
-  keep<F extends Pick<Following, "stop" | "ended">>(following: F): F;
+  /** Ends it when the connection is closed; at once, and rejects with `NOT_CONNECTED`, if it is closing. */
+  keep<F extends Pick<Following, "stop" | "ended">>(following: F): Promise<F>;
 }

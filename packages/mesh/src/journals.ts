@@ -28,6 +28,7 @@ export class Journals implements JournalHome {
   readonly #writers = new Map<string, JournalWriter>();
   readonly #clients = new WeakMap<Journal, OpenJournal>();
   readonly #followings = new Set<Pick<Following, "stop">>();
+  #draining = false;
 
   constructor(runtime: Runtime, leases: Leases, bucket: Bucket) {
     const { link, subjects, client } = runtime;
@@ -91,7 +92,11 @@ export class Journals implements JournalHome {
     return this.keep(projection);
   }
 
-  keep<F extends Pick<Following, "stop" | "ended">>(following: F): F {
+  async keep<F extends Pick<Following, "stop" | "ended">>(following: F): Promise<F> {
+    if (this.#draining) {
+      await following.stop();
+      throw new MeshError("NOT_CONNECTED", "This connection to the mesh is closing.");
+    }
     this.#followings.add(following);
     const forget = (): void => void this.#followings.delete(following);
     following.ended.then(forget, forget);
@@ -100,6 +105,7 @@ export class Journals implements JournalHome {
 
   /** Ends what follows; resolves when everything that was appended is stored, or out of time. */
   async drain(): Promise<void> {
+    this.#draining = true;
     await Promise.all([...this.#followings].map((following) => following.stop()));
     await Promise.all([...this.#writers.values()].map((writer) => writer.settled()));
   }

@@ -93,6 +93,7 @@ export class Leases implements LeaseHome {
 
   /** See `mesh.elect()`. */
   elect(name: string, options: ElectOptions): Election {
+    if (this.#closed) throw closed();
     const election = new Candidacy(this, this.view(name), name, options, () =>
       this.#elections.delete(election),
     );
@@ -108,9 +109,7 @@ export class Leases implements LeaseHome {
     { view = this.view(name), lock, once = false }: ObtainOptions = {},
   ): Promise<HeldLease> {
     if (this.#closed) {
-      return Promise.reject(
-        new MeshError("NOT_CONNECTED", "The connection to the mesh is closed."),
-      );
+      return Promise.reject(closed());
     }
     const { client: holder, name: process } = this.#runtime;
     const nonce = newId();
@@ -208,6 +207,10 @@ export class Leases implements LeaseHome {
     const text = `Lease ${name}: the broker could not be asked within ${waitMs} ms.`;
     return new MeshError("NOT_CONNECTED", text, { cause: view.failure });
   }
+}
+
+function closed(): MeshError {
+  return new MeshError("NOT_CONNECTED", "The connection to the mesh is closed.");
 }
 
 function noLongerWaiting(name: string, cause: unknown): MeshError {

@@ -374,9 +374,9 @@ export class Mesh implements AsyncDisposable {
 
   /** Resolves once at least `instances` (default 1) of an agent are live. Rejects with `NO_AGENT` after `timeout` (30 s). */
   async waitFor(contract: Agent | Entity | string, options: WaitForOptions = {}): Promise<void> {
-    const { directory, mesh } = this.#session;
+    const { directory, ended, mesh } = this.#session;
     const name = typeof contract === "string" ? contract : contract.name;
-    await waitForAgent(directory, mesh, name, options);
+    await waitForAgent(directory, ended, mesh, name, options);
   }
 
   /** Asks an instance for its contract and its present state. */

@@ -1,4 +1,4 @@
-import { MeshError, isMeshError, toMeshError, toMs, token, type Topic } from "@plexus/core";
+import { MeshError, isMeshError, toMeshError, toTimerMs, token, type Topic } from "@plexus/core";
 import { isThenable, runInScope } from "./context.ts";
 import { EventFailures } from "./event-failures.ts";
 import { eventValue, type Subscription } from "./events.ts";
@@ -62,7 +62,7 @@ export class NamedSubscriber implements Subscription, LaneOwner {
     checkFrom(from);
     demand(!("group" in options), "members of a name are a group already");
     demand(Number.isInteger(concurrency) && concurrency >= 1, "concurrency must be 1 or more");
-    this.#ackWaitMs = toMs(ackWait);
+    this.#ackWaitMs = toTimerMs(ackWait);
     demand(this.#ackWaitMs >= MIN_ACK_WAIT_MS, `ackWait must be at least ${MIN_ACK_WAIT_MS} ms`);
     this.#services = services;
     this.#runtime = services.runtime;
@@ -72,7 +72,7 @@ export class NamedSubscriber implements Subscription, LaneOwner {
     this.#from = from;
     this.#where = where;
     this.#failures = new EventFailures(services, topic, options);
-    this.#drainTimeoutMs = toMs(options.drainTimeout ?? "30s");
+    this.#drainTimeoutMs = toTimerMs(options.drainTimeout ?? "30s");
     this.#gate = new Gate(concurrency, Infinity);
     this.#prefix = this.#runtime.subjects.event("").length;
     this.#onEnd = onEnd;

@@ -1,4 +1,4 @@
-import { MeshError, toMs, type Duration } from "@plexus/core";
+import { MeshError, toTimerMs, type Duration } from "@plexus/core";
 import type { EventSource, SourceContract, SourceEvent } from "./event-source.ts";
 
 /** What changes a projection's state for one kind of event. It may change the state it is given, and returns the new one. */
@@ -133,7 +133,11 @@ export class SequenceWaiters {
     sequence: number,
     { timeout, signal }: { timeout?: Duration; signal?: AbortSignal },
   ): Promise<void> {
-    return this.#enter(sequence, timeout === undefined ? DEFAULT_WAIT_MS : toMs(timeout), signal);
+    return this.#enter(
+      sequence,
+      timeout === undefined ? DEFAULT_WAIT_MS : toTimerMs(timeout),
+      signal,
+    );
   }
 
   #enter(sequence: number, timeoutMs?: number, signal?: AbortSignal): Promise<void> {

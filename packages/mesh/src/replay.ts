@@ -1,4 +1,4 @@
-import { MeshError, isMeshError, toMeshError, toMs, type Topic } from "@plexus/core";
+import { MeshError, isMeshError, toMeshError, toTimerMs, type Topic } from "@plexus/core";
 import { isThenable, runInScope } from "./context.ts";
 import { eventValue, type Subscription } from "./events.ts";
 import { Gate } from "./gate.ts";
@@ -27,6 +27,7 @@ export class Replay implements Subscription {
   readonly #topic: Topic;
   readonly #handler: (value: unknown, context: StoredEventContext) => unknown;
   readonly #options: ReplayOptions;
+  readonly #drainTimeoutMs: number;
   readonly #inbox: string;
   readonly #gate = new Gate(1, Infinity);
   readonly #onEnd: () => void;
@@ -58,6 +59,7 @@ export class Replay implements Subscription {
     this.#topic = topic;
     this.#handler = handler;
     this.#options = options;
+    this.#drainTimeoutMs = toTimerMs(options.drainTimeout ?? "30s");
     this.#from = options.from;
     this.#inbox = services.nextInbox();
     this.#onEnd = onEnd;
@@ -218,14 +220,13 @@ export class Replay implements Subscription {
     if (this.#address && this.#runtime.link.connected) {
       await this.#services.store.endReplay(this.#address).catch(() => undefined);
     }
-    const timeoutMs = toMs(this.#options.drainTimeout ?? "30s");
     let timer: NodeJS.Timeout | undefined;
     const gaveUp = new Promise<void>((resolve) => {
       timer = setTimeout(() => {
         const reason = new MeshError("CANCELED", "The subscription has ended.");
         for (const event of this.#running) event.cancel(reason);
         resolve();
-      }, timeoutMs);
+      }, this.#drainTimeoutMs);
     });
     await Promise.race([this.#gate.idle(), gaveUp]);
     clearTimeout(timer);

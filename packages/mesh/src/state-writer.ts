@@ -100,7 +100,7 @@ export class StateWriter {
         // Again only after a failure.
         return await patience.for(this.#store.read(key));
       } catch (error) {
-        if (patience.signal.aborted || !isPassing(error)) throw error;
+        if (patience.signal.aborted || !isPassing(error) || this.#runtime.link.closed) throw error;
         await untilConnected(this.#runtime, PAUSE_MS);
       }
     }
@@ -125,7 +125,7 @@ export class StateWriter {
           if (ended) return ended;
           continue; // who refused it was behind
         }
-        if (!isPassing(error)) throw error;
+        if (!isPassing(error) || this.#runtime.link.closed) throw error;
         doubtful ||= !isUnsent(error);
         await untilConnected(this.#runtime, PAUSE_MS);
       }

@@ -160,8 +160,9 @@ export class WorkspaceCommitter implements DecisionSite {
     };
     if (signal?.aborted) giveUp();
     signal?.addEventListener("abort", giveUp, { once: true });
-    void follower.ended.then(() =>
-      found.reject(new MeshError("NOT_CONNECTED", "This connection to the mesh is closed.")),
+    follower.ended.then(
+      () => found.reject(new MeshError("NOT_CONNECTED", "This connection to the mesh is closed.")),
+      found.reject,
     );
     try {
       return await found.promise;

@@ -42,6 +42,7 @@ export class WorkspaceFollower {
     });
     this.#forget = services.onClose(() => this.close());
     this.ended = this.#run();
+    this.ended.catch(() => undefined); // whoever asks is told
   }
 
   close(): void {

@@ -170,6 +170,7 @@ export class Link {
     options: SubscribeOptions = {},
   ): LinkSubscription {
     const { onNoResponders, paced = false } = options;
+    this.#demandOpen();
     const subscription = this.connection.subscribe(subject, {
       ...(options.queue === undefined ? {} : { queue: options.queue }),
       callback: (error, message) => {
@@ -193,6 +194,7 @@ export class Link {
 
   /** Like {@link subscribe}, for many messages of which little is needed. Returns what ends it. */
   stream(subject: string, onMessage: (message: RawMessage) => void): () => void {
+    this.#demandOpen();
     const subscription = this.connection.subscribe(subject, {
       callback: (error, message) => {
         if (error) return;
@@ -232,6 +234,11 @@ export class Link {
     if (this.#connected) await this.#patiently(this.connection.drain());
     await this.connection.close();
     this.#connected = false;
+  }
+
+  #demandOpen(): void {
+    if (!this.#closing) return;
+    throw new MeshError("NOT_CONNECTED", "This connection to the mesh is closed.");
   }
 
   /** Whatever is thrown into nats.js ends its reading loop, and the connection goes deaf: so nothing is. */
