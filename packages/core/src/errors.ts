@@ -112,12 +112,16 @@ export class MeshError extends Error {
 
 /** True for a {@link MeshError}, of the given code if one is given. */
 export function isMeshError(error: unknown, code?: ErrorCode): error is MeshError {
-  return error instanceof MeshError && (code === undefined || error.code === code);
+  try {
+    return error instanceof MeshError && (code === undefined || error.code === code);
+  } catch {
+    return false; // of a proxy that was revoked, even that cannot be told
+  }
 }
 
 /** Any thrown value as a MeshError: a handler's own error becomes `AGENT_FAILED` with that error as its cause. */
 export function toMeshError(error: unknown): MeshError {
-  if (error instanceof MeshError) return error;
+  if (isMeshError(error)) return error;
   return new MeshError("AGENT_FAILED", describeThrown(error), { cause: error });
 }
 

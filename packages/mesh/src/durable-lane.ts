@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { MeshError, escapeKey, toMeshError } from "@plexus/core";
 import type { ActiveKeys } from "./active-keys.ts";
 import { nowMs } from "./clock.ts";
@@ -30,11 +31,13 @@ export interface LaneSite extends ExecutionSite {
 interface Waiting {
   readonly after: number;
   readonly execution: Execution;
+  readonly sinceMs: number;
   go(): void;
 }
 
 const MAX_TRIES = 10; // owners that may vanish over one durable command
 const SETTLE_AFTER = 64;
+const LOST_AFTER_MS = 2_000;
 
 /** The durable commands of one partition, executed one after the other in the order in which they are stored. */
 export class DurableLane {
@@ -47,6 +50,7 @@ export class DurableLane {
   #begun = false;
   #unsettled = 0;
   #settling = false;
+  #seeking = false;
 
   constructor(services: EntityServices, site: LaneSite) {
     this.#services = services;
@@ -59,7 +63,8 @@ export class DurableLane {
   /** Resolves when the durable command with this sequence has ended, or nobody waits for that any more. */
   async passed(after: number, execution: Execution): Promise<void> {
     if (after <= this.#site.journal.cursor) return;
-    await new Promise<void>((go) => this.#waiting.push({ after, execution, go }));
+    const sinceMs = nowMs();
+    await new Promise<void>((go) => this.#waiting.push({ after, execution, sinceMs, go }));
   }
 
   /** Looks for commands that were not told of. */
@@ -70,6 +75,27 @@ export class DurableLane {
   /** To be called again and again. */
   tick(): void {
     this.#release(({ execution }) => execution.canceled !== undefined);
+    const [oldest] = this.#waiting;
+    if (oldest && !this.#seeking && nowMs() - oldest.sinceMs > LOST_AFTER_MS) {
+      void this.#seek(oldest.after);
+    }
+  }
+
+  /** A command that is not stored any more is not waited for: the broker has lost its disk, or somebody has deleted it. */
+  async #seek(after: number): Promise<void> {
+    const { js, store, runtime } = this.#services;
+    const { entity, partition } = this.#site;
+    this.#seeking = true;
+    try {
+      const subject = runtime.subjects.command(entity, partition);
+      const found = await js.next(store.commands, subject, after);
+      if (found?.sequence !== after) this.#release((one) => one.after === after);
+      else await sleep(LOST_AFTER_MS);
+    } catch {
+      await sleep(LOST_AFTER_MS); // the broker is away, or not ready
+    } finally {
+      this.#seeking = false;
+    }
   }
 
   /**

@@ -149,13 +149,20 @@ export class ShardDriver {
       this.#syncAgain = false;
       try {
         // Again only if more was missed.
+        const before = new Map(this.#newest);
         const keys = await this.#store.keys(shardKey(this.#entity, "*").slice(0, -2));
         const reading = keys.map(async (key) => {
           const partition = this.#partitionOf(key);
           const entry = partition === undefined ? undefined : await this.#store.read(key);
-          if (entry) this.#note(partition!, entry);
+          if (entry === undefined) return;
+          before.delete(partition!);
+          this.#note(partition!, entry);
         });
         await Promise.all(reading);
+        // Records are never removed: the broker has lost its disk. Whoever wants such a partition begins it anew.
+        for (const [partition, lease] of before) {
+          if (this.#newest.get(partition) === lease) this.#newest.delete(partition);
+        }
         const leases = [...this.#newest.values()];
         if (this.#runtime.link.connected) this.#input({ type: "synced", leases });
       } catch (error) {
@@ -282,6 +289,7 @@ export class ShardDriver {
     try {
       const entry = await this.#store.read(shardKey(this.#entity, partition));
       if (entry) this.#see(partition, entry);
+      else this.sync(); // there is nothing any more
     } catch (error) {
       this.#runtime.log.debug({ err: error, partition }, "a lease cannot be read");
     }

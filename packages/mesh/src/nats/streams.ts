@@ -43,12 +43,15 @@ export class Streams {
     this.#patienceMs = patienceMs;
   }
 
-  /** Throws `INCOMPATIBLE_BROKER` if the broker has no JetStream at all. */
+  /**
+   * Throws `NOT_CONNECTED` if the broker has no JetStream just now. It had when this process connected, or the registry would have
+   * refused it: so it is waited for, like a broker that is away.
+   */
   demandJetStream(): void {
     if (!this.#link.connected) throw new MeshError("NOT_CONNECTED", "There is no broker.");
     if (this.#link.connection.info?.jetstream) return;
     throw new MeshError(
-      "INCOMPATIBLE_BROKER",
+      "NOT_CONNECTED",
       "The NATS server runs without JetStream, which holds durable work. Start it with -js.",
     );
   }

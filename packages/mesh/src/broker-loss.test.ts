@@ -1,0 +1,58 @@
+import { journal, topic } from "@plexus/core";
+import { startBroker, type Broker } from "@plexus/testing";
+import { expect, test } from "vitest";
+import { z } from "zod";
+import { Account, hostAccounts } from "../../../test/support/account.ts";
+import { silent } from "../../../test/support/mesh.ts";
+import { connect, type Mesh } from "./mesh.ts";
+
+const News = topic("news", { schema: z.number(), durable: true });
+const Diary = journal("diary", { events: { noted: z.number() } });
+const SLOW = { timeout: 20_000 };
+
+const join = (broker: Broker): Promise<Mesh> =>
+  connect({ servers: broker.url, mesh: "m", http: false, log: silent });
+
+test("what follows the store goes on after a while in which the broker had no JetStream", async () => {
+  await using broker = await startBroker();
+  await using mesh = await join(broker);
+  const [replayed, followed]: [number[], number[]] = [[], []];
+  await mesh.subscribe(News, (n) => void replayed.push(n), { from: "all" });
+  await mesh.journal(Diary).follow(({ data }) => void followed.push(data));
+  const on = { noted: (sum: number, { data }: { data: number }) => sum + data };
+  const sum = await mesh.project(Diary, { name: "sum", initial: 0, on });
+  const go = async (n: number): Promise<void> => {
+    await mesh.publish(News, n);
+    await mesh.journal(Diary).append("k", { type: "noted", data: n });
+  };
+  await go(1);
+  await expect.poll(() => [replayed, followed, sum.state], SLOW).toEqual([[1], [1], 1]);
+  await broker.stop();
+  const bare = await startBroker({ port: broker.port, jetstream: false });
+  await expect.poll(() => mesh.connected, SLOW).toBe(true);
+  const refused = mesh.publish(News, 0, { timeout: "1s" }); // it is noticed by then
+  await expect(refused).rejects.toMatchObject({ code: "NOT_CONNECTED" });
+  await bare[Symbol.asyncDispose]();
+  await broker.restart();
+  await expect.poll(() => mesh.connected, SLOW).toBe(true);
+  await go(2);
+  await expect.poll(() => [replayed, followed, sum.state], SLOW).toEqual([[1, 2], [1, 2], 3]);
+}, 60_000);
+
+test("entities go on, from the beginning, when the broker has lost its disk", async () => {
+  const broker = await startBroker();
+  const mesh = await join(broker);
+  await hostAccounts(mesh);
+  const ada = mesh.get(Account, "ada");
+  const [deposit, options] = [{ cents: 5, note: "a" }, { timeout: 20_000 }];
+  const sent = await ada.deposit.send(deposit);
+  expect(await sent.result(options)).toBe(5);
+  expect(await ada.deposit(deposit)).toBe(10);
+  await broker[Symbol.asyncDispose]();
+  await using _empty = await startBroker({ port: broker.port });
+  await expect.poll(() => mesh.connected, SLOW).toBe(true);
+  expect(await ada.deposit(deposit, options)).toBe(5); // behind a command that is lost
+  const again = await ada.deposit.send(deposit);
+  expect(await again.result(options)).toBe(10);
+  await mesh.close();
+}, 60_000);
