@@ -39,6 +39,24 @@ test("what follows the store goes on after a while in which the broker had no Je
   await expect.poll(() => [replayed, followed, sum.state], SLOW).toEqual([[1, 2], [1, 2], 3]);
 }, 60_000);
 
+test("what follows a journal by name, or keeps its state in a bucket, begins anew when the broker has lost its disk", async () => {
+  const broker = await startBroker();
+  const mesh = await join(broker);
+  const followed: number[] = [];
+  const diary = mesh.journal(Diary);
+  await diary.follow(({ data }) => void followed.push(data), { name: "reader" });
+  const on = { noted: (sum: number, { data }: { data: number }) => sum + data };
+  const sum = await mesh.project(Diary, { name: "sum", initial: 0, on, store: "bucket" });
+  for (const data of [1, 2, 3]) await diary.append("k", { type: "noted", data });
+  await expect.poll(() => [followed, sum.state], SLOW).toEqual([[1, 2, 3], 6]);
+  await broker[Symbol.asyncDispose]();
+  await using _empty = await startBroker({ port: broker.port });
+  await expect.poll(() => mesh.connected, SLOW).toBe(true);
+  await diary.append("k", { type: "noted", data: 40 }, { timeout: "20s" });
+  await expect.poll(() => [followed, sum.state], SLOW).toEqual([[1, 2, 3, 40], 40]);
+  await mesh.close();
+}, 60_000);
+
 test("entities go on, from the beginning, when the broker has lost its disk", async () => {
   const broker = await startBroker();
   const mesh = await join(broker);

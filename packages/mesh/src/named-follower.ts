@@ -68,12 +68,13 @@ export class NamedFollower implements Following {
   }
 
   async #lead({ token, signal }: Leadership): Promise<void> {
-    const { services, bucket, key } = this.#site;
+    const { services, bucket, key, beginning } = this.#site;
     const { promise: over, resolve: end } = Promise.withResolvers<void>();
     signal.addEventListener("abort", () => end(), { once: true });
     if (signal.aborted) return;
     const stored = new StoredPosition(services, bucket, key, token);
     try {
+      await StoredPosition.begin(services, bucket, key, beginning); // again, if it is gone
       const after = await stored.take();
       this.#position = after;
       const follower = await this.#site.follow(after, (position) => {

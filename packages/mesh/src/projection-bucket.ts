@@ -204,7 +204,8 @@ export class BucketProjection implements Projection<unknown> {
       () => bucket.get(this.#key),
       () => signal.aborted,
     );
-    const found = entry!.value as ProjectionRecord;
+    if (entry === undefined) return this.#reset(); // somebody has removed it, or the broker has lost its disk
+    const found = entry.value as ProjectionRecord;
     if (found.token > token) throw new MeshError("FENCED", `${this.#key} has a newer owner.`);
     const interrupted = Promise.withResolvers<void>();
     const overtaken = new AbortController();
@@ -238,7 +239,7 @@ export class BucketProjection implements Projection<unknown> {
           writing = undefined;
         });
     };
-    this.#show(found, entry!.revision);
+    this.#show(found, entry.revision);
     const count = (events: number): void => this.#report.count(events);
     const cursor: StreamCursor = new StreamCursor(this.#services, this.#source, sequence + 1, {
       take: (record) => {
