@@ -50,7 +50,8 @@ test("what follows a journal by name, or keeps its state in a bucket, begins ane
   for (const data of [1, 2, 3]) await diary.append("k", { type: "noted", data });
   await expect.poll(() => [followed, sum.state], SLOW).toEqual([[1, 2, 3], 6]);
   await broker[Symbol.asyncDispose]();
-  await using _empty = await startBroker({ port: broker.port });
+  await using empty = await startBroker({ port: broker.port });
+  expect(empty.url).toBe(broker.url);
   await expect.poll(() => mesh.connected, SLOW).toBe(true);
   await diary.append("k", { type: "noted", data: 40 }, { timeout: "20s" });
   await expect.poll(() => [followed, sum.state], SLOW).toEqual([[1, 2, 3, 40], 40]);
@@ -67,7 +68,8 @@ test("entities go on, from the beginning, when the broker has lost its disk", as
   expect(await sent.result(options)).toBe(5);
   expect(await ada.deposit(deposit)).toBe(10);
   await broker[Symbol.asyncDispose]();
-  await using _empty = await startBroker({ port: broker.port });
+  await using empty = await startBroker({ port: broker.port });
+  expect(empty.url).toBe(broker.url);
   await expect.poll(() => mesh.connected, SLOW).toBe(true);
   expect(await ada.deposit(deposit, options)).toBe(5); // behind a command that is lost
   const again = await ada.deposit.send(deposit);

@@ -79,7 +79,8 @@ test("asking a broker that is back without JetStream fails, and does not hang", 
   const bucket = mesh.bucket("f");
   await bucket.put("k", 1);
   await broker.stop();
-  await using _bare = await startBroker({ port: broker.port, jetstream: false });
+  await using bare = await startBroker({ port: broker.port, jetstream: false });
+  expect(bare.url).toBe(broker.url);
   await expect.poll(() => mesh.connected).toBe(true);
   await expect(bucket.get("k")).rejects.toMatchObject({ code: "NOT_CONNECTED" });
 });

@@ -117,7 +117,7 @@ test(
 
 test("whoever gives up before having a place leaves neither a ticket nor a subscription", async () => {
   const [holder, mesh] = [await meshes.join(), await meshes.join()];
-  await using _held = await holder.lock("door", { intent: "hold" });
+  await using held = await holder.lock("door", { intent: "hold" });
   const subscriptions = async (): Promise<number> => {
     const answer = await fetch(`${meshes.broker.monitorUrl}/subsz`);
     return ((await answer.json()) as { num_subscriptions: number }).num_subscriptions;
@@ -138,4 +138,5 @@ test("whoever gives up before having a place leaves neither a ticket nor a subsc
   const aborted = AbortSignal.abort();
   const never = mesh.lock("door", { intent: "peep", signal: aborted });
   await expect(never).rejects.toMatchObject({ code: "CANCELED" });
+  expect(held.held).toBe(true);
 });

@@ -10,19 +10,21 @@ const Desk = agent("desk", { capabilities: { run: { input: z.unknown(), output: 
 class Trap extends Error {
   constructor() {
     super("a trap");
-    const get = () => {
-      throw new Error("do not look");
-    };
-    Object.defineProperty(this, "contents", { enumerable: true, get });
+    Object.defineProperty(this, "contents", { enumerable: true, get: explode });
   }
+}
+
+function explode(): never {
+  throw new Error("do not look");
+}
+
+function run(input: unknown): unknown {
+  if (input === "fine") return input;
+  throw new Trap();
 }
 
 test("an error whose getters throw is answered and keeps no slot, though it is logged", async () => {
   const mesh = await meshes.join({ log: createLogger({ test: "of what is logged" }) });
-  const run = (input: unknown) => {
-    if (input === "fine") return input;
-    throw new Trap();
-  };
   await mesh.host(Desk, { run }, { concurrency: 1 });
   const desk = mesh.get(Desk);
   await expect(desk.run("trap", { timeout: "5s" })).rejects.toMatchObject({ code: "AGENT_FAILED" });
