@@ -2,7 +2,7 @@ import { MeshError } from "@plexus/core";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { append, sum } from "./channel.ts";
-import { END, START } from "./command.ts";
+import { Command, END, START } from "./command.ts";
 import { StateGraph } from "./graph.ts";
 import { MemoryCheckpointer } from "./memory-checkpointer.ts";
 
@@ -184,6 +184,46 @@ describe("compensation", () => {
   });
 });
 
+const refundByHand = (checkpointer: MemoryCheckpointer, undone: string[]) =>
+  new StateGraph(channels)
+    .addNode("book", () => ({}), {
+      compensate: (_, ctx) => void undone.push(ctx.interrupt<string>("Refund by hand?")),
+    })
+    .addNode("fail", full)
+    .addEdge(START, "book")
+    .addEdge("book", "fail")
+    .addEdge("fail", END)
+    .compile({ checkpointer });
+
+describe("compensation that waits", () => {
+  test("for an answer asks for it, and the run fails when it is undone", async () => {
+    const undone: string[] = [];
+    const graph = refundByHand(new MemoryCheckpointer(), undone);
+    const asked = await graph.invoke({}, { thread: "t" });
+    expect(asked).toMatchObject({
+      status: "waiting",
+      interrupts: [{ node: "book", value: "Refund by hand?" }],
+    });
+    const resumed = graph.invoke(new Command({ resume: "done" }), { thread: "t" });
+    await expect(resumed).rejects.toThrow("fully booked");
+    expect(undone).toEqual(["done"]);
+  });
+
+  test("is not told of as completed by the process that takes the run over", async () => {
+    const store = new MemoryCheckpointer();
+    const undone: string[] = [];
+    void refundByHand(store, undone).invoke({}, { thread: "t", durability: "sync" });
+    const graph = refundByHand(store, undone);
+    await expect
+      .poll(async () => (await graph.getState("t").catch(() => undefined))?.interrupts.length)
+      .toBe(1);
+    store.revoke("t");
+    expect(await graph.resume("t")).toMatchObject({ status: "waiting" });
+    const resumed = graph.invoke(new Command({ resume: "done" }), { thread: "t" });
+    await expect(resumed).rejects.toThrow("fully booked");
+  });
+});
+
 describe("cancellation", () => {
   test("reaches the node that is executed, undoes what has been done, and rejects with CANCELED", async () => {
     const told: string[] = [];
@@ -261,6 +301,28 @@ test("a failed run goes on where it failed, and repeats nothing that has ended",
   const { status } = await graph.invoke(null, { thread: "t" });
   expect(status).toBe("completed");
   expect(executed).toEqual(["sibling", "deep", "fragile", "fragile", "after"]);
+});
+
+test("a subgraph that failed between two steps begins anew", async () => {
+  let most = 2;
+  const loop = new StateGraph({ n: sum() }, { maxSteps: 3 })
+    .addNode("count", () => ({ n: 1 }))
+    .addEdge(START, "count")
+    .addConditionalEdges("count", ({ n }) => (n > most ? END : "count"), ["count", END])
+    .compile();
+  const graph = new StateGraph({ n: sum() })
+    .addSubgraph("loop", loop, { map: () => ({}), merge: ({ n }) => ({ n }) })
+    .addEdge(START, "loop")
+    .addEdge("loop", END)
+    .compile({ checkpointer: new MemoryCheckpointer() });
+  most = 5;
+  await expect(graph.invoke({}, { thread: "t" })).rejects.toMatchObject({ code: "STEP_LIMIT" });
+  await expect(graph.invoke(null, { thread: "t" })).rejects.toMatchObject({ code: "STEP_LIMIT" });
+  most = 2;
+  expect(await graph.invoke(null, { thread: "t" })).toMatchObject({
+    status: "completed",
+    output: { n: 3 },
+  });
 });
 
 test("the original error is the cause of what the caller gets", async () => {

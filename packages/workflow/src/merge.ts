@@ -1,4 +1,4 @@
-import { MeshError, toMeshError } from "@plexus/core";
+import { MeshError, isMeshError, toMeshError } from "@plexus/core";
 import type { Plan } from "./plan.ts";
 import type { RunState, Writes } from "./run.ts";
 
@@ -48,6 +48,7 @@ export function mergeStep(plan: Plan, run: RunState, contributions: readonly Con
     try {
       merged.push([key, channel.merge(run.values[key], list)]);
     } catch (cause) {
+      if (isMeshError(cause, "GRAPH_CHANGED")) throw cause;
       throw new MeshError(
         "AGENT_FAILED",
         `The reducer of channel ${key} threw ${toMeshError(cause).message}.`,
