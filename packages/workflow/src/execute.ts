@@ -154,7 +154,7 @@ export class Execution {
   #bounded(node: Pick<NodePlan, "name" | "timeoutMs">, work: () => unknown): unknown {
     const { timeoutMs } = node;
     const given = work();
-    const returned = isThenable(given) ? Promise.resolve(given) : given;
+    const returned = isThenable(given) ? this.#withEffects(Promise.resolve(given)) : given;
     if (timeoutMs === Infinity || !(returned instanceof Promise)) return returned;
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
@@ -165,6 +165,14 @@ export class Execution {
       }, timeoutMs);
     });
     return Promise.race([returned, late]).finally(() => clearTimeout(timer));
+  }
+
+  /** What fails or waits has ended when the effects that it has begun have: the next attempt would repeat them. */
+  #withEffects(returned: Promise<unknown>): Promise<unknown> {
+    return returned.catch(async (error: unknown) => {
+      await this.#context.effectsEnded();
+      throw error;
+    });
   }
 
   #done(result: TaskResult): Outcome {
