@@ -112,6 +112,31 @@ const asks = (checkpointer: Checkpointer) =>
     .addEdge("ask", END)
     .compile({ checkpointer });
 
+test("an input whose caller has gone begins nothing when its first router has decided", async () => {
+  const decided = Promise.withResolvers<string>();
+  const asked = Promise.withResolvers<AbortSignal>();
+  const graph = new StateGraph({ log: append(z.string()) })
+    .addNode("work", () => ({ log: ["work"] }))
+    .addConditionalEdges(
+      START,
+      (_, { signal }) => {
+        asked.resolve(signal);
+        return decided.promise;
+      },
+      ["work"],
+    )
+    .addEdge("work", END)
+    .compile({ checkpointer: new MemoryCheckpointer() });
+  const caller = new AbortController();
+  const begun = graph.invoke({}, { thread, detach: caller.signal });
+  const signal = await asked.promise;
+  caller.abort(new Error("gone"));
+  expect(signal.aborted).toBe(true);
+  decided.resolve("work");
+  await expect(begun).rejects.toThrow("gone");
+  await expect(graph.getState(thread)).rejects.toMatchObject({ code: "NO_RUN" });
+});
+
 test("who begins next begins with what was before a run that was rolled back, if its caller has died in between", async () => {
   const store = new MemoryCheckpointer();
   await asks(store).invoke({ log: ["zeroth"] }, { thread });

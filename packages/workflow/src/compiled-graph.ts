@@ -318,7 +318,8 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
     begins: () => void,
   ): undefined | Promise<undefined> {
     const { plan } = this;
-    const { id: run = newId(), signal = new AbortController().signal } = options;
+    const { id: run = newId() } = options;
+    const signal = waitingSignal(options) ?? new AbortController().signal;
     const breakpoints = this.#breakpoints(options);
     const writes = checkInput(plan, input);
     const context = { thread, run, step: 0, visits: 0, signal };
