@@ -254,9 +254,10 @@ export class Execution {
     const described = describe(task.node, error);
     const wire = described.toJSON();
     thrown.set(wire, described);
+    const attempt = task.attempt - (task.before ?? 0);
     let again = false;
     try {
-      again = retry !== undefined && task.attempt < retry.attempts && retry.when(error);
+      again = retry !== undefined && attempt < retry.attempts && retry.when(error);
     } catch (worse) {
       return this.#failed(worse, undefined);
     }
@@ -269,7 +270,7 @@ export class Execution {
         ? {
             retryAt:
               this.#host.now() +
-              Math.ceil(backoffMs(retry.backoff, task.attempt, () => this.#host.random())),
+              Math.ceil(backoffMs(retry.backoff, attempt, () => this.#host.random())),
           }
         : {}),
     };

@@ -303,8 +303,8 @@ test("a failed run goes on where it failed, and repeats nothing that has ended",
   expect(executed).toEqual(["sibling", "deep", "fragile", "fragile", "after"]);
 });
 
-test("a subgraph that failed between two steps begins anew", async () => {
-  let most = 2;
+test("a subgraph that failed between two steps cannot be tried again, and its run does not wait for it", async () => {
+  let most = 5;
   const loop = new StateGraph({ n: sum() }, { maxSteps: 3 })
     .addNode("count", () => ({ n: 1 }))
     .addEdge(START, "count")
@@ -315,14 +315,33 @@ test("a subgraph that failed between two steps begins anew", async () => {
     .addEdge(START, "loop")
     .addEdge("loop", END)
     .compile({ checkpointer: new MemoryCheckpointer() });
-  most = 5;
   await expect(graph.invoke({}, { thread: "t" })).rejects.toMatchObject({ code: "STEP_LIMIT" });
-  await expect(graph.invoke(null, { thread: "t" })).rejects.toMatchObject({ code: "STEP_LIMIT" });
+  await expect(graph.invoke(null, { thread: "t" })).rejects.toMatchObject({ code: "NO_RUN" });
   most = 2;
-  expect(await graph.invoke(null, { thread: "t" })).toMatchObject({
-    status: "completed",
-    output: { n: 3 },
-  });
+  expect((await graph.invoke({}, { thread: "t" })).output).toEqual({ n: 3 });
+});
+
+test("a subgraph whose result could not be merged is not executed again", async () => {
+  let broken = true;
+  let executed = 0;
+  const inner = new StateGraph(channels)
+    .addNode("deep", () => log(`deep ${++executed}`))
+    .addEdge(START, "deep")
+    .addEdge("deep", END)
+    .compile();
+  const merge = ({ log: entries }: { readonly log: readonly string[] }) => {
+    if (broken) throw new Error("broken");
+    return { log: entries };
+  };
+  const graph = new StateGraph(channels)
+    .addSubgraph("inner", inner, { map: () => ({}), merge })
+    .addEdge(START, "inner")
+    .addEdge("inner", END)
+    .compile({ checkpointer: new MemoryCheckpointer() });
+  await expect(graph.invoke({}, { thread: "t" })).rejects.toThrow("broken");
+  await expect(graph.invoke(null, { thread: "t" })).rejects.toThrow("broken");
+  broken = false;
+  expect((await graph.invoke(null, { thread: "t" })).output.log).toEqual(["deep 1"]);
 });
 
 test("the original error is the cause of what the caller gets", async () => {

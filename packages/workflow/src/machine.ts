@@ -18,8 +18,8 @@ import {
 import { countOf, initialValues, nextTargets, tasksOf } from "./schedule.ts";
 import {
   awaits,
+  canRetry,
   childOf,
-  hasFailedTask,
   isOver,
   keepEffect,
   keepUndo,
@@ -269,7 +269,7 @@ export class Machine {
   /** Not after anything was undone: then the step that failed is not there any more. */
   #retry(): boolean {
     const { run } = this;
-    if (run.status !== "failed" || !hasFailedTask(run)) return false;
+    if (!canRetry(run)) return false;
     resetFailed(run);
     this.#read();
     this.#startAll();

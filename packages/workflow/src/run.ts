@@ -72,6 +72,8 @@ export interface Task {
   state: TaskState;
   /** The attempt under way, from 1; what failed before is counted. */
   attempt: number;
+  /** Attempts before the run was last tried again, which the retry policy does not count. */
+  before?: number;
   /** What it was answered, by wait. */
   answers: unknown[];
   /** Results of its effects, by name. */

@@ -4,7 +4,7 @@ import type { Driver } from "./driver.ts";
 import type { InvokeOptions } from "./graph-options.ts";
 import { waitingTasks } from "./look.ts";
 import { demandRetry } from "./migration.ts";
-import { hasFailedTask, isOver } from "./task.ts";
+import { canRetry, isOver } from "./task.ts";
 
 /* What callers tell a run that exists. */
 
@@ -18,7 +18,7 @@ export function goOn(driver: Driver, thread: string, id: string | undefined): vo
   const told = id === undefined ? {} : { id };
   if (driver.take({ type: "proceed", ...told })) return;
   if (!isOver(driver.run)) return;
-  if (hasFailedTask(driver.run)) demandRetry(driver.run, driver.plan);
+  if (canRetry(driver.run)) demandRetry(driver.run, driver.plan);
   if (driver.take({ type: "retry", ...told })) return;
   throw nothing(thread);
 }

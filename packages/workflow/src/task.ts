@@ -75,31 +75,32 @@ export function takeUndo(run: RunState): Undo[] {
   return undo;
 }
 
-/**
- * Failed and interrupted tasks are ready once more, and have their attempts before them; finished ones stay finished. A subgraph goes on where
- * it failed, or begins anew if that was in none of its tasks, but between two steps.
- */
+/** Failed and interrupted tasks are ready once more, and have their attempts before them; finished ones, and subgraphs, stay finished. */
 export function resetFailed(run: RunState): void {
-  run.status = "running";
+  if (run.status === "failed") run.status = "running";
   delete run.error;
   for (const task of run.tasks) {
     const { state } = task;
+    if (state.is === "leaving") continue;
     const child = childOf(task);
-    const goesOn =
-      child && child.status !== "completed" && (!isOver(child) || hasFailedTask(child));
-    if (goesOn) {
+    if (child?.status === "completed") task.state = { is: "leaving", child };
+    else if (child !== undefined) {
       task.state = { is: "inside", child };
-      if (child.status === "failed") resetFailed(child);
-    } else if (state.is === "failed" || state.is === "running" || child?.status === "failed") {
+      resetFailed(child);
+    } else if (state.is === "failed" || state.is === "running") {
       task.state = { is: "ready" };
-      task.attempt = 1;
+      task.before = task.attempt++; // what an attempt has ordered elsewhere is not taken for the next one's
     }
   }
 }
 
-/** Whether there is something to try again in a run that has failed. */
-export function hasFailedTask({ tasks }: RunState): boolean {
-  return tasks.some(({ state }) => state.is === "failed");
+/** Whether something can be tried again in a run that has failed: not if that was between two steps, of a subgraph perhaps. */
+export function canRetry({ status, tasks }: RunState): boolean {
+  if (status !== "failed") return false;
+  return tasks.some(({ state }) => {
+    if (state.is !== "failed") return false;
+    return state.child?.status !== "failed" || canRetry(state.child);
+  });
 }
 
 /** Whether what is waited for is an event of that name; the wait's type is narrowed. */
