@@ -135,14 +135,14 @@ export class Execution {
     const cache = node.cache!;
     try {
       const address = `${this.#located.plan.hash}/${node.name}/${cache.key(input)}`;
-      const hit = await this.#host.cache.get(address);
+      const hit = await orNothing(() => this.#host.cache.get(address));
       if (hit !== undefined) return await this.#finish(node, hit.value);
       const returned = await this.#bounded(node, () => node.run!(input, this.#context));
       const outcome = await this.#finish(node, returned);
       // A command holds Sends, which do not travel; and nothing is kept of a node that waits.
       const { update = {}, goto, handoff } = readReturn(node, returned);
       if (outcome.type === "done" && goto.length === 0 && handoff === undefined) {
-        await this.#host.cache.set(address, update, cache.ttlMs);
+        await orNothing(() => this.#host.cache.set(address, update, cache.ttlMs));
       }
       return outcome;
     } catch (error) {
@@ -274,6 +274,15 @@ export class Execution {
           }
         : {}),
     };
+  }
+}
+
+/** A cache that does not work is as good as none; what is due is executed. */
+async function orNothing<T>(ask: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await ask();
+  } catch {
+    return undefined;
   }
 }
 

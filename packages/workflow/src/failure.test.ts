@@ -112,6 +112,18 @@ describe("policies", () => {
   });
 });
 
+test("a cache that does not work is done without, and nothing is executed twice for it", async () => {
+  let executed = 0;
+  const down = () => Promise.reject(new Error("no connection"));
+  const graph = new StateGraph(channels)
+    .addNode("costly", () => log(`${++executed}`), { cache: {}, retry: { attempts: 2, first: 0 } })
+    .addEdge(START, "costly")
+    .addEdge("costly", END)
+    .compile({ cache: { get: down, set: down } });
+  expect((await graph.invoke({})).output.log).toEqual(["1"]);
+  expect(executed).toBe(1);
+});
+
 describe("compensation", () => {
   test("undoes what has been done, backwards, when the run fails", async () => {
     const undone: string[] = [];
