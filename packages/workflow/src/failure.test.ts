@@ -22,6 +22,8 @@ const trip = (undone: string[], bookHotel: () => object) =>
     .addEdge("hotel", END)
     .compile({ checkpointer: new MemoryCheckpointer() });
 
+const down = () => Promise.reject(new Error("no connection"));
+
 const full = (): never => {
   throw new Error("fully booked");
 };
@@ -114,7 +116,6 @@ describe("policies", () => {
 
 test("a cache that does not work is done without, and nothing is executed twice for it", async () => {
   let executed = 0;
-  const down = () => Promise.reject(new Error("no connection"));
   const graph = new StateGraph(channels)
     .addNode("costly", () => log(`${++executed}`), { cache: {}, retry: { attempts: 2, first: 0 } })
     .addEdge(START, "costly")
