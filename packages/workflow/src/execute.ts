@@ -137,6 +137,7 @@ export class Execution {
       const address = `${this.#located.plan.hash}/${node.name}/${cache.key(input)}`;
       const hit = await orNothing(() => this.#host.cache.get(address));
       if (hit !== undefined) return await this.#finish(node, hit.value);
+      this.#context.signal.throwIfAborted();
       const returned = await this.#bounded(node, () => node.run!(input, this.#context));
       const outcome = await this.#finish(node, returned);
       // A command holds Sends, which do not travel; and nothing is kept of a node that waits.

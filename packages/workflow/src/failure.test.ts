@@ -125,6 +125,29 @@ test("a cache that does not work is done without, and nothing is executed twice 
   expect(executed).toBe(1);
 });
 
+test("a node whose run is canceled while its cache is asked is not executed", async () => {
+  let executed = false;
+  const asked = Promise.withResolvers<void>();
+  const answer = Promise.withResolvers<undefined>();
+  const get = () => {
+    asked.resolve();
+    return answer.promise;
+  };
+  const graph = new StateGraph(channels)
+    .addNode("costly", () => void (executed = true), { cache: {} })
+    .addEdge(START, "costly")
+    .addEdge("costly", END)
+    .compile({ cache: { get, set: async () => {} } });
+  const giveUp = new AbortController();
+  const run = graph.invoke({}, { signal: giveUp.signal });
+  await asked.promise;
+  giveUp.abort();
+  await expect(run).rejects.toMatchObject({ code: "CANCELED" });
+  answer.resolve(undefined);
+  await new Promise(setImmediate);
+  expect(executed).toBe(false);
+});
+
 describe("compensation", () => {
   test("undoes what has been done, backwards, when the run fails", async () => {
     const undone: string[] = [];
