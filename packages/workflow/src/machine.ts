@@ -4,7 +4,7 @@ import { pausesAt } from "./breakpoint.ts";
 import type { Effect, RunEvent } from "./event.ts";
 import { outstanding, ownTask } from "./look.ts";
 import { keepMail, takeMail } from "./mailbox.ts";
-import { mergeStep } from "./merge.ts";
+import { contributionsOf, mergeStep } from "./merge.ts";
 import type { Plan } from "./plan.ts";
 import {
   emptyRun,
@@ -25,7 +25,6 @@ import {
   keepUndo,
   offerOf,
   resetFailed,
-  resultOf,
   takeUndo,
   undoNext,
 } from "./task.ts";
@@ -193,11 +192,7 @@ export class Machine {
   #commit(): void {
     const { run, plan } = this;
     this.#guard(() => {
-      const contributions = run.tasks.map((task) => ({
-        from: task.node,
-        writes: resultOf(task).writes,
-      }));
-      mergeStep(plan, run, contributions);
+      mergeStep(plan, run, contributionsOf(run));
       const targets = nextTargets(plan, run);
       if (this.#root === this) this.#board.effects.push({ type: "step", step: run.step });
       this.#begin(targets);

@@ -1,12 +1,18 @@
 import { MeshError, isMeshError, toMeshError } from "@plexus/core";
 import type { Plan } from "./plan.ts";
 import type { RunState, Writes } from "./run.ts";
+import { resultOf } from "./task.ts";
 
 /** What one task of a step writes. */
 export interface Contribution {
   /** Who it is from, for messages. */
   readonly from: string;
   readonly writes: Writes;
+}
+
+/** What the tasks of a complete step write. */
+export function contributionsOf({ tasks }: RunState): Contribution[] {
+  return tasks.map((task) => ({ from: task.node, writes: resultOf(task).writes }));
 }
 
 /**
