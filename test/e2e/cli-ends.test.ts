@@ -1,7 +1,9 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, openSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type AddressInfo, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { describe, expect, it, vi } from "vitest";
 import { main, neutral, plexus } from "../support/cli.ts";
@@ -55,6 +57,28 @@ describe.concurrent("plexus ends", () => {
     const [said, [code]] = await Promise.all([text(child.stderr!), once(child, "exit")]);
     expect(code).toBe(1);
     expect(said).toMatch(/^plexus: standard output: ENOSPC[^\n]+\n$/);
+  });
+
+  it("with code 2 and what to do for graphs that only look like some", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "plexus-graphs-"));
+    const why = async (source: string): Promise<string> => {
+      const file = join(folder, "graph.ts");
+      writeFileSync(file, source);
+      const { code, stderr } = await plexus(["workflow", "graph", file]);
+      expect(code).toBe(2);
+      return stderr;
+    };
+    const copy = new URL("../../packages/workflow/src/graph.ts?copy", import.meta.url);
+    expect(
+      await why(`import { StateGraph } from "${copy.href}"; export const g = new StateGraph({});`),
+    ).toMatch(/exports g, a graph of another copy of @plexus\/workflow .* npx\.\n$/);
+    expect(
+      await why(
+        `import { Annotation, StateGraph } from "${import.meta.resolve("@langchain/langgraph")}";
+        export const g = new StateGraph(Annotation.Root({ a: Annotation }));`,
+      ),
+    ).toMatch(/exports g, a graph of LangGraph\.js: .*langGraphHandlers\(\)\.\n$/);
+    rmSync(folder, { recursive: true });
   });
 
   it("with code 1 and one line when the port of `dev` is taken", async () => {

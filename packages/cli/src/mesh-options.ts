@@ -10,7 +10,7 @@ import {
 import { Command, InvalidArgumentError, Option } from "commander";
 import { UsageError } from "./exit-codes.ts";
 import { fired, interruptible } from "./interrupt.ts";
-import { note } from "./output.ts";
+import { harmless, note } from "./output.ts";
 
 /** The options that every command takes, before or behind its name. */
 export interface MeshOptions {
@@ -115,10 +115,10 @@ function readableLog(say: (line: string) => void): Logger {
   const log: Logger = {
     debug: () => undefined,
     info: () => undefined,
-    warn: (_fields, message) => say(`plexus: ${message}`),
+    warn: (_fields, message) => say(harmless(`plexus: ${message}`)),
     error: (fields, message) => {
       const { err } = fields as { err?: Error };
-      say(`plexus: ${message}${err === undefined ? "" : `: ${err.message}`}`);
+      say(harmless(`plexus: ${message}${err === undefined ? "" : `: ${err.message}`}`));
     },
     child: () => log,
   };
