@@ -59,6 +59,12 @@ describe.concurrent("plexus ends", () => {
     expect(said).toMatch(/^plexus: standard output: ENOSPC[^\n]+\n$/);
   });
 
+  it("with code 1 and what the system says, once, where it may not write", async () => {
+    const { code, stderr } = await plexus(["dev", "--port", "0"], { env: { TMPDIR: main } });
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^plexus dev: ENOTDIR: not a directory, [^\n]+\n$/);
+  });
+
   it("with code 2 and what to do for graphs that only look like some", async () => {
     const folder = mkdtempSync(join(tmpdir(), "plexus-graphs-"));
     const why = async (source: string): Promise<string> => {

@@ -66,5 +66,6 @@ function describe(error: unknown): { code: string; message: string; retryable: b
   if (!(error instanceof Error))
     return { code: "FAILED", message: String(error), retryable: false };
   const code = "code" in error && typeof error.code === "string" ? error.code : "FAILED";
-  return { code, message: error.message, retryable: false };
+  const message = error.message.replace(`${code}: `, ""); // the system's errors begin with it
+  return { code, message, retryable: false };
 }
