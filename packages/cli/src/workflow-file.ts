@@ -55,7 +55,7 @@ export async function loadGraph(argument: string): Promise<CompiledGraph> {
 /** Why something that looks like a graph is none here; undefined for what does not look like one. */
 function whyForeign(value: unknown): string | undefined {
   if (typeof value !== "object" || value === null) return undefined;
-  const { name = "" } = value.constructor ?? {};
+  const { name } = value.constructor ?? Object; // some objects have none
   if (!/^(StateGraph|CompiledGraph|CompiledStateGraph)$/.test(name)) return undefined;
   return "plan" in value || "addSubgraph" in value
     ? "a graph of another copy of @plexus/workflow than this command's: run the command that is installed beside it, with npx"
