@@ -30,13 +30,14 @@ export async function whatBecame(options: OutcomeOptions): Promise<string> {
     return `The run goes on${when}: \`${next("watch")}\`, or \`${next("cancel")}\`.`;
   }
   if (state.status === "idle") return "Nothing was begun.";
-  const how = state.status === "waiting" ? "waits" : `is over, ${state.status}`;
+  const waits = state.status === "waiting" || state.status === "compensating";
+  const how = waits ? "waits" : `is over, ${state.status}`;
   return `The run ${how}: \`${next("show")}\`.`;
 }
 
 /** Whether a run goes on by itself: it is being executed, or sleeps. */
 function goesOn({ status, interrupts, waits, paused = [] }: StateSnapshot): boolean {
-  if (status !== "waiting") return status === "running" || status === "compensating";
+  if (status !== "waiting" && status !== "compensating") return status === "running";
   if (interrupts.length > 0 || paused.length > 0) return false;
   return waits.length === 0 || waits.some(({ until }) => until !== undefined);
 }

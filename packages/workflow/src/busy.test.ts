@@ -1,3 +1,4 @@
+import type { Checkpointer } from "@plexus/core";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { onBusy, type BusyPolicy } from "./busy.ts";
@@ -102,6 +103,60 @@ describe("an input while a run waits", () => {
     expect(undone).toEqual(["first begins"]);
     expect((await graph.getState(thread)).values).toEqual(output);
   });
+});
+
+const asks = (checkpointer: Checkpointer) =>
+  new StateGraph({ log: append(z.string()) })
+    .addNode("ask", ({ log }, ctx) => ({ log: [`${log.at(-1)} ${ctx.interrupt<string>("?")}`] }))
+    .addEdge(START, "ask")
+    .addEdge("ask", END)
+    .compile({ checkpointer });
+
+test("an input whose caller has gone begins nothing when its first router has decided", async () => {
+  const decided = Promise.withResolvers<string>();
+  const asked = Promise.withResolvers<AbortSignal>();
+  const graph = new StateGraph({ log: append(z.string()) })
+    .addNode("work", () => ({ log: ["work"] }))
+    .addConditionalEdges(
+      START,
+      (_, { signal }) => {
+        asked.resolve(signal);
+        return decided.promise;
+      },
+      ["work"],
+    )
+    .addEdge("work", END)
+    .compile({ checkpointer: new MemoryCheckpointer() });
+  const caller = new AbortController();
+  const begun = graph.invoke({}, { thread, detach: caller.signal });
+  const signal = await asked.promise;
+  caller.abort(new Error("gone"));
+  expect(signal.aborted).toBe(true);
+  decided.resolve("work");
+  await expect(begun).rejects.toThrow("gone");
+  await expect(graph.getState(thread)).rejects.toMatchObject({ code: "NO_RUN" });
+});
+
+test("who begins next begins with what was before a run that was rolled back, if its caller has died in between", async () => {
+  const store = new MemoryCheckpointer();
+  await asks(store).invoke({ log: ["zeroth"] }, { thread });
+  await asks(store).invoke(answer, { thread });
+  await asks(store).invoke({ log: ["first"] }, { thread });
+  let owned = 0;
+  const dying: Checkpointer = {
+    read: store.read.bind(store),
+    list: store.list.bind(store),
+    own: async (name, options) => {
+      if (owned++ > 0) throw new Error("it has died");
+      return store.own(name, options);
+    },
+  };
+  const second = asks(dying).invoke({ log: ["second"] }, { thread, busy: "rollback" });
+  await expect(second).rejects.toThrow("it has died");
+  expect(await asks(store).getState(thread)).toMatchObject({ status: "canceled" });
+  await asks(store).invoke({ log: ["second"] }, { thread });
+  const { output } = await asks(store).invoke(answer, { thread });
+  expect(output.log).toEqual(["zeroth", "zeroth go on", "second", "second go on"]);
 });
 
 describe("an input while a run is executed", () => {

@@ -1,4 +1,4 @@
-/** Where results of nodes with a `cache` policy are kept. */
+/** Where results of nodes with a `cache` policy are kept. One that rejects is done without. */
 export interface Cache {
   get(key: string): Promise<{ readonly value: unknown } | undefined>;
   /** `ttlMs`: how long; Infinity: as long as there is room. */

@@ -18,7 +18,7 @@ import type { Plan } from "./plan.ts";
 import { interruptsOf } from "./interrupt.ts";
 import type { Breakpoints, RunState } from "./run.ts";
 import { Sessions, busy, waitingSignal } from "./session.ts";
-import { askedBy, demandRun, goOn, succeeded, wasTaken } from "./steer.ts";
+import { askedBy, demandRun, goOn, succeeded, takeIn, wasTaken } from "./steer.ts";
 import { RunStream, type StreamItem, type StreamMode } from "./stream.ts";
 import { isOver } from "./task.ts";
 import { checkWrites, publicValues } from "./view.ts";
@@ -290,12 +290,17 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
         if (decision === "refuse") throw busy(thread);
         if (starting !== undefined) return "leave"; // it decides anew when that has begun
         if (decision === "begin") {
+          const { run: last, rollsBack } = driver.run;
+          if (rollsBack && undone !== last) {
+            undone = last; // whoever has canceled it has not come to begin another one
+            return undefined;
+          }
           done = true;
           return this.#start(driver, input, thread, options, begins);
         }
         const reason = "A newer input has taken the run's place.";
         if (decision === "end") driver.take({ type: "cancel", reason, keep: true });
-        if (decision === "undo") driver.take({ type: "cancel", reason });
+        if (decision === "undo") driver.take({ type: "cancel", reason, rollback: true });
         if (decision === "undo") undone = driver.run.run;
         return decision === "wait" ? "leave" : undefined;
       });
@@ -313,7 +318,8 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
     begins: () => void,
   ): undefined | Promise<undefined> {
     const { plan } = this;
-    const { id: run = newId(), signal = new AbortController().signal } = options;
+    const { id: run = newId() } = options;
+    const signal = waitingSignal(options) ?? new AbortController().signal;
     const breakpoints = this.#breakpoints(options);
     const writes = checkInput(plan, input);
     const context = { thread, run, step: 0, visits: 0, signal };
@@ -359,7 +365,8 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
 
   #result(thread: string, run: RunState): RunResult<Output> {
     if (run.status === "failed" || run.status === "canceled") throw failure(thread, run);
-    const waiting = run.status === "waiting";
+    // What is being undone comes to rest only if that waits, too.
+    const waiting = run.status === "waiting" || run.status === "compensating";
     const paused = pausedNodes(run);
     if (waiting && this.#options.checkpointer === undefined) {
       throw new MeshError(
@@ -379,20 +386,6 @@ export class CompiledGraph<Input = unknown, Output = unknown> {
       ...(waiting && wakesAt(run) < Infinity ? { until: wakesAt(run) } : {}),
     };
   }
-}
-
-/** Tells the driver something, with whoever wants to hear of what follows; nobody hears more if it does not take that. */
-function takeIn(driver: Driver, options: InvokeOptions, tell: () => void): void {
-  const { listener, signal, begun } = options;
-  if (listener) driver.listen(listener);
-  try {
-    tell();
-  } catch (error) {
-    if (listener) driver.unlisten(listener);
-    throw error;
-  }
-  driver.cancelOn(signal);
-  begun?.(driver.run.run);
 }
 
 /** Resolves when it has settled, however. */

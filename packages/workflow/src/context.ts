@@ -18,7 +18,7 @@ export interface RouteContext {
  */
 export interface NodeContext extends RouteContext {
   readonly node: string;
-  /** From 1; higher after failures that the retry policy has forgiven. */
+  /** From 1; higher after failures that the retry policy has forgiven, or whose run was tried again. */
   readonly attempt: number;
   /** The same for every attempt of this execution and different for every other one: an idempotency key. */
   readonly execution: string;

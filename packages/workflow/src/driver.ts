@@ -8,6 +8,7 @@ import type { Plan } from "./plan.ts";
 import { encodeSnapshot } from "./record.ts";
 import type { RunLog } from "./run-log.ts";
 import type { RunState } from "./run.ts";
+import { countOf } from "./schedule.ts";
 import { skeletonOf } from "./skeleton.ts";
 import { isOver } from "./task.ts";
 
@@ -292,7 +293,7 @@ export class Driver {
       thread: this.#thread,
       run: this.run.run,
       step: run.step,
-      visits: run.visits[task.node] ?? 0,
+      visits: countOf(run.visits, task.node),
       now: () => this.#host.now(),
       note: (name, value) => this.#note(id, name, value),
       tell: (mode, value) => {

@@ -57,8 +57,13 @@ export type RunEvent = (
   | { readonly type: "signal"; readonly name: string; readonly value: unknown }
   /** The time has come that a task waits for. */
   | { readonly type: "due"; readonly task: string; readonly until: number }
-  /** With `keep`, nothing that the run has done is undone. */
-  | { readonly type: "cancel"; readonly reason: string; readonly keep?: true }
+  /** With `keep`, nothing that the run has done is undone; with `rollback`, the next one begins with the state that was before it. */
+  | {
+      readonly type: "cancel";
+      readonly reason: string;
+      readonly keep?: true;
+      readonly rollback?: true;
+    }
   /** From now on, the run pauses there. */
   | { readonly type: "breakpoints"; readonly at: Breakpoints }
   /** A run at a breakpoint goes on. */

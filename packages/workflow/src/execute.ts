@@ -135,14 +135,15 @@ export class Execution {
     const cache = node.cache!;
     try {
       const address = `${this.#located.plan.hash}/${node.name}/${cache.key(input)}`;
-      const hit = await this.#host.cache.get(address);
+      const hit = await orNothing(() => this.#host.cache.get(address));
       if (hit !== undefined) return await this.#finish(node, hit.value);
+      this.#context.signal.throwIfAborted();
       const returned = await this.#bounded(node, () => node.run!(input, this.#context));
       const outcome = await this.#finish(node, returned);
       // A command holds Sends, which do not travel; and nothing is kept of a node that waits.
       const { update = {}, goto, handoff } = readReturn(node, returned);
       if (outcome.type === "done" && goto.length === 0 && handoff === undefined) {
-        await this.#host.cache.set(address, update, cache.ttlMs);
+        await orNothing(() => this.#host.cache.set(address, update, cache.ttlMs));
       }
       return outcome;
     } catch (error) {
@@ -154,7 +155,7 @@ export class Execution {
   #bounded(node: Pick<NodePlan, "name" | "timeoutMs">, work: () => unknown): unknown {
     const { timeoutMs } = node;
     const given = work();
-    const returned = isThenable(given) ? Promise.resolve(given) : given;
+    const returned = isThenable(given) ? this.#withEffects(Promise.resolve(given)) : given;
     if (timeoutMs === Infinity || !(returned instanceof Promise)) return returned;
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
@@ -165,6 +166,14 @@ export class Execution {
       }, timeoutMs);
     });
     return Promise.race([returned, late]).finally(() => clearTimeout(timer));
+  }
+
+  /** What fails or waits has ended when the effects that it has begun have: the next attempt would repeat them. */
+  #withEffects(returned: Promise<unknown>): Promise<unknown> {
+    return returned.catch(async (error: unknown) => {
+      await this.#context.effectsEnded();
+      throw error;
+    });
   }
 
   #done(result: TaskResult): Outcome {
@@ -246,9 +255,10 @@ export class Execution {
     const described = describe(task.node, error);
     const wire = described.toJSON();
     thrown.set(wire, described);
+    const attempt = task.attempt - (task.before ?? 0);
     let again = false;
     try {
-      again = retry !== undefined && task.attempt < retry.attempts && retry.when(error);
+      again = retry !== undefined && attempt < retry.attempts && retry.when(error);
     } catch (worse) {
       return this.#failed(worse, undefined);
     }
@@ -261,10 +271,19 @@ export class Execution {
         ? {
             retryAt:
               this.#host.now() +
-              Math.ceil(backoffMs(retry.backoff, task.attempt, () => this.#host.random())),
+              Math.ceil(backoffMs(retry.backoff, attempt, () => this.#host.random())),
           }
         : {}),
     };
+  }
+}
+
+/** A cache that does not work is as good as none; what is due is executed. */
+async function orNothing<T>(ask: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await ask();
+  } catch {
+    return undefined;
   }
 }
 

@@ -27,8 +27,9 @@ export class ExecutionContext implements NodeContext {
   readonly #task: Task;
   readonly #around: Surroundings;
   readonly #names = new Set<string>();
+  readonly #effects = new Set<Promise<unknown>>();
   #controller: AbortController | undefined;
-  #aborted: unknown;
+  #aborted: MeshError | undefined;
   #op = 0;
   /** What this attempt has taken as answers. */
   readonly answered: unknown[] = [];
@@ -141,6 +142,7 @@ export class ExecutionContext implements NodeContext {
   }
 
   async effect<Value>(name: string, run: (key: string) => Value | Promise<Value>): Promise<Value> {
+    if (this.#aborted !== undefined) throw this.#aborted;
     if (this.#names.has(name)) {
       throw new MeshError(
         "DUPLICATE",
@@ -148,10 +150,24 @@ export class ExecutionContext implements NodeContext {
       );
     }
     this.#names.add(name);
-    if (Object.hasOwn(this.#task.effects, name)) return this.#task.effects[name] as Value;
+    const { effects, voids = [] } = this.#task;
+    if (Object.hasOwn(effects, name) || voids.includes(name)) return effects[name] as Value;
+    const effect = this.#carryOut(name, run);
+    this.#effects.add(effect);
+    const forget = (): boolean => this.#effects.delete(effect);
+    effect.then(forget, forget);
+    return effect;
+  }
+
+  async #carryOut<Value>(name: string, run: (key: string) => Value | Promise<Value>) {
     const value = await run(`${this.execution}:${name}`);
     await this.#around.note(name, value);
     return value;
+  }
+
+  /** Resolves when the effects that this attempt has begun have been recorded, or have failed. */
+  async effectsEnded(): Promise<void> {
+    while (this.#effects.size > 0) await Promise.allSettled(this.#effects);
   }
 
   emit(value: unknown): void {

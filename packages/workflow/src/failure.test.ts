@@ -2,7 +2,7 @@ import { MeshError } from "@plexus/core";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { append, sum } from "./channel.ts";
-import { END, START } from "./command.ts";
+import { Command, END, START } from "./command.ts";
 import { StateGraph } from "./graph.ts";
 import { MemoryCheckpointer } from "./memory-checkpointer.ts";
 
@@ -21,6 +21,8 @@ const trip = (undone: string[], bookHotel: () => object) =>
     .addEdge("car", "hotel")
     .addEdge("hotel", END)
     .compile({ checkpointer: new MemoryCheckpointer() });
+
+const down = () => Promise.reject(new Error("no connection"));
 
 const full = (): never => {
   throw new Error("fully booked");
@@ -112,6 +114,40 @@ describe("policies", () => {
   });
 });
 
+test("a cache that does not work is done without, and nothing is executed twice for it", async () => {
+  let executed = 0;
+  const graph = new StateGraph(channels)
+    .addNode("costly", () => log(`${++executed}`), { cache: {}, retry: { attempts: 2, first: 0 } })
+    .addEdge(START, "costly")
+    .addEdge("costly", END)
+    .compile({ cache: { get: down, set: down } });
+  expect((await graph.invoke({})).output.log).toEqual(["1"]);
+  expect(executed).toBe(1);
+});
+
+test("a node whose run is canceled while its cache is asked is not executed", async () => {
+  let executed = false;
+  const asked = Promise.withResolvers<void>();
+  const answer = Promise.withResolvers<undefined>();
+  const get = () => {
+    asked.resolve();
+    return answer.promise;
+  };
+  const graph = new StateGraph(channels)
+    .addNode("costly", () => void (executed = true), { cache: {} })
+    .addEdge(START, "costly")
+    .addEdge("costly", END)
+    .compile({ cache: { get, set: async () => {} } });
+  const giveUp = new AbortController();
+  const run = graph.invoke({}, { signal: giveUp.signal });
+  await asked.promise;
+  giveUp.abort();
+  await expect(run).rejects.toMatchObject({ code: "CANCELED" });
+  answer.resolve(undefined);
+  await new Promise(setImmediate);
+  expect(executed).toBe(false);
+});
+
 describe("compensation", () => {
   test("undoes what has been done, backwards, when the run fails", async () => {
     const undone: string[] = [];
@@ -181,6 +217,46 @@ describe("compensation", () => {
     });
     expect(attempts).toBe(2);
     expect(undone).toEqual(["a"]);
+  });
+});
+
+const refundByHand = (checkpointer: MemoryCheckpointer, undone: string[]) =>
+  new StateGraph(channels)
+    .addNode("book", () => ({}), {
+      compensate: (_, ctx) => void undone.push(ctx.interrupt<string>("Refund by hand?")),
+    })
+    .addNode("fail", full)
+    .addEdge(START, "book")
+    .addEdge("book", "fail")
+    .addEdge("fail", END)
+    .compile({ checkpointer });
+
+describe("compensation that waits", () => {
+  test("for an answer asks for it, and the run fails when it is undone", async () => {
+    const undone: string[] = [];
+    const graph = refundByHand(new MemoryCheckpointer(), undone);
+    const asked = await graph.invoke({}, { thread: "t" });
+    expect(asked).toMatchObject({
+      status: "waiting",
+      interrupts: [{ node: "book", value: "Refund by hand?" }],
+    });
+    const resumed = graph.invoke(new Command({ resume: "done" }), { thread: "t" });
+    await expect(resumed).rejects.toThrow("fully booked");
+    expect(undone).toEqual(["done"]);
+  });
+
+  test("is not told of as completed by the process that takes the run over", async () => {
+    const store = new MemoryCheckpointer();
+    const undone: string[] = [];
+    void refundByHand(store, undone).invoke({}, { thread: "t", durability: "sync" });
+    const graph = refundByHand(store, undone);
+    await expect
+      .poll(async () => (await graph.getState("t").catch(() => undefined))?.interrupts.length)
+      .toBe(1);
+    store.revoke("t");
+    expect(await graph.resume("t")).toMatchObject({ status: "waiting" });
+    const resumed = graph.invoke(new Command({ resume: "done" }), { thread: "t" });
+    await expect(resumed).rejects.toThrow("fully booked");
   });
 });
 
@@ -261,6 +337,47 @@ test("a failed run goes on where it failed, and repeats nothing that has ended",
   const { status } = await graph.invoke(null, { thread: "t" });
   expect(status).toBe("completed");
   expect(executed).toEqual(["sibling", "deep", "fragile", "fragile", "after"]);
+});
+
+test("a subgraph that failed between two steps cannot be tried again, and its run does not wait for it", async () => {
+  let most = 5;
+  const loop = new StateGraph({ n: sum() }, { maxSteps: 3 })
+    .addNode("count", () => ({ n: 1 }))
+    .addEdge(START, "count")
+    .addConditionalEdges("count", ({ n }) => (n > most ? END : "count"), ["count", END])
+    .compile();
+  const graph = new StateGraph({ n: sum() })
+    .addSubgraph("loop", loop, { map: () => ({}), merge: ({ n }) => ({ n }) })
+    .addEdge(START, "loop")
+    .addEdge("loop", END)
+    .compile({ checkpointer: new MemoryCheckpointer() });
+  await expect(graph.invoke({}, { thread: "t" })).rejects.toMatchObject({ code: "STEP_LIMIT" });
+  await expect(graph.invoke(null, { thread: "t" })).rejects.toMatchObject({ code: "NO_RUN" });
+  most = 2;
+  expect((await graph.invoke({}, { thread: "t" })).output).toEqual({ n: 3 });
+});
+
+test("a subgraph whose result could not be merged is not executed again", async () => {
+  let broken = true;
+  let executed = 0;
+  const inner = new StateGraph(channels)
+    .addNode("deep", () => log(`deep ${++executed}`))
+    .addEdge(START, "deep")
+    .addEdge("deep", END)
+    .compile();
+  const merge = ({ log: entries }: { readonly log: readonly string[] }) => {
+    if (broken) throw new Error("broken");
+    return { log: entries };
+  };
+  const graph = new StateGraph(channels)
+    .addSubgraph("inner", inner, { map: () => ({}), merge })
+    .addEdge(START, "inner")
+    .addEdge("inner", END)
+    .compile({ checkpointer: new MemoryCheckpointer() });
+  await expect(graph.invoke({}, { thread: "t" })).rejects.toThrow("broken");
+  await expect(graph.invoke(null, { thread: "t" })).rejects.toThrow("broken");
+  broken = false;
+  expect((await graph.invoke(null, { thread: "t" })).output.log).toEqual(["deep 1"]);
 });
 
 test("the original error is the cause of what the caller gets", async () => {

@@ -45,7 +45,7 @@ export interface InvokeOptions extends BreakpointOptions {
 export interface RunResult<Output> {
   readonly thread: string;
   readonly run: string;
-  /** `waiting`: for an answer or an event. A run that fails or is canceled rejects instead. */
+  /** `waiting`: for an answer or an event, of a compensation perhaps. A run that fails or is canceled rejects instead. */
   readonly status: "completed" | "waiting";
   /** The graph's output; while the run waits, the state as far as it is. */
   readonly output: Output;

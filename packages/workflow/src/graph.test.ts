@@ -4,6 +4,7 @@ import { z } from "zod";
 import { append, reduced, sum } from "./channel.ts";
 import { Command, END, START } from "./command.ts";
 import { StateGraph } from "./graph.ts";
+import { MemoryCheckpointer } from "./memory-checkpointer.ts";
 
 const text = { text: z.string() };
 const nothing = (): object => ({});
@@ -97,6 +98,7 @@ test("nodes of different steps may write the same overwrite channel", async () =
 
 test.each([
   ["a name that is none", () => new StateGraph(text).addNode("a b", nothing)],
+  ["a name that means the end", () => new StateGraph(text).addNode(END, nothing)],
   [
     "a second node of a name",
     () => new StateGraph(text).addNode("a", nothing).addNode("a", nothing),
@@ -158,6 +160,19 @@ test("the hash changes with channels, nodes, edges and limits, and not with func
   );
   expect(reordered).toBe(base);
   expect(limited).not.toBe(base);
+});
+
+test("a node, and an event that it waits for, may be called as what every object has", async () => {
+  const graph = new StateGraph({ notes: append(z.string()) })
+    .addNode("constructor", (_, ctx) => ({
+      notes: [`${ctx.visits} ${ctx.waitFor<string>("valueOf")}`],
+    }))
+    .addEdge(START, "constructor")
+    .addEdge("constructor", END)
+    .compile({ checkpointer: new MemoryCheckpointer() });
+  await graph.invoke({}, { thread: "t" });
+  const { output } = await graph.signal("t", "valueOf", "told");
+  expect(output.notes).toEqual(["1 told"]);
 });
 
 test("nodes are given typed states, and may return updates of known channels only", () => {

@@ -9,7 +9,7 @@ import {
   type UpdateOf,
 } from "./channel.ts";
 import { checkPlan } from "./check.ts";
-import { END, START, type Goto } from "./command.ts";
+import { END, PARENT, START, type Goto } from "./command.ts";
 import { CompiledGraph } from "./compiled-graph.ts";
 import type { CompileOptions } from "./graph-options.ts";
 import type { RouteContext } from "./context.ts";
@@ -21,7 +21,7 @@ import {
   type Settings,
   type SubgraphOptions,
 } from "./node.ts";
-import type { Join, Nested, NodePlan, Plan, Route } from "./plan.ts";
+import { joinKey, type Join, type Nested, type NodePlan, type Plan, type Route } from "./plan.ts";
 
 /** What a graph may say of itself. */
 export interface GraphOptions<Input extends z.ZodType, Output extends z.ZodType> {
@@ -123,7 +123,7 @@ export class StateGraph<
     }
     const sources = [...new Set<string>(from)];
     if (sources.length < 2) throw invalid(`The join of ${to} needs two nodes or more to wait for`);
-    this.#joins.push({ key: `${sources.join("+")}>${to}`, from: sources, to });
+    this.#joins.push({ key: joinKey(sources, to), from: sources, to });
     return this;
   }
 
@@ -159,6 +159,7 @@ export class StateGraph<
 
   #add<Name extends string>(name: Name, draft: Draft): StateGraph<C, Input, Output, N | Name> {
     token("Node name", name);
+    if ([START, END, PARENT].includes(name)) throw invalid(`No node can be called ${name}`);
     if (this.#drafts.has(name)) throw invalid(`There are two nodes called ${name}`);
     this.#drafts.set(name, draft);
     return this;

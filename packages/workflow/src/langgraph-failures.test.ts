@@ -1,4 +1,4 @@
-import { END, MemorySaver, START, StateGraph } from "@langchain/langgraph";
+import { END, MemorySaver, START, StateGraph, interrupt } from "@langchain/langgraph";
 import { MeshError } from "@plexus/core";
 import { describe, expect, test } from "vitest";
 import { fired, gate, useMeshes } from "../../../test/support/mesh.ts";
@@ -55,6 +55,22 @@ describe("failures", () => {
     });
     expect(executed).toEqual({ draft: 1, review: 2 });
     await expect(writer.resume({ thread: "t" })).rejects.toThrow(code("NO_RUN"));
+  });
+
+  test("a node that fails behind an answer goes on, and is not asked again", async () => {
+    let broken = true;
+    const graph = drafting(() => {
+      const verdict = String(interrupt("Publish?"));
+      if (broken) throw new RangeError("no printer");
+      return { verdict };
+    }, new MemorySaver());
+    const { writer } = await hosted(meshes, graph);
+    await writer.invoke({ input: { topic: "x" }, thread: "t" });
+    const answered = writer.resume({ thread: "t", resume: "yes" });
+    await expect(answered).rejects.toThrow(code("AGENT_FAILED", { node: "review" }));
+    broken = false;
+    expect(await writer.getState({ thread: "t" })).toMatchObject({ next: ["review"] });
+    expect(await writer.resume({ thread: "t" })).toMatchObject({ output: { verdict: "yes" } });
   });
 
   test("a MeshError of a node passes as it is", async () => {

@@ -28,12 +28,23 @@ interface Snapshot {
   readonly next: readonly string[];
   readonly config: { readonly configurable?: Readonly<Record<string, unknown>> };
   readonly createdAt?: string;
-  readonly tasks: readonly {
-    readonly name: string;
-    readonly error?: unknown;
-    readonly interrupts: readonly Question[];
-  }[];
+  readonly tasks: readonly Task[];
 }
+
+interface Task {
+  readonly id: string;
+  readonly name: string;
+  readonly error?: unknown;
+  readonly interrupts: readonly Question[];
+}
+
+/** A checkpointer, as far as it matters here. */
+interface Saver {
+  getTuple(config: object): Promise<{ readonly pendingWrites?: readonly Write[] } | undefined>;
+}
+
+/** What a task of a step that has not ended has written, or has been answered. */
+type Write = readonly [task: string, channel: string, value: unknown];
 
 /** How a host runs its graph. */
 export interface LangGraphOptions {
@@ -71,6 +82,13 @@ export interface StateRequest {
 type Item = [path: string[], mode: LangGraphMode, data: unknown];
 
 const INTERRUPT = "__interrupt__";
+/** What is written of a task that has not ended. */
+const NOT_ENDED: ReadonlySet<string> = new Set([
+  INTERRUPT,
+  "__resume__",
+  "__error__",
+  "__scheduled__",
+]);
 
 /** The runs of a host's graph, one at a time on each thread: LangGraph itself would let two of them overwrite each other's checkpoints. */
 export class LangGraphRuns {
@@ -96,14 +114,16 @@ export class LangGraphRuns {
 
   async state(thread: string, checkpoint?: string): Promise<LangGraphState> {
     const snapshot = await this.#snapshot(thread, checkpoint);
-    const { config, createdAt, values, next } = snapshot;
+    const { config, createdAt, values, tasks, next } = snapshot;
+    // A checkpoint that others follow is told as it was, before anything of its step had ended.
+    const due = checkpoint === undefined ? await this.#due(snapshot) : tasks;
     return {
       thread,
       checkpoint: String(config.configurable?.["checkpoint_id"]),
       ...(createdAt === undefined ? {} : { at: createdAt }),
       values: toPlain(values),
-      next: [...next],
-      interrupts: openIn(snapshot),
+      next: checkpoint === undefined ? due.map(({ name }) => name) : [...next],
+      interrupts: openIn(due),
     };
   }
 
@@ -151,10 +171,10 @@ export class LangGraphRuns {
 
   /** What LangGraph takes for a resumption. Answers name their interrupt: others that are false or empty would be lost there. */
   async #answer({ thread, resume, interrupt }: LangGraphResume): Promise<unknown> {
-    const snapshot = await this.#snapshot(thread);
-    const open = openIn(snapshot);
+    const due = await this.#due(await this.#snapshot(thread));
+    const open = openIn(due);
     if (resume === undefined) {
-      if (snapshot.next.length > 0) return null;
+      if (due.length > 0) return null;
       throw new MeshError("NO_RUN", `On thread ${thread} there is no run to go on with.`);
     }
     if (open.length === 0) {
@@ -190,6 +210,16 @@ export class LangGraphRuns {
     if (snapshot.createdAt !== undefined) return snapshot;
     const what = checkpoint === undefined ? "" : ` at checkpoint ${checkpoint}`;
     throw new MeshError("NO_RUN", `${this.#name} knows nothing of thread ${thread}${what}.`);
+  }
+
+  /**
+   * The tasks of the open step that have not ended. LangGraph's own `next` leaves out what was answered and asks once more, has failed or was left since, and its `interrupts` are also of tasks that have ended.
+   */
+  async #due({ config, tasks }: Snapshot): Promise<readonly Task[]> {
+    const stored = await (this.#graph.checkpointer as Saver).getTuple(config);
+    const writes = stored?.pendingWrites ?? [];
+    const ended = new Set(writes.flatMap(([task, key]) => (NOT_ENDED.has(key) ? [] : [task])));
+    return tasks.filter(({ id }) => !ended.has(id));
   }
 
   /** The node that has failed, if the graph keeps its runs. */
@@ -230,9 +260,7 @@ function demandInput(input: unknown): unknown {
   return input;
 }
 
-/** LangGraph goes on listing what was answered while others of the same step wait; but their nodes are not due any more. */
-function openIn({ tasks, next }: Snapshot): { id: string; value: unknown }[] {
-  const due = tasks.filter(({ name }) => next.includes(name));
+function openIn(due: readonly Task[]): { id: string; value: unknown }[] {
   return questionsOf(due.flatMap(({ interrupts }) => interrupts));
 }
 

@@ -5,6 +5,7 @@ import {
   MemorySaver,
   MessagesAnnotation,
   START,
+  Send,
   StateGraph,
   interrupt,
 } from "@langchain/langgraph";
@@ -183,6 +184,56 @@ describe("interrupts", () => {
       output: { drafts: ["one A", "two B"] },
     });
     await expect(writer.resume({ thread: "t", resume: "C" })).rejects.toThrow(code("NO_RUN"));
+  });
+
+  test("that one node asks one after the other are all answered, beside a node that asks, too", async () => {
+    const graph = new StateGraph(State)
+      .addNode("twice", () => ({ drafts: [`${interrupt("first?")} ${interrupt("second?")}`] }))
+      .addNode("once", () => ({ drafts: [String(interrupt("once?"))] }))
+      .addEdge(START, "twice")
+      .addEdge(START, "once")
+      .addEdge("twice", END)
+      .addEdge("once", END)
+      .compile({ checkpointer: new MemorySaver() });
+    const { writer } = await hosted(meshes, graph);
+    const asked = await writer.invoke({ input: { topic: "cats" }, thread: "t" });
+    const { interrupts } = asked as Extract<typeof asked, { status: "waiting" }>;
+    const twice = interrupts.find(({ value }) => value === "first?")!.id;
+    await writer.resume({ thread: "t", resume: "A", interrupt: twice });
+    expect(await writer.getState({ thread: "t" })).toMatchObject({
+      next: ["twice", "once"],
+      interrupts: [{ value: "second?" }, { value: "once?" }],
+    });
+    await writer.resume({ thread: "t", resume: "B", interrupt: twice });
+    expect(await writer.resume({ thread: "t", resume: "C" })).toMatchObject({
+      output: { drafts: ["C", "A B"] },
+    });
+  });
+
+  test("of one node that was sent several inputs are told apart", async () => {
+    const graph = new StateGraph(State)
+      .addNode("plan", () => ({}))
+      .addNode("ask", ({ topic }) => ({ drafts: [`${topic}: ${interrupt(topic)}`] }))
+      .addEdge(START, "plan")
+      .addConditionalEdges(
+        "plan",
+        () => ["cats", "dogs"].map((topic) => new Send("ask", { topic })),
+        ["ask"],
+      )
+      .addEdge("ask", END)
+      .compile({ checkpointer: new MemorySaver() });
+    const { writer } = await hosted(meshes, graph);
+    const asked = await writer.invoke({ input: { topic: "pets" }, thread: "t" });
+    const { interrupts } = asked as Extract<typeof asked, { status: "waiting" }>;
+    const dogs = interrupts.find(({ value }) => value === "dogs")!.id;
+    await writer.resume({ thread: "t", resume: "no", interrupt: dogs });
+    expect(await writer.getState({ thread: "t" })).toMatchObject({
+      next: ["ask"],
+      interrupts: [{ value: "cats" }],
+    });
+    expect(await writer.resume({ thread: "t", resume: "yes" })).toMatchObject({
+      output: { drafts: ["cats: yes", "dogs: no"] },
+    });
   });
 
   test("and breakpoints survive their host: another one goes on", async () => {

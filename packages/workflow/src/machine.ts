@@ -1,10 +1,10 @@
-import { MeshError, toMeshError, type WireError } from "@plexus/core";
+import { MeshError, isMeshError, toMeshError, type WireError } from "@plexus/core";
 import { Board } from "./board.ts";
 import { pausesAt } from "./breakpoint.ts";
 import type { Effect, RunEvent } from "./event.ts";
 import { outstanding, ownTask } from "./look.ts";
 import { keepMail, takeMail } from "./mailbox.ts";
-import { mergeStep } from "./merge.ts";
+import { contributionsOf, mergeStep } from "./merge.ts";
 import type { Plan } from "./plan.ts";
 import {
   emptyRun,
@@ -15,17 +15,18 @@ import {
   type Task,
   type TaskResult,
 } from "./run.ts";
-import { initialValues, nextTargets, tasksOf } from "./schedule.ts";
+import { countOf, initialValues, nextTargets, tasksOf } from "./schedule.ts";
 import {
   awaits,
+  canRetry,
   childOf,
   isOver,
+  keepEffect,
   keepUndo,
   offerOf,
   resetFailed,
-  resultOf,
   takeUndo,
-  undoingTask,
+  undoNext,
 } from "./task.ts";
 import { countTakeover } from "./takeover.ts";
 
@@ -127,9 +128,7 @@ export class Machine {
         this.#board.wake(task, { value: event.value });
         return true;
       case "effect":
-        if (task.state.is !== "running") return false;
-        task.effects[event.name] = event.value;
-        return true;
+        return keepEffect(task, event);
       default:
         return event satisfies never;
     }
@@ -193,11 +192,7 @@ export class Machine {
   #commit(): void {
     const { run, plan } = this;
     this.#guard(() => {
-      const contributions = run.tasks.map((task) => ({
-        from: task.node,
-        writes: resultOf(task).writes,
-      }));
-      mergeStep(plan, run, contributions);
+      mergeStep(plan, run, contributionsOf(run));
       const targets = nextTargets(plan, run);
       if (this.#root === this) this.#board.effects.push({ type: "step", step: run.step });
       this.#begin(targets);
@@ -216,7 +211,7 @@ export class Machine {
       run.uncompensated.push(task.undoes.path.join("/"));
       return this.#done(task, { writes: {}, goto: [] });
     }
-    const tolerated = (run.tolerated[task.node] ?? 0) + 1;
+    const tolerated = countOf(run.tolerated, task.node) + 1;
     const atMost = this.plan.nodes.get(task.node)!.tolerance?.atMost ?? 0;
     if (instead !== undefined && tolerated <= atMost) {
       run.tolerated[task.node] = tolerated;
@@ -251,22 +246,16 @@ export class Machine {
 
   #compensate(): void {
     const { run } = this;
-    const undoes = run.undo.pop();
-    if (undoes === undefined) {
-      run.status = run.canceled ? "canceled" : "failed";
-      return;
-    }
-    run.status = "compensating";
-    run.step++;
-    run.tasks = [undoingTask(`${run.step}:0`, undoes)];
+    if (!undoNext(run)) return;
     this.#read();
     this.#board.start();
   }
 
-  #cancel({ reason, keep }: On<"cancel">): boolean {
+  #cancel({ reason, keep, rollback }: On<"cancel">): boolean {
     const { run } = this;
     if (isOver(run) || run.status === "compensating") return false;
     run.canceled = true;
+    if (rollback) run.rollsBack = true;
     if (keep) takeUndo(run);
     this.#fail(new MeshError("CANCELED", reason).toJSON());
     return true;
@@ -275,9 +264,7 @@ export class Machine {
   /** Not after anything was undone: then the step that failed is not there any more. */
   #retry(): boolean {
     const { run } = this;
-    if (run.status !== "failed" || !run.tasks.some(({ state }) => state.is === "failed")) {
-      return false;
-    }
+    if (!canRetry(run)) return false;
     resetFailed(run);
     this.#read();
     this.#startAll();
@@ -383,11 +370,12 @@ export class Machine {
     for (const task of this.run.tasks) if (task.state.is === "inside") this.#child(task);
   }
 
-  /** Runs what may throw by the fault of a graph (reducers, limits): then the run fails. */
+  /** Runs what may throw by the fault of a graph (reducers, limits): then the run fails. Who lacks a reducer cannot tell how it goes on. */
   #guard(work: () => void): void {
     try {
       work();
     } catch (error) {
+      if (isMeshError(error, "GRAPH_CHANGED")) throw error;
       this.#fail(toMeshError(error).toJSON());
     }
   }
@@ -405,6 +393,7 @@ export class Machine {
       run.status = this.#asleep ? "waiting" : "running";
     }
     if (this.#root !== this) return;
-    if (isOver(run) || run.status === "waiting") this.#board.effects.push({ type: "rest" });
+    const asleep = run.status === "waiting" || (run.status === "compensating" && this.#asleep);
+    if (isOver(run) || asleep) this.#board.effects.push({ type: "rest" });
   }
 }

@@ -1,12 +1,18 @@
-import { MeshError, toMeshError } from "@plexus/core";
+import { MeshError, isMeshError, toMeshError } from "@plexus/core";
 import type { Plan } from "./plan.ts";
 import type { RunState, Writes } from "./run.ts";
+import { resultOf } from "./task.ts";
 
 /** What one task of a step writes. */
 export interface Contribution {
   /** Who it is from, for messages. */
   readonly from: string;
   readonly writes: Writes;
+}
+
+/** What the tasks of a complete step write. */
+export function contributionsOf({ tasks }: RunState): Contribution[] {
+  return tasks.map((task) => ({ from: task.node, writes: resultOf(task).writes }));
 }
 
 /**
@@ -48,6 +54,7 @@ export function mergeStep(plan: Plan, run: RunState, contributions: readonly Con
     try {
       merged.push([key, channel.merge(run.values[key], list)]);
     } catch (cause) {
+      if (isMeshError(cause, "GRAPH_CHANGED")) throw cause;
       throw new MeshError(
         "AGENT_FAILED",
         `The reducer of channel ${key} threw ${toMeshError(cause).message}.`,

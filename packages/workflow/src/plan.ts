@@ -41,6 +41,11 @@ export interface Join {
   readonly to: string;
 }
 
+/** Names a join in what is recorded. */
+export function joinKey(from: readonly string[], to: string): string {
+  return `${from.join("+")}>${to}`;
+}
+
 /** A conditional edge. */
 export interface Route {
   readonly targets: readonly string[];

@@ -1,4 +1,4 @@
-import { agent, entity } from "@plexus/core";
+import { MeshError, agent, entity } from "@plexus/core";
 import { expect, test } from "vitest";
 import { z } from "zod";
 import { useMeshes } from "../../../test/support/mesh.ts";
@@ -111,6 +111,50 @@ test("a task is canceled with its run", async () => {
   giveUp.abort();
   await expect(run).rejects.toMatchObject({ code: "CANCELED" });
   await stopped.promise;
+});
+
+test("a run that has failed is tried again with new tasks, of nodes that were canceled with it as well", async () => {
+  const mesh = await meshes.join();
+  let broken = true;
+  const begun = Promise.withResolvers<void>();
+  await mesh.host(Desk, {
+    score: () => 0,
+    settle: async (amount, { signal }) => {
+      if (!broken) return `settled ${amount}`;
+      if (amount === 1) {
+        begun.resolve();
+        await new Promise((_, reject) => {
+          signal.addEventListener("abort", () => reject(signal.reason as Error));
+        });
+      }
+      await begun.promise;
+      throw new MeshError("BUDGET_EXCEEDED", "no money");
+    },
+  });
+  const settle = (amount: number) =>
+    taskNode(mesh, Desk, "settle", {
+      input: () => amount,
+      output: (receipt) => ({ log: [receipt] }),
+    });
+  const inner = new StateGraph({ log: append(z.string()) })
+    .addNode("slow", settle(1))
+    .addEdge(START, "slow")
+    .addEdge("slow", END)
+    .compile();
+  const graph = new StateGraph({ log: append(z.string()) })
+    .addSubgraph("inner", inner, { map: () => ({}), merge: ({ log }) => ({ log }) })
+    .addNode("fails", settle(2))
+    .addEdge(START, "inner")
+    .addEdge(START, "fails")
+    .addEdge("inner", END)
+    .addEdge("fails", END)
+    .compile({ checkpointer: new MemoryCheckpointer() });
+  await expect(graph.invoke({}, { thread: "t" })).rejects.toMatchObject({
+    code: "BUDGET_EXCEEDED",
+  });
+  broken = false;
+  const { output } = await graph.invoke(null, { thread: "t" });
+  expect(output.log).toEqual(["settled 1", "settled 2"]);
 });
 
 test("a node may be a command of an entity: given again by who resumes the run, it is executed once", async () => {

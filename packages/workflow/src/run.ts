@@ -72,10 +72,14 @@ export interface Task {
   state: TaskState;
   /** The attempt under way, from 1; what failed before is counted. */
   attempt: number;
+  /** Attempts before the run was last tried again, which the retry policy does not count. */
+  before?: number;
   /** What it was answered, by wait. */
   answers: unknown[];
   /** Results of its effects, by name. */
   effects: Record<string, unknown>;
+  /** Names of effects that have come to `undefined`. */
+  voids?: string[];
   offer?: Offer;
 }
 
@@ -118,6 +122,8 @@ export interface RunState {
   error?: WireError;
   /** It was canceled, and did not fail. */
   canceled?: true;
+  /** It was canceled so that the next one begins with the state that was there before it. */
+  rollsBack?: true;
   /** Failures of each node in the open step that it was allowed. */
   tolerated: Record<string, number>;
   /** Nodes whose compensation failed. */
@@ -151,6 +157,7 @@ export function renewRun(run: RunState, id: string, breakpoints: Breakpoints | u
   // One by one, and only what may be there: an object that much is deleted from is slow from then on.
   delete run.error;
   delete run.canceled;
+  delete run.rollsBack;
   delete run.handoff;
   delete run.paused;
   delete run.breakpoints;

@@ -88,9 +88,14 @@ function handoffOf(plan: Plan, run: RunState): Handoff | undefined {
   return first && resultOf(first).handoff;
 }
 
+/** What has been counted of a node, which may be called `constructor`. */
+export function countOf(counts: Readonly<Record<string, number>>, node: string): number {
+  return Object.hasOwn(counts, node) ? counts[node]! : 0;
+}
+
 /** Counts an execution of the node. Throws `STEP_LIMIT` if it is one too many. */
 function countVisit(plan: Plan, run: RunState, node: string): void {
-  const visits = (run.visits[node] ?? 0) + 1;
+  const visits = countOf(run.visits, node) + 1;
   run.visits[node] = visits;
   if (visits <= plan.nodes.get(node)!.maxVisits) return;
   throw new MeshError(

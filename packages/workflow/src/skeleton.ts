@@ -174,6 +174,11 @@ function goneChannel(graph: string, key: string): Channel {
   });
 }
 
+/** Whether a schema says as much as the one of which a graph's skeleton has kept the hash, as far as that tells. */
+export function isSameShape(schema: z.ZodType, shape: string): boolean {
+  return shape !== "" && shape !== shapeOf(UNUSED) && shape === shapeOf(schema);
+}
+
 function shapeOf(schema: z.ZodType): string {
   try {
     return digest(z.toJSONSchema(schema, { io: "input", unrepresentable: "any" }));

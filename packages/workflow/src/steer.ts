@@ -1,8 +1,10 @@
 import { MeshError } from "@plexus/core";
 import type { Command } from "./command.ts";
 import type { Driver } from "./driver.ts";
+import type { InvokeOptions } from "./graph-options.ts";
 import { waitingTasks } from "./look.ts";
-import { isOver } from "./task.ts";
+import { demandRetry } from "./migration.ts";
+import { canRetry, isOver } from "./task.ts";
 
 /* What callers tell a run that exists. */
 
@@ -15,7 +17,9 @@ export function demandRun({ run }: Driver, thread: string): void {
 export function goOn(driver: Driver, thread: string, id: string | undefined): void {
   const told = id === undefined ? {} : { id };
   if (driver.take({ type: "proceed", ...told })) return;
-  if (!isOver(driver.run) || driver.take({ type: "retry", ...told })) return;
+  if (!isOver(driver.run)) return;
+  if (canRetry(driver.run)) demandRetry(driver.run, driver.plan);
+  if (driver.take({ type: "retry", ...told })) return;
   throw nothing(thread);
 }
 
@@ -54,4 +58,18 @@ export function succeeded(thread: string, run: string): MeshError {
 /** True if the command of that id has been taken in already. */
 export function wasTaken({ run }: Driver, id: string | undefined): boolean {
   return id !== undefined && run.taken.includes(id);
+}
+
+/** Tells the driver something, with whoever wants to hear of what follows; nobody hears more if it does not take that. */
+export function takeIn(driver: Driver, options: InvokeOptions, tell: () => void): void {
+  const { listener, signal, begun } = options;
+  if (listener) driver.listen(listener);
+  try {
+    tell();
+  } catch (error) {
+    if (listener) driver.unlisten(listener);
+    throw error;
+  }
+  driver.cancelOn(signal);
+  begun?.(driver.run.run);
 }

@@ -13,9 +13,17 @@ export function newTask(id: string, target: Target): Task {
   return typeof target === "string" ? task : { ...task, sent: { input: target.input } };
 }
 
-/** The task that undoes what an earlier one has done. */
-export function undoingTask(id: string, undoes: Undo): Task {
-  return { ...newTask(id, undoes.path.join("/")), undoes };
+/** Begins to undo what was done last of what is left to undo; false if nothing is: then the run has ended. */
+export function undoNext(run: RunState): boolean {
+  const undoes = run.undo.pop();
+  if (undoes === undefined) {
+    run.status = run.canceled ? "canceled" : "failed";
+    return false;
+  }
+  run.status = "compensating";
+  run.step++;
+  run.tasks = [{ ...newTask(`${run.step}:0`, undoes.path.join("/")), undoes }];
+  return true;
 }
 
 /** What a finished task has come to. */
@@ -44,6 +52,16 @@ export function keepUndo(run: RunState, task: Task, { undo }: TaskResult): void 
   }
 }
 
+/** Records what an effect of the task has come to, of an earlier attempt perhaps. False if the task has ended. */
+export function keepEffect(task: Task, { name, value }: { name: string; value: unknown }): boolean {
+  const { is } = task.state;
+  if (is === "done" || is === "failed") return false;
+  task.effects[name] = value;
+  // A snapshot leaves out what is undefined.
+  if (value === undefined) (task.voids ??= []).push(name);
+  return true;
+}
+
 /** Takes out all that the run and the subgraphs it is in have to undo, oldest first; paths begin in this run. */
 export function takeUndo(run: RunState): Undo[] {
   const undo = run.undo.splice(0);
@@ -57,21 +75,32 @@ export function takeUndo(run: RunState): Undo[] {
   return undo;
 }
 
-/** Failed and interrupted tasks are ready once more, and have their attempts before them; finished ones stay finished. */
+/** Failed and interrupted tasks are ready once more, and have their attempts before them; finished ones, and subgraphs, stay finished. */
 export function resetFailed(run: RunState): void {
-  run.status = "running";
+  if (run.status === "failed") run.status = "running";
   delete run.error;
   for (const task of run.tasks) {
     const { state } = task;
+    if (state.is === "leaving") continue;
     const child = childOf(task);
-    if (child !== undefined && child.status !== "completed") {
+    if (child?.status === "completed") task.state = { is: "leaving", child };
+    else if (child !== undefined) {
       task.state = { is: "inside", child };
-      if (child.status === "failed") resetFailed(child);
+      resetFailed(child);
     } else if (state.is === "failed" || state.is === "running") {
       task.state = { is: "ready" };
-      task.attempt = 1;
+      task.before = task.attempt++; // what an attempt has ordered elsewhere is not taken for the next one's
     }
   }
+}
+
+/** Whether something can be tried again in a run that has failed: not if that was between two steps, of a subgraph perhaps. */
+export function canRetry({ status, tasks }: RunState): boolean {
+  if (status !== "failed") return false;
+  return tasks.some(({ state }) => {
+    if (state.is !== "failed") return false;
+    return state.child?.status !== "failed" || canRetry(state.child);
+  });
 }
 
 /** Whether what is waited for is an event of that name; the wait's type is narrowed. */
