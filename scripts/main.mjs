@@ -9,9 +9,14 @@ export async function main(work) {
     process.exitCode = await work();
   } catch (error) {
     if (error instanceof Interrupted) process.exitCode = error.code;
-    else if (error instanceof Failure) {
+    else if (error instanceof Failure || isOfFiles(error)) {
       say(error.message);
       process.exitCode = 1;
     } else throw error;
   }
+}
+
+/** A folder that is not ours to write, a full disk, a program that is not there: the system's words say it all. */
+function isOfFiles(error) {
+  return error instanceof Error && "syscall" in error;
 }

@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { journal, type MeshError } from "@plexus/core";
@@ -146,6 +146,27 @@ describe("plexus journal", () => {
     });
     expect((await run("import", "none", file("b"))).code).toBe(1);
     expect((await run("verify", "none")).code).toBe(3);
+  });
+
+  it("leaves nothing behind where it cannot write, and reads no folder", async () => {
+    await fill();
+    await mkdir(file("folder"));
+    for (const path of [file("nowhere/a"), file("folder")]) {
+      const { code, stderr } = await run("export", "things", "--out", path);
+      expect({ code, stderr }).toMatchObject({
+        code: 2,
+        stderr: expect.stringMatching(/^plexus journal export: USAGE: --out .*\n$/) as string,
+      });
+    }
+    expect(await readdir(folder)).toEqual(["folder"]);
+    for (const args of [
+      ["verify", "--file", folder],
+      ["import", "copy", folder],
+    ]) {
+      const { code, stderr } = await run(...args);
+      expect(code).toBe(2);
+      expect(stderr).toMatch(/^plexus journal \w+: USAGE: The file .* cannot be read: .*\n$/);
+    }
   });
 
   it("exits 3 for what is not there, 2 for what makes no sense", async () => {

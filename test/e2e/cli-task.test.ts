@@ -246,6 +246,20 @@ describe.concurrent("plexus dlq", () => {
     expect((await run(["task", "watch", id!], "buried")).code).toBe(1);
   });
 
+  it("shows what an agent has written without its power over the terminal, in tables on its line", async () => {
+    const [id] = await bury("odd", ["gold\nand\u001B[2J silver"]);
+    const odd = /gold( |\\n)and\\x1b\[2J/; // histories have messages on one line
+    for (const list of ["task", "dlq"]) {
+      const { stdout } = await run([list, "ls"], "odd");
+      expect(stdout.split("\n")).toHaveLength(3); // header, row, nothing
+      expect(stdout).toMatch(odd);
+      const shown = (await run([list, "show", id!], "odd")).stdout;
+      expect(shown).not.toContain("\u001B");
+      expect(shown.split("\n").find((line) => line.startsWith("1 "))).toMatch(odd);
+    }
+    expect((await run(["task", "watch", id!], "odd")).stdout).toMatch(odd);
+  });
+
   it("retries one of them, and then all of them", async () => {
     const [one, two, three, four] = await bury("bank", ["a", "b", "c", "d"]);
     await using settler = await startSettler("bank");

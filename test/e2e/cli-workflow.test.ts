@@ -482,7 +482,7 @@ test("what cannot be is said at once, with what could be meant", async () => {
     [["show", "release", "x", "--diff", "1"], 2, /USAGE: --diff takes two/],
     [["watch", "release", "x"], 3, /NO_RUN/],
     [["resume", "release", "x", "--answer", "1", "--signal", "a=1"], 2, /USAGE: --answer and/],
-    [["rn"], 2, /USAGE: unknown command 'rn'\n\(Did you mean run\?\)/],
+    [["rn"], 2, /USAGE: unknown command 'rn'\. Did you mean run\?/],
   ];
   const results = await Promise.all(cases.map(([args]) => run(...args)));
   for (const [index, [args, code, message]] of cases.entries()) {

@@ -38,7 +38,7 @@ async function drain(
     if (change.type === "left" && change.instance.instance === instance) resolve();
   });
   const timer = setTimeout(() => {
-    const text = `${instance} drains, but has not left within ${timeout}.`;
+    const text = `${instance} was told to drain, but has not left within ${timeout}.`;
     reject(new MeshError("TIMEOUT", text));
   }, toMs(timeout));
   const abort = (): void => reject(signal.reason as Error);

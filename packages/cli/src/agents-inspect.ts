@@ -2,7 +2,7 @@ import type { InstanceReport, Mesh } from "@plexus/mesh";
 import type { Command } from "commander";
 import { findInstances } from "./find-instance.ts";
 import { meshCommand, withMesh, type MeshOptions } from "./mesh-options.ts";
-import { paint, print, printJson, table, uptime } from "./output.ts";
+import { oneLine, paint, print, printJson, table, uptime } from "./output.ts";
 import { schemaText } from "./schema-text.ts";
 
 const LOAD = ["RUNNING", "QUEUED"];
@@ -39,7 +39,7 @@ function toDocument(reports: readonly InstanceReport[]): unknown {
 function show(reports: readonly InstanceReport[]): void {
   const { description } = reports[0]!;
   print(
-    `${paint("bold", description.name)} ${description.version}  ${description.description}`.trimEnd(),
+    `${paint("bold", description.name)} ${oneLine(description.version)}  ${oneLine(description.description)}`.trimEnd(),
   );
   for (const [name, capability] of Object.entries(description.capabilities)) {
     const marks = [capability.streaming ? "streams" : "", capability.idempotent ? "idempotent" : ""]
@@ -47,7 +47,7 @@ function show(reports: readonly InstanceReport[]): void {
       .join(", ");
     print("");
     print(
-      `  ${paint("cyan", name)}${marks === "" ? "" : ` (${marks})`}  ${capability.description}`.trimEnd(),
+      `  ${paint("cyan", name)}${marks === "" ? "" : ` (${marks})`}  ${oneLine(capability.description)}`.trimEnd(),
     );
     print(`    input   ${schemaText(capability.input)}`);
     print(`    output  ${schemaText(capability.output)}`);

@@ -19,7 +19,7 @@ export function callCommand(): Command {
     .option("--stream", "show the chunks of a streaming capability as they come")
     .addHelpText(
       "after",
-      '\nWith --json: the result; with --stream too: a line {"chunk": …} for each chunk, then {"result": …}.\nbigint is printed as a decimal string, binary as base64, Date as ISO 8601.',
+      '\nExample: plexus call analyst score \'{"symbol":"SPX","closes":[100,104]}\' --timeout 500ms\n\nWith --json: the result; with --stream too: a line {"chunk": …} for each chunk, then {"result": …}.\nbigint is printed as a decimal string, binary as base64, Date as ISO 8601.',
     )
     .action(
       async (

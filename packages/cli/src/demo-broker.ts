@@ -28,13 +28,15 @@ export async function demoBroker(
   if (server !== undefined) {
     const { servers, ...credentials } = serverOptions(server);
     const mesh = `demo-${randomBytes(3).toString("hex")}`;
+    const version = await serverVersion(new URL(servers[0] ?? ""));
     return {
       url: server,
       address: servers.join(","),
-      version: await serverVersion(new URL(servers[0] ?? "")),
+      version: version ?? "unknown",
       mesh,
       kill: undefined,
       async [Symbol.asyncDispose]() {
+        if (version === undefined) return; // nobody has answered, so nothing was left there
         await eraseMesh(mesh, { servers, ...credentials, timeoutMs: ERASE_MS }).catch(
           (error: Error) => say(error.message),
         );
@@ -57,13 +59,13 @@ export async function demoBroker(
 }
 
 /** A NATS server introduces itself in the first line: `INFO {"version":…}`. Whether it answers is for `connect` to say. */
-function serverVersion({ hostname, port }: URL): Promise<string> {
+function serverVersion({ hostname, port }: URL): Promise<string | undefined> {
   return new Promise((resolve) => {
     const socket = connect({ host: hostname, port: Number(port === "" ? 4222 : port) });
     let text = "";
     const end = (): void => {
       socket.destroy();
-      resolve(/"version":"([^"]+)"/.exec(text)?.[1] ?? "unknown");
+      resolve(/"version":"([^"]+)"/.exec(text)?.[1]);
     };
     socket.setTimeout(2_000, end);
     socket.on("error", end);

@@ -28,3 +28,13 @@ test("an embedded broker that dies is started again where it was", async () => {
   expect(write).toHaveBeenCalledWith(expect.stringContaining("has died"));
   write.mockRestore();
 });
+
+test("when the usual port is taken, other terminals are told where the broker is", async () => {
+  const write = vi.spyOn(process.stderr, "write").mockReturnValue(true);
+  await using first = await devBroker(undefined, undefined); // unless somebody else has the port
+  await using second = await devBroker(undefined, undefined);
+  expect(second.url).not.toBe(first.url);
+  const told = expect.stringContaining(`\`export PLEXUS_SERVERS=${second.url}\``) as string;
+  expect(write).toHaveBeenCalledWith(told);
+  write.mockRestore();
+});

@@ -39,11 +39,19 @@ export async function devBroker(
 }
 
 async function embedded(port: number | undefined): Promise<Broker> {
-  if (port !== undefined) return startBroker(port === 0 ? {} : { port });
+  if (port === 0) return startBroker();
   try {
-    return await startBroker({ port: DEFAULT_PORT });
+    return await startBroker({ port: port ?? DEFAULT_PORT });
   } catch (error) {
-    if (/address already in use/.test((error as Error).message)) return startBroker();
-    throw error;
+    if (!/address already in use/.test((error as Error).message)) throw error;
+    if (port === undefined) {
+      const broker = await startBroker();
+      note(
+        `plexus: port ${DEFAULT_PORT} is in use. Elsewhere, \`export PLEXUS_SERVERS=${broker.url}\`.`,
+      );
+      return broker;
+    }
+    const text = `Port ${port} is in use. Choose another one, or leave out --port: then a free one is found.`;
+    throw new Error(text, { cause: error });
   }
 }

@@ -4,7 +4,7 @@ import type { Command } from "commander";
 import { chooseLetters, type LetterOptions } from "./dlq-list.ts";
 import { EXIT, UsageError } from "./exit-codes.ts";
 import { meshCommand, withMesh } from "./mesh-options.ts";
-import { note, print, printJson } from "./output.ts";
+import { note, oneLine, print, printJson } from "./output.ts";
 
 interface ChoiceOptions extends LetterOptions {
   readonly all?: true;
@@ -105,7 +105,7 @@ async function decideAll(
   }
   if (json) printJson({ [done]: succeeded, failed });
   else {
-    for (const { id, error } of failed) note(`${id}: ${error.code}: ${error.message}`);
+    for (const { id, error } of failed) note(`${id}: ${error.code}: ${oneLine(error.message)}`);
     print(`${done} ${succeeded.length}${failed.length === 0 ? "" : `, failed ${failed.length}`}`);
   }
   if (failed.length > 0) process.exitCode = EXIT.failed;

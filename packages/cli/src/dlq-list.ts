@@ -7,7 +7,7 @@ import {
   withMesh,
   type MeshOptions,
 } from "./mesh-options.ts";
-import { paint, print, printJson, table } from "./output.ts";
+import { oneLine, paint, print, printJson, shorten, table } from "./output.ts";
 import { ago } from "./topic-list.ts";
 
 /** The options that choose dead letters. */
@@ -52,7 +52,6 @@ export function chooseLetters(command: Command): Command {
 }
 
 function row(letter: DeadLetter): string[] {
-  const { message } = letter;
   return [
     paint("bold", letter.id),
     letter.agent,
@@ -60,6 +59,6 @@ function row(letter: DeadLetter): string[] {
     String(letter.attempts),
     ago(letter.at),
     paint("red", letter.reason),
-    message.length > MAX_MESSAGE ? `${message.slice(0, MAX_MESSAGE)}…` : message,
+    shorten(oneLine(letter.message), MAX_MESSAGE),
   ];
 }

@@ -1,7 +1,7 @@
 import type { DeadLetterReport } from "@plexus/mesh";
 import type { Command } from "commander";
 import { meshCommand, withMesh, type MeshOptions } from "./mesh-options.ts";
-import { paint, print, printJson, table, toText } from "./output.ts";
+import { harmless, oneLine, paint, print, printJson, table, toText } from "./output.ts";
 
 /** `plexus dlq show` */
 export function dlqShowCommand(): Command {
@@ -22,7 +22,7 @@ function show(letter: DeadLetterReport): void {
   print(
     `${paint("bold", letter.id)}  ${agent}.${capability}  priority ${priority}, tenant ${tenant}`,
   );
-  print(`${paint("red", letter.reason)}: ${letter.message}`);
+  print(`${paint("red", letter.reason)}: ${harmless(letter.message)}`);
   if (submittedAt !== undefined) {
     print(`submitted ${new Date(submittedAt).toISOString()} by ${client ?? "somebody"}`);
   }
@@ -40,7 +40,7 @@ export function historyTable({ history }: DeadLetterReport): string[] {
     new Date(at).toISOString(),
     instance,
     paint("red", code),
-    message,
+    oneLine(message),
   ]);
   return table(["ATTEMPT", "ENDED", "INSTANCE", "ERROR", "MESSAGE"], rows);
 }

@@ -46,8 +46,8 @@ export function reportFailure(command: string, error: unknown, json: boolean): v
     printJson({ error: { code, message, retryable } });
     return;
   }
-  // What agents take is not what a workspace takes: there the message says it all.
-  const said = code === "INVALID_INPUT" && command.startsWith("plexus workspace");
+  // Agents tell what they take. Of anything else, the message says it all.
+  const said = code === "INVALID_INPUT" && !/^plexus (call|task submit)\b/.test(command);
   const remedies = command.startsWith("plexus workflow") ? OF_GRAPHS : REMEDIES;
   const remedy = isMeshError(error) && !said && !isOfRun(error) ? remedies[error.code] : undefined;
   const sentence = /[.!?]$/.test(message) ? message : `${message}.`;
@@ -66,5 +66,6 @@ function describe(error: unknown): { code: string; message: string; retryable: b
   if (!(error instanceof Error))
     return { code: "FAILED", message: String(error), retryable: false };
   const code = "code" in error && typeof error.code === "string" ? error.code : "FAILED";
-  return { code, message: error.message, retryable: false };
+  const message = error.message.replace(`${code}: `, ""); // the system's errors begin with it
+  return { code, message, retryable: false };
 }

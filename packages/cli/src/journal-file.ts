@@ -1,5 +1,5 @@
-import { createReadStream } from "node:fs";
-import { access } from "node:fs/promises";
+import { constants, createReadStream } from "node:fs";
+import { access, stat } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import { UsageError } from "./exit-codes.ts";
 
@@ -11,8 +11,9 @@ export async function* linesOf(path: string): AsyncGenerator<string, void, undef
 /** Throws a usage error if the file cannot be read. */
 export async function demandFile(path: string): Promise<void> {
   try {
-    await access(path);
-  } catch {
-    throw new UsageError(`The file ${path} cannot be read.`);
+    await access(path, constants.R_OK);
+    if ((await stat(path)).isDirectory()) throw new Error("it is a folder");
+  } catch (error) {
+    throw new UsageError(`The file ${path} cannot be read: ${(error as Error).message}.`);
   }
 }

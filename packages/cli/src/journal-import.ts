@@ -1,13 +1,17 @@
 import type { Command } from "commander";
 import { demandFile, linesOf } from "./journal-file.ts";
 import { progressNote } from "./journal-progress.ts";
-import { meshCommand, withMesh, type MeshOptions } from "./mesh-options.ts";
+import { meshCommand, nameArgument, withMesh, type MeshOptions } from "./mesh-options.ts";
 import { print, printJson } from "./output.ts";
 
 /** `plexus journal import` */
 export function journalImportCommand(): Command {
   return meshCommand("import", "put what `plexus journal export` has written into a journal")
-    .argument("<journal>", "one that is empty, or into which this archive was imported before")
+    .argument(
+      "<journal>",
+      "one that is empty, or into which this archive was imported before",
+      nameArgument,
+    )
     .argument("<file>")
     .addHelpText(
       "after",

@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { UsageError } from "./exit-codes.ts";
 import { demandFile, linesOf } from "./journal-file.ts";
 import { progressNote } from "./journal-progress.ts";
-import { meshCommand, withMesh, type MeshOptions } from "./mesh-options.ts";
+import { meshCommand, nameArgument, withMesh, type MeshOptions } from "./mesh-options.ts";
 import { print, printJson } from "./output.ts";
 
 interface VerifyOptions extends MeshOptions {
@@ -13,7 +13,7 @@ interface VerifyOptions extends MeshOptions {
 /** `plexus journal verify` */
 export function journalVerifyCommand(): Command {
   return meshCommand("verify", "check a journal, or a file that was exported")
-    .argument("[journal]")
+    .argument("[journal]", "its name", nameArgument)
     .option("-f, --file <file>", "check this file instead; needs no broker")
     .addHelpText(
       "after",

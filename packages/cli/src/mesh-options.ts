@@ -9,8 +9,8 @@ import {
 } from "@plexus/mesh";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { UsageError } from "./exit-codes.ts";
-import { interruptible } from "./interrupt.ts";
-import { note } from "./output.ts";
+import { fired, interruptible } from "./interrupt.ts";
+import { harmless, note } from "./output.ts";
 
 /** The options that every command takes, before or behind its name. */
 export interface MeshOptions {
@@ -84,7 +84,13 @@ export function withMesh<T>(
   work: (mesh: Mesh, signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   return interruptible(async (signal) => {
-    await using mesh = await joinMesh(options);
+    const joining = joinMesh(options);
+    const joined = await Promise.race([joining, fired(signal)]);
+    if (joined === undefined) {
+      joining.catch(() => undefined); // nobody waits for it any more
+      throw signal.reason;
+    }
+    await using mesh = joined;
     return await work(mesh, signal); // before the mesh is closed
   });
 }
@@ -109,10 +115,10 @@ function readableLog(say: (line: string) => void): Logger {
   const log: Logger = {
     debug: () => undefined,
     info: () => undefined,
-    warn: (_fields, message) => say(`plexus: ${message}`),
+    warn: (_fields, message) => say(harmless(`plexus: ${message}`)),
     error: (fields, message) => {
       const { err } = fields as { err?: Error };
-      say(`plexus: ${message}${err === undefined ? "" : `: ${err.message}`}`);
+      say(harmless(`plexus: ${message}${err === undefined ? "" : `: ${err.message}`}`));
     },
     child: () => log,
   };

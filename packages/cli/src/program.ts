@@ -3,6 +3,7 @@ import { Command, CommanderError } from "commander";
 import { EXIT, Interrupted, UsageError, exitCodeOf } from "./exit-codes.ts";
 import { reportFailure } from "./failure.ts";
 import { meshOptions } from "./mesh-options.ts";
+import { note } from "./output.ts";
 
 /** Loaded when asked for: starting is most of what a short command costs, and `demo` brings a whole application. */
 const COMMANDS: Record<string, () => Promise<Command>> = {
@@ -29,8 +30,10 @@ export async function runCommandLine(args: readonly string[]): Promise<number> {
   // Somebody who has read enough closes the pipe: `plexus tail | head`.
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
     if (error.code === "EPIPE") process.exit(EXIT.ok);
-    throw error;
+    note(`plexus: standard output: ${error.message}`); // a full disk, say
+    process.exit(EXIT.failed);
   });
+  process.stderr.on("error", () => undefined); // nobody reads what goes on any more: what is done goes on
   let running = "plexus";
   const program = createProgram(await loadCommands(args), (command) => {
     running = commandPath(command);
@@ -43,7 +46,10 @@ export async function runCommandLine(args: readonly string[]): Promise<number> {
     if (error instanceof CommanderError) {
       if (error.exitCode === 0) return EXIT.ok; // help or version
       if (error.code === "commander.help") return EXIT.usage; // shown because there was no command
-      const message = error.message.replace(/^error: /, "").replace(/\.?$/, ".");
+      const message = error.message
+        .replace(/^error: /, "")
+        .replace(/\n\((Did you mean .*\?)\)$/s, ". $1")
+        .replace(/(?<![.?])$/, ".");
       const help = `See \`${running} --help\`.`;
       reportFailure(running, new UsageError(`${message} ${help}`), args.includes("--json"));
       return EXIT.usage;

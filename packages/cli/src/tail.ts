@@ -35,7 +35,7 @@ export function tailCommand(): Command {
     .option("--full", "do not shorten long messages")
     .addHelpText(
       "after",
-      "\nWith --timeout and --count, exits 5 when fewer messages came in time. --json: one line each.",
+      "\nExample: plexus tail 'evt.bars.*' --match SPX --count 10\n\nWith --timeout and --count, exits 5 when fewer messages came in time. --json: one line each.",
     )
     .action((pattern: string | undefined, options: TailOptions) =>
       withMesh(options, (mesh, signal) => tail(mesh, pattern, options, signal)),

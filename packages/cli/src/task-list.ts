@@ -8,7 +8,7 @@ import {
   withMesh,
   type MeshOptions,
 } from "./mesh-options.ts";
-import { paint, print, printJson, table, uptime } from "./output.ts";
+import { oneLine, paint, print, printJson, shorten, table, uptime } from "./output.ts";
 
 interface TaskListOptions extends MeshOptions, Omit<ListTasksOptions, "signal"> {}
 
@@ -73,7 +73,6 @@ export function remark({ error, progress, note }: TaskStatus): string {
 }
 
 function row(task: TaskStatus): string[] {
-  const text = remark(task);
   return [
     paint("bold", task.id),
     task.agent,
@@ -82,6 +81,6 @@ function row(task: TaskStatus): string[] {
     String(task.attempt),
     timing(task),
     task.instance ?? "-",
-    text.length > MAX_NOTE ? `${text.slice(0, MAX_NOTE)}…` : text,
+    shorten(oneLine(remark(task)), MAX_NOTE),
   ];
 }

@@ -3,7 +3,7 @@ import type { DeadLetterReport, Mesh, TaskStatus } from "@plexus/mesh";
 import type { Command } from "commander";
 import { historyTable } from "./dlq-show.ts";
 import { meshCommand, withMesh, type MeshOptions } from "./mesh-options.ts";
-import { paint, print, printJson, toText } from "./output.ts";
+import { harmless, paint, print, printJson, toText } from "./output.ts";
 import { paintState, remark, timing } from "./task-list.ts";
 
 const RESULT_TIMEOUT = "10s"; // it is there already
@@ -42,7 +42,7 @@ function show(status: TaskStatus, result: unknown, letter: DeadLetterReport | un
     `attempt ${attempt}${instance === undefined ? "" : ` by ${instance}`}, submitted by ${client}`,
   );
   const text = remark(status);
-  if (text !== "") print(text);
+  if (text !== "") print(harmless(text));
   if (letter) {
     print("");
     for (const line of historyTable(letter)) print(line);

@@ -41,7 +41,7 @@ export function taskSubmitCommand(): Command {
     .option("--wait", "wait for the result, at most for --timeout")
     .addHelpText(
       "after",
-      '\nWith --json: {"task": id}; with --wait too: {"task": id, "result": …}.',
+      '\nExample: plexus task submit desk settle \'{"id":"A7"}\' --key A7 --wait\n\nWith --json: {"task": id}; with --wait too: {"task": id, "result": …}.',
     )
     .action(
       async (

@@ -3,7 +3,7 @@ import type { TaskEvent } from "@plexus/mesh";
 import type { Command } from "commander";
 import { exitCodeOf } from "./exit-codes.ts";
 import { meshCommand, withMesh, type MeshOptions } from "./mesh-options.ts";
-import { paint, print, printJson } from "./output.ts";
+import { oneLine, paint, print, printJson } from "./output.ts";
 import { paintState, timing } from "./task-list.ts";
 
 const FOREVER = "24d"; // about the longest that a timer can wait
@@ -75,7 +75,7 @@ function eventView(): EventView {
 function bar({ fraction, note = "" }: TaskEvent & { type: "progress" }): string {
   const full = Math.round(fraction * BAR_WIDTH);
   const percent = `${Math.round(fraction * 100)} %`.padStart(5);
-  return `${"█".repeat(full)}${"░".repeat(BAR_WIDTH - full)} ${percent} ${note.replaceAll(/\s+/g, " ")}`;
+  return `${"█".repeat(full)}${"░".repeat(BAR_WIDTH - full)} ${percent} ${oneLine(note.replaceAll(/\s+/g, " "))}`;
 }
 
 function line(event: TaskEvent): string {
@@ -89,9 +89,10 @@ function describe(event: TaskEvent): string {
   if (event.type === "reassigned")
     return `reassigned ${who}: the instance before was lost or hangs`;
   if (event.type === "progress") {
-    return `${Math.round(event.fraction * 100)} % ${event.note ?? ""}`.trimEnd();
+    return `${Math.round(event.fraction * 100)} % ${oneLine(event.note ?? "")}`.trimEnd();
   }
-  const why = event.error === undefined ? "" : `: ${event.error.code}: ${event.error.message}`;
+  const why =
+    event.error === undefined ? "" : `: ${event.error.code}: ${oneLine(event.error.message)}`;
   if (event.type === "retried") return `failed ${who}${why}; tried again in ${event.delayMs} ms`;
   return `${paintState(event.state)} ${who}${why}`;
 }

@@ -2,6 +2,7 @@ import type { Mesh, TopicLag } from "@plexus/mesh";
 import type { Command } from "commander";
 import { meshCommand, withMesh, type MeshOptions } from "./mesh-options.ts";
 import { paint, print, printJson, table } from "./output.ts";
+import { topicArgument } from "./topic-argument.ts";
 import { ago } from "./topic-list.ts";
 
 const HEADER = ["TOPIC", "SUBSCRIPTION", "PENDING", "IN HAND", "REDELIVERED", "GIVEN UP", "ACTIVE"];
@@ -9,7 +10,11 @@ const HEADER = ["TOPIC", "SUBSCRIPTION", "PENDING", "IN HAND", "REDELIVERED", "G
 /** `plexus topic lag` */
 export function topicLagCommand(): Command {
   return meshCommand("lag", "show how far the named subscriptions are")
-    .argument("[topic]", "only those of this topic, as it is declared: bars.{symbol}")
+    .argument(
+      "[topic]",
+      "only those of this topic, as it is declared: bars.{symbol}",
+      topicArgument,
+    )
     .addHelpText(
       "after",
       `

@@ -5,6 +5,7 @@ import { UsageError } from "./exit-codes.ts";
 import { fired } from "./interrupt.ts";
 import { countArgument, meshCommand, withMesh, type MeshOptions } from "./mesh-options.ts";
 import { paint, print, printJson, toLine } from "./output.ts";
+import { topicArgument } from "./topic-argument.ts";
 
 interface ReplayCommandOptions extends MeshOptions {
   readonly from?: Date;
@@ -19,7 +20,7 @@ const DURATION = /^\d+(?:\.\d+)?(?:ms|s|m|h|d)$/;
 /** `plexus topic replay` */
 export function topicReplayCommand(): Command {
   return meshCommand("replay", "print the events that a durable topic has stored, oldest first")
-    .argument("<topic>", "as it is declared: bars.{symbol}")
+    .argument("<topic>", "as it is declared: bars.{symbol}", topicArgument)
     .option(
       "--from <time>",
       'stored since then: a time, or how long ago, such as "10m"',

@@ -26,6 +26,10 @@ export async function loadGraphs(path: string): Promise<Map<string, CompiledGrap
     graphs.set(name, graph);
   }
   if (graphs.size > 0) return graphs;
+  for (const [name, value] of Object.entries(exported)) {
+    const why = whyForeign(value);
+    if (why !== undefined) throw new UsageError(`${path} exports ${name}, ${why}.`);
+  }
   const names = Object.keys(exported);
   const what = names.length === 0 ? "nothing" : `no graph, only ${names.join(", ")}`;
   throw new UsageError(
@@ -46,6 +50,16 @@ export async function loadGraph(argument: string): Promise<CompiledGraph> {
       ? `${path} exports several graphs. Say which one: ${choices}.`
       : `${path} exports no graph ${name}. There is: ${choices}.`,
   );
+}
+
+/** Why something that looks like a graph is none here; undefined for what does not look like one. */
+function whyForeign(value: unknown): string | undefined {
+  if (typeof value !== "object" || value === null) return undefined;
+  const { name } = value.constructor ?? Object; // some objects have none
+  if (!/^(StateGraph|CompiledGraph|CompiledStateGraph)$/.test(name)) return undefined;
+  return "plan" in value || "addSubgraph" in value
+    ? "a graph of another copy of @plexus/workflow than this command's: run the command that is installed beside it, with npx"
+    : "a graph of LangGraph.js: build it with @plexus/workflow, or host it as an agent with langGraphHandlers()";
 }
 
 /** Graphs by what each export was before it was compiled: the same graph may be exported twice. */

@@ -19,9 +19,9 @@ export function workflowServeCommand(): Command {
     .addHelpText(
       "after",
       `
-What a process that dies has been executing is gone on with by the others, or by whoever serves the graph next. Ctrl-C lets the
-nodes that are being executed end, for 10 s, and hands everything over; a second one ends at once. Where a file connects to the mesh itself,
-it finds --server and --mesh in PLEXUS_SERVERS and PLEXUS_MESH.`,
+When a process dies, the others continue what it was executing, or whoever serves the graph next does. Ctrl-C lets the nodes
+that are being executed end, for 10 s, and hands everything over; a second one ends at once. Where a file connects to the mesh
+itself, it finds --server and --mesh in PLEXUS_SERVERS and PLEXUS_MESH.`,
     )
     .action((files: string[], options: MeshOptions) => {
       if (options.server !== undefined) process.env["PLEXUS_SERVERS"] = options.server;

@@ -1,7 +1,7 @@
 import type { StoredCommit } from "@plexus/mesh";
 import type { Command } from "commander";
 import { countArgument } from "./mesh-options.ts";
-import { oneLine, paint, print, printJson, table, uptime } from "./output.ts";
+import { harmless, oneLine, paint, print, printJson, table, uptime } from "./output.ts";
 import {
   onWorkspace,
   short,
@@ -81,7 +81,7 @@ export function blameCommand(): Command {
           String(version),
           oneLine(by),
           String(line),
-          text,
+          harmless(text),
         ]);
         for (const line of table(LINES, rows)) print(line);
       }),
@@ -105,7 +105,8 @@ export function diffCommand(): Command {
           const files = await repo.diff(from, to ?? (await repo.head()), options.path);
           if (options.json) printJson(files);
           else
-            for (const { diff } of files) for (const line of diff.trimEnd().split("\n")) tint(line);
+            for (const { diff } of files)
+              for (const line of harmless(diff).trimEnd().split("\n")) tint(line);
         }),
     );
 }
