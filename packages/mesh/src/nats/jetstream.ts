@@ -46,7 +46,10 @@ export class JetStream {
   readonly #waiting = new Map<string, Waiting>();
   readonly #subscriptions: readonly LinkSubscription[];
   #next = 0;
-  /** Ids that were answered: used again, as the broker remembers where subjects lead that it has met before. */
+  /**
+   * Ids that were answered: used again, as the broker remembers where subjects lead that it has met before. Not in a cluster, where
+   * there may be a second answer: of a leader that hung and has not heard of the next one.
+   */
   readonly #spare: string[] = [];
   #bytes = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -67,7 +70,7 @@ export class JetStream {
         if (this.#waiting.get(id)?.part?.(data, headers)) return;
         const waiting = this.#take(id);
         if (waiting === undefined) return; // too late: whoever asked has given up, and this id with it
-        this.#spare.push(id);
+        if (!link.clustered) this.#spare.push(id);
         try {
           waiting.answer(data, headers);
         } catch (error) {
@@ -241,6 +244,7 @@ export class JetStream {
 
   /** The connection broke: the fate of everything under way is unknown. */
   connectionLost(): void {
+    this.#spare.length = 0; // the next broker may be one of several
     this.#failAll("the connection to the broker broke");
   }
 
