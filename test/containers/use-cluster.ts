@@ -88,9 +88,10 @@ export function useCluster(images: Images | undefined, clerks: number): ClusterF
       const { calls: _calls, tasks: more, ...damage } = await work.finish(reader);
       tasks += more;
       // A broker that has just come back may answer with less than there is; what is too much, or missing for good, stays so.
-      const surplus = async () => (await countRecorded(cluster, mesh)) - tasks;
-      await expect.poll(surplus, { timeout: 15_000, interval: 500 }).toBeGreaterThanOrEqual(0);
-      return { ...damage, recordedTooMany: await surplus() };
+      let recordedTooMany = 0;
+      const count = async () => (recordedTooMany = (await countRecorded(cluster, mesh)) - tasks);
+      await expect.poll(count, { timeout: 15_000, interval: 500 }).toBeGreaterThanOrEqual(0);
+      return { ...damage, recordedTooMany };
     },
   };
 }
