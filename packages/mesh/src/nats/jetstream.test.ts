@@ -5,6 +5,8 @@ import { expect, test } from "vitest";
 import { JetStream } from "./jetstream.ts";
 import { Link } from "./link.ts";
 
+const ignore = (): void => undefined;
+
 test("a second answer, of a leader that hung and has not heard of the next one, confirms nothing else", async () => {
   await using cluster = await startCluster();
   await using stack = new AsyncDisposableStack();
@@ -25,7 +27,6 @@ test("a second answer, of a leader that hung and has not heard of the next one, 
   overhear("nobody.keeps");
   await other.flush();
 
-  const ignore = (): void => undefined;
   const link = await Link.open(
     { servers, name: "test", timeoutMs: 5_000 },
     { lost: ignore, restored: ignore, error: ignore },
