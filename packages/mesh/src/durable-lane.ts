@@ -76,12 +76,16 @@ export class DurableLane {
   tick(): void {
     this.#release(({ execution }) => execution.canceled !== undefined);
     const [oldest] = this.#waiting;
+    if (this.#services.runtime.link.clustered) return;
     if (oldest && !this.#seeking && nowMs() - oldest.sinceMs > LOST_AFTER_MS) {
       void this.#seek(oldest.after);
     }
   }
 
-  /** A command that is not stored any more is not waited for: the broker has lost its disk, or somebody has deleted it. */
+  /**
+   * A command that is not stored any more is not waited for: the broker has lost its disk, or somebody has deleted it. In a cluster
+   * nobody can be asked, as a leader that hung tells of the past.
+   */
   async #seek(after: number): Promise<void> {
     const { js, store, runtime } = this.#services;
     const { entity, partition } = this.#site;

@@ -29,14 +29,8 @@ export class EntityServices {
     return surely(this.runtime, request, {
       untilMs,
       closed: () => this.#closed || unneeded(),
-      reopen: () => this.reopen(),
+      reopen: () => this.store.reopen(),
     });
-  }
-
-  /** Makes sure of the streams once more: the broker may have lost them. */
-  reopen(): Promise<void> {
-    this.store.forget();
-    return this.store.open();
   }
 
   close(): void {

@@ -13,7 +13,7 @@ import type { Logger } from "./log.ts";
 import { isUndecided } from "./nats/jetstream-error.ts";
 import type { StoredMessage } from "./nats/stored-message.ts";
 import { newId } from "./runtime.ts";
-import { isPassing, untilConnected } from "./surely.ts";
+import { isPassing, remade, untilConnected } from "./surely.ts";
 import { envelopeBytes } from "./task-message.ts";
 
 /** Which partition a log is of, and who writes it. */
@@ -270,7 +270,7 @@ export class PartitionLog {
         if (!isPassing(error)) throw error;
         await untilConnected(runtime, pause);
         if (error.code === "NOT_CONNECTED" && runtime.link.connected) {
-          await this.#services.reopen().catch(() => undefined);
+          await remade(() => store.reopen());
         }
       }
     }

@@ -5,6 +5,8 @@ import type { Runtime } from "./runtime.ts";
 
 const PAUSE_MS = 100;
 const MAX_PAUSE_MS = 2_000;
+/** A cluster that has lost a broker may take longer to say what there is than a stream to have a leader again. */
+const REOPEN_MS = 1_000;
 
 /** When {@link surely} ends, and what it does between two attempts. */
 export interface Persistence {
@@ -37,9 +39,21 @@ export async function surely<T>(
       // With a connection and still nobody to take it, the broker may have lost the stream. (Without one, asking it only
       // waits for a timeout.)
       if (!runtime.link.connected || !isMeshError(error, "NOT_CONNECTED")) continue;
-      await reopen().catch(() => undefined);
+      await remade(reopen);
     }
   }
+}
+
+/** Lets be made again what the broker may have lost. Does not wait for it for long, and not for its success. */
+export function remade(reopen: () => Promise<unknown>): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, REOPEN_MS);
+    const end = (): void => {
+      clearTimeout(timer);
+      resolve();
+    };
+    reopen().then(end, end);
+  });
 }
 
 /** True if the same write may succeed later. */

@@ -17,6 +17,7 @@ export class EntityStore {
   readonly #streams: Streams;
   readonly #subjects: Subjects;
   #opened: Promise<void> | undefined;
+  #reopening: Promise<void> | undefined;
 
   constructor(link: Link, subjects: Subjects) {
     const { mesh } = subjects;
@@ -36,9 +37,17 @@ export class EntityStore {
     return this.#opened;
   }
 
-  /** They have to be made sure of again: the broker may have lost them. */
+  /** They have to be made sure of again before they are next used. */
   forget(): void {
     this.#opened = undefined;
+  }
+
+  /** Makes sure of them once more, as the broker may have lost them. Meanwhile they count as being there. */
+  reopen(): Promise<void> {
+    this.#reopening ??= this.#open().finally(() => {
+      this.#reopening = undefined;
+    });
+    return this.#reopening;
   }
 
   async #open(): Promise<void> {
