@@ -24,7 +24,7 @@ import { envelopeBytes } from "./task-message.ts";
 export interface SendOptions {
   /** Of the command: sent again with the same id, it is not executed again. Default: a new one. */
   readonly id?: string;
-  /** How long to wait for the broker to store it. Default 10 s. */
+  /** How long to wait for the broker to store it. Default 30 s: a cluster that has lost a leader may need ten and more for the next. */
   readonly timeout?: Duration;
 }
 
@@ -49,7 +49,7 @@ export type EntityClient<E extends Entity> = {
   readonly [K in keyof E["commands"]]: CommandCall<E["commands"][K]>;
 } & Omit<EntityPast<E>, keyof E["commands"]>;
 
-const SEND_TIMEOUT_MS = 10_000;
+const SEND_TIMEOUT_MS = 30_000;
 const MAX_SENDING = 65_536; // durable commands that wait to be stored
 
 /** The commands of one entity, as this process sends them. */

@@ -283,7 +283,8 @@ export class BucketProjection implements Projection<unknown> {
         undefined,
         Infinity,
       );
-      this.#show(kept, revision);
+      // Else somebody else's, which came later, was heard of sooner.
+      if (revision > this.#revision) this.#show(kept, revision);
       return true;
     } catch (error) {
       if (!isMeshError(error, "CONFLICT")) throw error;

@@ -40,7 +40,7 @@ test("weighted round robin gives each instance its share", async () => {
 test.each(["leastOutstanding", "peakEwma"] as const)(
   "%s spares the slow instance",
   async (placement) => {
-    await Promise.all([desk("fast", 2), desk("slow", 500)]);
+    await Promise.all([desk("fast", 2), desk("slow", 2_000)]);
     const client = await meshes.join();
     await client.waitFor(Desk, { instances: 2 });
     const names: string[] = [];
