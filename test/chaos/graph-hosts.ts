@@ -48,7 +48,6 @@ export class GraphHosts implements AsyncDisposable {
     for (let attempt = 1; ; attempt++) {
       const host = this.#start();
       try {
-        // Again only after a failure.
         await host.waitForLine("ready", START_MS);
         this.#awake.add(host);
         return;

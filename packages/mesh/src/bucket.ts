@@ -9,7 +9,7 @@ import {
 import { JetStream } from "./nats/jetstream.ts";
 import { BucketStore, type BucketSettings, type StoredEntry } from "./nats/bucket-store.ts";
 import type { Runtime } from "./runtime.ts";
-import { isPassing, untilConnected } from "./surely.ts";
+import { surely } from "./surely.ts";
 
 /** Options of {@link Mesh.bucket}: how it keeps what is in it. The first process of the mesh to use the bucket decides. */
 export interface BucketOptions {
@@ -55,8 +55,6 @@ export interface Bucket {
   watch(listener: (entry: Entry) => void, key?: string): Promise<() => void>;
 }
 
-const PAUSE_MS = 100;
-const MAX_PAUSE_MS = 2_000;
 const OWN = new Set(["leases", "registry", "journals", "locks"]);
 
 /** The buckets that one process uses. */
@@ -192,17 +190,18 @@ class StoredBucket implements Bucket {
   /** Until it has succeeded, or the connection is lost once more: nobody else tells what was missed. */
   async #catchUp(watcher: Watcher): Promise<void> {
     const { link, log } = this.#runtime;
-    for (let pause = PAUSE_MS; ; pause = Math.min(pause * 2, MAX_PAUSE_MS)) {
+    const tell = async (): Promise<void> => {
       try {
-        // Again only after a failure.
-        return await this.#tellAll(watcher);
+        await this.#tellAll(watcher);
       } catch (error) {
         log.warn({ err: error }, "a bucket could not be read again");
-        if (!isPassing(error)) return;
-        await untilConnected(this.#runtime, pause);
+        throw error;
       }
-      if (!link.connected || !this.#watchers.has(watcher)) return;
-    }
+    };
+    await surely(this.#runtime, tell, {
+      closed: () => !link.connected || !this.#watchers.has(watcher),
+      reopen: () => Promise.resolve(),
+    }).catch(() => undefined); // each failure has been told
   }
 
   async #tellAll(watcher: Watcher): Promise<void> {

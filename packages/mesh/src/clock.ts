@@ -1,5 +1,3 @@
-export { MAX_TIMER_MS } from "@plexus/core";
-
 let offsetMs = performance.timeOrigin; // exact to the microsecond, unlike Date.now()
 let checkedAt = 0;
 

@@ -65,7 +65,6 @@ export async function executeOnce(
   for (let attempt = 1; ; attempt++) {
     const { deadlineMs } = execution;
     const scope = new CommandScope(active, command.id, arrived.envelope, deadlineMs, site.log);
-    // Again only after a failure.
     const outcome = await handle(site, scope, arrived, execution);
     const failed = "error" in outcome;
     const again = failed && outcome.error.retryable && sequence !== undefined;

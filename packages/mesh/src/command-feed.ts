@@ -68,7 +68,6 @@ export class CommandFeed {
         this.#bytes -= command.data.length;
         return command;
       }
-      // Until there is one.
       await (this.#behind ? this.#read() : new Promise<void>((resolve) => (this.#wake = resolve)));
     }
     return undefined;

@@ -1,5 +1,5 @@
-import { KINDS, MeshError, readFrame, type Envelope, type Kind } from "@plexus/core";
-import { MAX_TIMER_MS, nowMs } from "./clock.ts";
+import { MAX_TIMER_MS, KINDS, MeshError, readFrame, type Envelope, type Kind } from "@plexus/core";
+import { nowMs } from "./clock.ts";
 import type { Link, LinkSubscription } from "./nats/link.ts";
 
 /** A request that waits for its answer. */

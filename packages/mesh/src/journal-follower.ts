@@ -165,7 +165,6 @@ export class Follower implements Following {
       const scope = new Scope(facts, Infinity, log);
       this.#running = scope;
       try {
-        // Again only after a failure.
         await runInScope(scope, this.#handler, event, scope);
         return true;
       } catch (error) {

@@ -208,7 +208,6 @@ export class JournalWriter {
       const text = `Journal ${this.#journal.name}: not in time, as it waited for those before it, and not stored.`;
       throw new MeshError("NOT_CONNECTED", text);
     }
-    // Again only after a failure.
     for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 2, MAX_PAUSE_MS)) {
       try {
         if (signal?.aborted && !doubtful) {

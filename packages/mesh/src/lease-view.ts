@@ -83,7 +83,6 @@ export class LeaseView {
 
   /** Reads what may have been missed, until that succeeds. */
   async catchUp(): Promise<void> {
-    // Again only after a failure.
     while (this.watched && !(await this.#tryToRefresh())) await sleep(RETRY_MS);
     if (!this.#store.clustered) return;
     await sleep(INTEREST_MS);

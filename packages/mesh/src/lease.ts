@@ -189,7 +189,6 @@ export class HeldLease implements Lease {
   async #letGo(): Promise<void> {
     const untilMs = nowMs() + LETTING_GO_MS;
     await this.#renewing; // which may change the revision
-    // Again only after a failure.
     while (!(await this.#tryToLetGo()) && nowMs() < untilMs) await sleep(RETRY_MS);
   }
 

@@ -1,5 +1,4 @@
-import { MeshError, escapeKey, toMs } from "@plexus/core";
-import { MAX_TIMER_MS } from "./clock.ts";
+import { MAX_TIMER_MS, MeshError, escapeKey, toMs } from "@plexus/core";
 import { Candidacy, type ElectOptions, type Election } from "./election.ts";
 import { fastCounter, fastGauge, type Cell } from "./histogram.ts";
 import {

@@ -231,7 +231,6 @@ export class PartitionLog {
   }
 
   async #store(place: string, bytes: Uint8Array): Promise<number> {
-    // Again only after a failure.
     for (;;) {
       try {
         return await this.#publish(this.subject(place), bytes);
@@ -253,7 +252,6 @@ export class PartitionLog {
     const record: FenceRecord = { epoch, cursor: this.#cursor, next, tries };
     const fields: EnvelopeFields = fenceFields(instance, newId(), record);
     const bytes = envelopeBytes(fields);
-    // Again only after a failure.
     for (let pause = PAUSE_MS; ; pause = Math.min(pause * 2, MAX_PAUSE_MS)) {
       try {
         this.#fence = await this.#publish(this.#fenceSubject, bytes);
@@ -313,7 +311,6 @@ export async function openSurely(
   open: () => Promise<void>,
 ): Promise<void> {
   while (wanted()) {
-    // Again only after a failure.
     try {
       await open();
       return;

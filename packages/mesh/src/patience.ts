@@ -1,5 +1,5 @@
-import { MeshError, toMs, type Duration } from "@plexus/core";
-import { MAX_TIMER_MS, nowMs } from "./clock.ts";
+import { MAX_TIMER_MS, MeshError, toMs, type Duration } from "@plexus/core";
+import { nowMs } from "./clock.ts";
 
 /** How long somebody waits. */
 export interface PatienceOptions {

@@ -62,7 +62,6 @@ export class Pursuit {
   /** After giving up: removes what may have been written, so that nobody has to wait until it expires. */
   async withdraw(): Promise<void> {
     const untilMs = nowMs() + LETTING_GO_MS;
-    // Again only after a failure.
     while (this.#doubtful && nowMs() < untilMs && !(await this.#tryToWithdraw())) {
       await sleep(RETRY_MS);
     }

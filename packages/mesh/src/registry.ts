@@ -57,7 +57,6 @@ export class Registry {
    */
   async start(): Promise<void> {
     const giveUpAt = nowMs() + START_TIMEOUT_MS;
-    // Again only after a failure.
     while (!(await this.#tryToStart(nowMs() >= giveUpAt)));
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
     this.#timer.unref();
@@ -91,7 +90,6 @@ export class Registry {
     const giveUpAt = nowMs() + START_TIMEOUT_MS;
     for (;;) {
       try {
-        // Again only after a failure.
         return await this.#store.put(key, value, REGISTRY_TTL_S);
       } catch (error) {
         const later = isMeshError(error, "NOT_CONNECTED") && nowMs() < giveUpAt;

@@ -58,7 +58,6 @@ export class StateBarrier {
   async #surely(): Promise<number> {
     for (let pause = PAUSE_MS; ; pause = Math.min(pause * 2, MAX_PAUSE_MS)) {
       try {
-        // Again only after a failure.
         const sequence = await this.#store.barrier();
         this.#written.value++;
         return sequence;

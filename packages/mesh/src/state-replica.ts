@@ -1,4 +1,5 @@
-import { MAX_TIMER_MS, nowMs } from "./clock.ts";
+import { MAX_TIMER_MS } from "@plexus/core";
+import { nowMs } from "./clock.ts";
 import type { StateStore } from "./nats/state-store.ts";
 import type { Runtime } from "./runtime.ts";
 import type { StoredState } from "./state-record.ts";
@@ -50,7 +51,6 @@ export class StateReplica {
   async start(signal: AbortSignal): Promise<void> {
     for (let pause = PAUSE_MS; !signal.aborted; pause = Math.min(pause * 2, MAX_PAUSE_MS)) {
       try {
-        // Again only after a failure.
         await this.#start();
         return;
       } catch (error) {
@@ -201,7 +201,6 @@ export class StateReplica {
       const before = new Map(this.#known);
       const seen = new Set<string>();
       try {
-        // Again only after a failure.
         const position = await this.#read(0, seen);
         for (const [key, found] of before) if (!seen.has(key)) this.#forget(found);
         this.#advance(position);

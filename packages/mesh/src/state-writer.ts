@@ -97,7 +97,6 @@ export class StateWriter {
     for (;;) {
       patience.demand();
       try {
-        // Again only after a failure.
         return await patience.for(this.#store.read(key));
       } catch (error) {
         if (patience.signal.aborted || !isPassing(error) || this.#runtime.link.closed) throw error;
@@ -109,7 +108,6 @@ export class StateWriter {
   async #land(record: StateRecord, expected: number, patience: Patience): Promise<Attempt> {
     let doubtful = false;
     for (;;) {
-      // Again only after a failure.
       if (patience.signal.aborted) throw doubtful ? patience.doubtful() : patience.signal.reason;
       try {
         const revision = await patience.for(this.#store.write(record, expected));

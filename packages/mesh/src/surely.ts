@@ -28,7 +28,6 @@ export async function surely<T>(
 ): Promise<T> {
   for (let pause = PAUSE_MS; ; pause = Math.min(pause * 2, MAX_PAUSE_MS)) {
     try {
-      // Again only after a failure.
       return await write();
     } catch (error) {
       if (!isPassing(error) || closed() || nowMs() + pause >= untilMs) throw error;

@@ -1,5 +1,5 @@
-import { KINDS, MeshError, fromWireError, toMs, type Duration } from "@plexus/core";
-import { MAX_TIMER_MS, nowMs } from "./clock.ts";
+import { MAX_TIMER_MS, KINDS, MeshError, fromWireError, toMs, type Duration } from "@plexus/core";
+import { nowMs } from "./clock.ts";
 import { TaskEvents, type TaskEvent, type TaskListener } from "./task-events.ts";
 import type { TaskStatus } from "./task-status.ts";
 

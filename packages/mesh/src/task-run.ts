@@ -1,4 +1,5 @@
 import {
+  MAX_TIMER_MS,
   KINDS,
   MeshError,
   isMeshError,
@@ -6,7 +7,7 @@ import {
   type Envelope,
   type ResolvedDurability,
 } from "@plexus/core";
-import { MAX_TIMER_MS, nowMs } from "./clock.ts";
+import { nowMs } from "./clock.ts";
 import { isThenable, orCanceled, runInScope } from "./context.ts";
 import { explain } from "./route.ts";
 import { NAK, NAK_LATER, giveBack, taskId, timesGivenBack, wasGivenBack } from "./give-back.ts";

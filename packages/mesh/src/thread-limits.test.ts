@@ -36,7 +36,6 @@ async function host(mesh: Mesh, resumed: string[] = []): Promise<Checkpointer> {
 async function own(store: Checkpointer, thread: string): Promise<OwnedThread> {
   for (;;) {
     try {
-      // Again only after a failure.
       return await store.own(thread);
     } catch (error) {
       if (!isMeshError(error, "FENCED")) throw error;

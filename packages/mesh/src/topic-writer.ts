@@ -128,7 +128,6 @@ export class TopicWriter {
       const left = batch.filter((entry) => !entry.settled);
       if (left.length === 0) return;
       try {
-        // Again only after a failure.
         await this.#open();
       } catch (error) {
         if (!isPassing(error)) for (const entry of left) this.#settle(entry, toMeshError(error));

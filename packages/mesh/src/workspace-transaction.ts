@@ -155,7 +155,6 @@ export class TransactionRun implements WorkspaceTransaction {
         while (!signal.aborted || waiting.length > 0) {
           const next = waiting.shift();
           if (next) yield next;
-          // Until there is one.
           else await new Promise<void>((resolve) => (wake = resolve));
         }
       } finally {

@@ -107,7 +107,6 @@ export class WorkspacePlace implements Workplace {
     while (!signal.aborted) {
       const next = waiting.shift();
       if (next !== undefined) yield next;
-      // Until there is one.
       else await bell.rung(signal);
     }
   }

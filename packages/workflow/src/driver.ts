@@ -1,4 +1,4 @@
-import { MeshError, toMeshError, type ThreadState } from "@plexus/core";
+import { MAX_TIMER_MS, MeshError, toMeshError, type ThreadState } from "@plexus/core";
 import type { Effect, RunEvent } from "./event.ts";
 import { Execution, type Host } from "./execute.ts";
 import type { Surroundings } from "./execution-context.ts";
@@ -20,7 +20,6 @@ export interface Listener {
   room(): Promise<void> | undefined;
 }
 
-const MAX_TIMER_MS = 2 ** 31 - 1;
 /** A run that has to wait for longer is not kept in memory, if somebody else wakes it. */
 const MIN_SLEEP_MS = 30_000;
 /** Synchronous nodes give way to whatever else the process has to do now and then. */

@@ -308,7 +308,6 @@ export class RemoteGraph<Input = unknown, Output = unknown> {
     for (let giveUpMs = now() + PATIENCE_MS; ;) {
       const timeout = Math.min(WAIT_MS + UNOWNED_MS, Math.max(1, untilMs - now()) + 1_000);
       try {
-        // Again only after a failure.
         return await owner[verb](message, { id, timeout, ...(signal && { signal }) });
       } catch (error) {
         const passing = PASSING.some((code) => isMeshError(error, code));

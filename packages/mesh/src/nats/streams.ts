@@ -164,7 +164,6 @@ export class Streams {
     const manager = await this.#managing();
     const giveUpMs = nowMs() + this.#patienceMs;
     for (;;) {
-      // Again only after a failure.
       try {
         return await ask(manager);
       } catch (cause) {

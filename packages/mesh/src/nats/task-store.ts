@@ -203,7 +203,6 @@ export class TaskStore {
   /** Takes a barrier off the queue, even if that is without a leader just now. */
   async #clear(barrier: string): Promise<void> {
     for (const giveUpAt = nowMs() + CLEARING_MS; nowMs() < giveUpAt && !this.#link.closed;) {
-      // Again only after a failure.
       try {
         await this.#js.purge(this.tasks, barrier);
         return;
