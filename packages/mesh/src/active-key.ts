@@ -10,6 +10,7 @@ import {
 import { nowMs } from "./clock.ts";
 import { foldRecorded, readCommand, type CommandRecord } from "./entity-record.ts";
 import type { EntityServices } from "./entity-services.ts";
+import type { StoredMessage } from "./nats/stored-message.ts";
 import { MAX_SINCE_FENCE, type PartitionLog } from "./partition-log.ts";
 
 /** The fold of a key up to one of its records. */
@@ -22,9 +23,11 @@ interface Snapshot {
 }
 
 const BATCH = 256;
-const SNAPSHOT_EVERY = 256; // records: what an activation reads at most, or twice that
+/** Records between snapshots, which is what an activation reads: more if these are large, as each record pays for its share. */
+const SNAPSHOT_EVERY = { least: 64, most: 256, bytesPerRecord: 1_024 };
 /** Commands of a key whose ids are good for a repetition; beyond, as many more as a new owner may meet once more. */
 const REMEMBERED = 1_000 + MAX_SINCE_FENCE;
+const MAX_TRAIL_BYTES = 4 * 1024 * 1024; // in memory at a time
 const LAG_MS = 20; // before a replica that is behind is asked again
 const MAX_LAGS = 100;
 const nothing = (): void => undefined;
@@ -49,6 +52,7 @@ export class ActiveKey {
   readonly #contract: Entity;
   readonly #partition: number;
   #records = 0; // since the last snapshot
+  #snapshotAt = SNAPSHOT_EVERY.least; // records
   #turn: Promise<void> = Promise.resolve();
 
   constructor(
@@ -112,7 +116,7 @@ export class ActiveKey {
     this.state = state;
     this.version = sequence;
     this.#remember(id, sequence);
-    if (++this.#records >= SNAPSHOT_EVERY) this.#takeSnapshot();
+    if (++this.#records >= this.#snapshotAt) this.#takeSnapshot();
   }
 
   /** The state after an event that happens now, and how it is recorded. Throws `INVALID_INPUT` if it is not of its schema. */
@@ -133,12 +137,15 @@ export class ActiveKey {
 
   async #load(): Promise<void> {
     const { js, store } = this.#services;
+    await this.log.settled(); // nothing is to be recorded of this key that it does not meet
     const [last, snapshot] = await Promise.all([
       this.log.last(this.token),
       this.log.surely(() => js.last(store.snapshots, this.#snapshotSubject)),
     ]);
     if (last === undefined) return;
     if (snapshot) this.#restore(snapshot.data);
+    for (const { sequence, record } of await this.#trail(last)) this.#replay(sequence, record);
+    // Whatever the trail did not lead to, at the price of all that stands between.
     while (this.version < last.sequence) {
       this.log.demand();
       const from = this.version + 1;
@@ -149,6 +156,27 @@ export class ActiveKey {
       for (const { sequence, data } of records) this.#replay(sequence, readCommand(data));
       if (records.length === 0) await sleep(LAG_MS);
     }
+  }
+
+  /**
+   * The records behind {@link version} up to the last one, each found by what the next one says: the broker passes over whatever other
+   * keys have recorded meanwhile as slowly as if it were read. None if that does not lead there.
+   */
+  async #trail(last: StoredMessage): Promise<{ sequence: number; record: CommandRecord }[]> {
+    const { js, store } = this.#services;
+    const trail: { sequence: number; record: CommandRecord }[] = [];
+    let bytes = 0;
+    for (let found: StoredMessage | undefined = last; found.sequence > this.version;) {
+      const record = readCommand(found.data);
+      trail.push({ sequence: found.sequence, record });
+      const { previous } = record;
+      bytes += found.data.length;
+      if (previous === undefined || bytes > MAX_TRAIL_BYTES) return [];
+      if (previous <= this.version) break;
+      found = await this.log.surely(() => js.at(store.journal, previous));
+      if (found?.subject !== this.#subject) return []; // who answers is behind, or somebody has deleted it
+    }
+    return trail.toReversed();
   }
 
   #replay(sequence: number, { id, events }: CommandRecord): void {
@@ -190,8 +218,11 @@ export class ActiveKey {
     const remembered = [...this.#remembered];
     try {
       const snapshot: Snapshot = { contract: this.#contract.version, version, state, remembered };
-      js.publish(this.#snapshotSubject, Buffer.from(encodePayload(snapshot))).catch(
-        (error: unknown) => runtime.log.debug({ err: error, key: this.key }, "no snapshot taken"),
+      const bytes = Buffer.from(encodePayload(snapshot));
+      const { least, most, bytesPerRecord } = SNAPSHOT_EVERY;
+      this.#snapshotAt = Math.min(most, Math.max(least, bytes.length / bytesPerRecord));
+      js.publish(this.#snapshotSubject, bytes).catch((error: unknown) =>
+        runtime.log.debug({ err: error, key: this.key }, "no snapshot taken"),
       );
     } catch (error) {
       runtime.log.debug({ err: error, key: this.key }, "the state of this key cannot be stored");

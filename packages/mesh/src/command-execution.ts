@@ -153,7 +153,8 @@ async function append(
   events: readonly RecordedEvent[],
   outcome: Outcome,
 ): Promise<void> {
-  const what = { id, key: active.key, command, durable, events, outcome };
+  const { key, version: previous } = active;
+  const what = { id, key, command, durable, previous, events, outcome };
   const version = await active.log.append(active.token, what, envelope.trace);
   active.advance(id, version, state);
 }

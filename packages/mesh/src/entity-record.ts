@@ -26,6 +26,8 @@ export interface CommandRecord {
   readonly command: string;
   /** Of a durable command: its place in the stream of commands. */
   readonly durable?: number | undefined;
+  /** Sequence of the key's record before this one, 0 for its first; undefined: whoever wrote it did not know. */
+  readonly previous?: number | undefined;
   readonly events: readonly RecordedEvent[];
   readonly outcome: Outcome;
 }
@@ -50,7 +52,7 @@ export const FENCE = "=e";
 export function commandFields(
   sender: string,
   trace: string | undefined,
-  { id, key, command, epoch, durable, events, outcome }: CommandRecord,
+  { id, key, command, epoch, durable, previous, events, outcome }: CommandRecord,
 ): EnvelopeFields {
   const body = "output" in outcome ? { output: outcome.output } : { error: outcome.error };
   return {
@@ -61,7 +63,7 @@ export function commandFields(
     name: command,
     sentAt: nowUs(),
     trace,
-    payload: encodePayload({ epoch, durable, events: events.map(packEvent), ...body }),
+    payload: encodePayload({ epoch, durable, previous, events: events.map(packEvent), ...body }),
     seq: events.length,
   };
 }
@@ -83,14 +85,16 @@ export function readCommand(data: Uint8Array): CommandRecord {
   const body = value as {
     readonly epoch?: number;
     readonly durable?: number;
+    readonly previous?: number;
     readonly events?: readonly unknown[];
     readonly output?: unknown;
     readonly error?: WireError;
   };
-  const { epoch, durable, events, output, error } = body ?? {};
+  const { epoch, durable, previous, events, output, error } = body ?? {};
   demand(isNumber(epoch) && Array.isArray(events));
   const outcome = error === undefined ? { output } : { error: fromWireError(error).toJSON() };
-  return { epoch, id, key, command, durable, events: events.map(unpackEvent), outcome };
+  const recorded = events.map(unpackEvent);
+  return { epoch, id, key, command, durable, previous, events: recorded, outcome };
 }
 
 /** Throws `BAD_MESSAGE`. */

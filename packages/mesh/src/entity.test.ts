@@ -4,6 +4,8 @@ import { describe, expect, test, vi } from "vitest";
 import { z } from "zod";
 import { Account, accountHandlers, hostAccounts } from "../../../test/support/account.ts";
 import { metric, upTo, useMeshes } from "../../../test/support/mesh.ts";
+import { commandFields } from "./entity-record.ts";
+import { envelopeBytes } from "./task-message.ts";
 
 const meshes = useMeshes();
 
@@ -320,6 +322,48 @@ describe("the state of a key", () => {
     expect(fold.mock.calls.length).toBeLessThan(300);
     fold.mockRestore();
     expect(await ada.deposit(deposit("again"), { id: "599" })).toBe(600);
+  });
+
+  test("is read without passing over what other keys have recorded", async () => {
+    const [caller, nats] = [await meshes.join(), await meshes.nats()];
+    const first = await hostAccounts(await meshes.join());
+    const notes = upTo(200).map(String);
+    await Promise.all(
+      notes.flatMap((note) =>
+        ["ada", "bob"].map((key) => caller.get(Account, key).deposit.send(deposit(note))),
+      ),
+    );
+    await Promise.all(["ada", "bob"].map((key) => caller.get(Account, key).read()));
+    await first.drain();
+    const asked: string[] = [];
+    nats.subscribe(`$JS.API.DIRECT.GET.${meshes.name}-journal`, {
+      callback: (_error, message) => void asked.push(message.string()),
+    });
+    await nats.flush();
+    await hostAccounts(await meshes.join());
+    expect((await caller.get(Account, "ada").read()).moves).toEqual(notes);
+    await nats.flush();
+    expect(asked.length).toBeLessThan(100); // the last record, and those since a snapshot
+    expect(asked.filter((query) => query.includes("next_by_subj"))).toEqual([]);
+  });
+
+  test("has every record, also those that do not tell of the one before", async () => {
+    const [caller, nats] = [await meshes.join(), await meshes.nats()];
+    const ada = caller.get(Account, "ada");
+    const first = await hostAccounts(await meshes.join());
+    await ada.deposit(deposit("a"));
+    await first.drain();
+    const events = [["deposited", deposit("b", 5)]] as const;
+    const record = { id: "b", key: "ada", command: "deposit", epoch: 1, events };
+    const fields = commandFields("somebody", undefined, { ...record, outcome: { output: 6 } });
+    const subject = `${meshes.name}.log.account.${partitionOf("ada", Account.partitions)}.ada`;
+    await nats.request(subject, envelopeBytes(fields));
+    const second = await hostAccounts(await meshes.join());
+    expect(await ada.deposit(deposit("c"))).toBe(7);
+    await second.drain();
+    await hostAccounts(await meshes.join());
+    expect(await ada.read()).toEqual({ cents: 7, moves: ["a", "b", "c"] });
+    expect(await ada.deposit(deposit("b", 5), { id: "b" })).toBe(6);
   });
 
   test("does not change by what a handler emits after it has ended", async () => {

@@ -168,6 +168,11 @@ export class PartitionLog {
     return this.#said.cursor;
   }
 
+  /** Resolves when everything that is being written is stored, or has failed. */
+  async settled(): Promise<void> {
+    await this.#writing;
+  }
+
   /** The last record on a subject of the partition: as it is, not as a replica or former leader believes. */
   async last(place: string): Promise<StoredMessage | undefined> {
     return (await this.lastOf([place]))[0];

@@ -76,6 +76,7 @@ export class Session implements HostingSite {
   readonly #taskOptions: TaskOptions;
   readonly #watchdog: Watchdog;
   readonly #waitingForConnection = new Set<() => void>();
+  #droppedEnvelopes = 0; // since the connection broke
   #tasks: Tasks | undefined;
   #topics: Topics | undefined;
   #entities: Entities | undefined;
@@ -297,7 +298,9 @@ export class Session implements HostingSite {
   }
 
   #connectionRestored(server: string): void {
-    this.log.warn({ server }, "connection to the broker restored");
+    const dropped = this.#droppedEnvelopes;
+    this.#droppedEnvelopes = 0;
+    this.log.warn({ server, dropped }, "connection to the broker restored");
     this.metrics.connected.value = 1;
     this.metrics.reconnects.value++;
     this.#runtime.returnsUntilMs = nowMs() + RETURN_MS;
@@ -318,7 +321,11 @@ export class Session implements HostingSite {
     const isEvent = subject.startsWith(subjects.event(""));
     const cell = this.metrics.lost.with({ topic: isEvent ? "*" : "-", reason: "disconnected" });
     cell.value += envelopes;
-    this.log.warn({ subject, envelopes }, "messages dropped: the broker is away");
+    // Once, not once for each: thousands a second would hide everything else.
+    if (this.#droppedEnvelopes === 0) {
+      this.log.warn({ subject }, "messages are dropped: the broker is away");
+    }
+    this.#droppedEnvelopes += envelopes;
   }
 
   #refresh(): void {

@@ -32,7 +32,8 @@ const TIMEOUT_MS = 5_000;
 const SWEEP_MS = 100;
 const MAX_IN_FLIGHT = 4_096;
 const MAX_BYTES_IN_FLIGHT = 32 * 1024 * 1024;
-const BATCH_ENDS = new Set([204, 404]); // that was all; there is nothing
+const NOT_FOUND = 404;
+const BATCH_ENDS = new Set([204, NOT_FOUND]); // that was all; there is nothing
 const MAX_BATCH_BYTES = 4 * 1024 * 1024; // of one answer to a batched read, which always has one message at least
 
 /**
@@ -192,6 +193,23 @@ export class JetStream {
   batch(stream: string, subject: string, from: number, count: number): Promise<StoredMessage[]> {
     const query = { seq: from, next_by_subj: subject, batch: count, max_bytes: MAX_BATCH_BYTES };
     return this.#directly(stream, query);
+  }
+
+  /** The message of a sequence, as one of the stream's replicas knows it; undefined: that one has none. */
+  at(stream: string, sequence: number): Promise<StoredMessage | undefined> {
+    const name = `DIRECT.GET.${stream}`;
+    return new Promise((resolve, reject) => {
+      this.#send(`$JS.API.${name}`, Buffer.from(JSON.stringify({ seq: sequence })), undefined, {
+        deadlineMs: nowMs() + this.#timeoutMs,
+        bytes: 0,
+        answer: (data, headers) => {
+          if (headers?.code === 0) resolve(direct(data, headers));
+          else if (headers?.code === NOT_FOUND) resolve(undefined);
+          else reject(apiError(name, ""));
+        },
+        fail: reject,
+      });
+    });
   }
 
   /** The last messages on some subjects, as one of the stream's replicas knows them at one moment. */
