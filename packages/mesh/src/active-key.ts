@@ -10,8 +10,8 @@ import {
 import { nowMs } from "./clock.ts";
 import { foldRecorded, readCommand, type CommandRecord } from "./entity-record.ts";
 import type { EntityServices } from "./entity-services.ts";
-import type { StoredMessage } from "./nats/stored-message.ts";
 import { MAX_SINCE_FENCE, type PartitionLog } from "./partition-log.ts";
+import { readTrail } from "./trail.ts";
 
 /** The fold of a key up to one of its records. */
 interface Snapshot {
@@ -27,7 +27,6 @@ const BATCH = 256;
 const SNAPSHOT_EVERY = { least: 64, most: 256, bytesPerRecord: 1_024 };
 /** Commands of a key whose ids are good for a repetition; beyond, as many more as a new owner may meet once more. */
 const REMEMBERED = 1_000 + MAX_SINCE_FENCE;
-const MAX_TRAIL_BYTES = 4 * 1024 * 1024; // in memory at a time
 const LAG_MS = 20; // before a replica that is behind is asked again
 const MAX_LAGS = 100;
 const nothing = (): void => undefined;
@@ -144,39 +143,18 @@ export class ActiveKey {
     ]);
     if (last === undefined) return;
     if (snapshot) this.#restore(snapshot.data);
-    for (const { sequence, record } of await this.#trail(last)) this.#replay(sequence, record);
-    // Whatever the trail did not lead to, at the price of all that stands between.
+    const ask = <T>(request: () => Promise<T>): Promise<T> => this.log.surely(request);
+    const source = { js, stream: store.journal, subject: this.#subject, ask };
+    const trail = await readTrail(source, last, this.version, ({ data }) => readCommand(data));
+    for (const { sequence, record } of trail) this.#replay(sequence, record);
     while (this.version < last.sequence) {
       this.log.demand();
       const from = this.version + 1;
       // Each batch begins where the one before ended.
-      const records = await this.log.surely(() =>
-        js.batch(store.journal, this.#subject, from, BATCH),
-      );
+      const records = await ask(() => js.batch(store.journal, this.#subject, from, BATCH));
       for (const { sequence, data } of records) this.#replay(sequence, readCommand(data));
       if (records.length === 0) await sleep(LAG_MS);
     }
-  }
-
-  /**
-   * The records behind {@link version} up to the last one, each found by what the next one says: the broker passes over whatever other
-   * keys have recorded meanwhile as slowly as if it were read. None if that does not lead there.
-   */
-  async #trail(last: StoredMessage): Promise<{ sequence: number; record: CommandRecord }[]> {
-    const { js, store } = this.#services;
-    const trail: { sequence: number; record: CommandRecord }[] = [];
-    let bytes = 0;
-    for (let found: StoredMessage | undefined = last; found.sequence > this.version;) {
-      const record = readCommand(found.data);
-      trail.push({ sequence: found.sequence, record });
-      const { previous } = record;
-      bytes += found.data.length;
-      if (previous === undefined || bytes > MAX_TRAIL_BYTES) return [];
-      if (previous <= this.version) break;
-      found = await this.log.surely(() => js.at(store.journal, previous));
-      if (found?.subject !== this.#subject) return []; // who answers is behind, or somebody has deleted it
-    }
-    return trail.toReversed();
   }
 
   #replay(sequence: number, { id, events }: CommandRecord): void {

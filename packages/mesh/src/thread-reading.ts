@@ -4,6 +4,7 @@ import type { JetStream } from "./nats/jetstream.ts";
 import type { StoredMessage } from "./nats/stored-message.ts";
 import { readParts, type PartSource } from "./parted-record.ts";
 import { readThreadMessage, recordsOf, type ThreadMessage } from "./thread-record.ts";
+import { readTrail } from "./trail.ts";
 
 /** Position of the record whose state a snapshot holds, and sequence of a message behind which the records after it are. */
 export type SnapshotMeta = readonly [position: number, after: number];
@@ -62,6 +63,11 @@ async function messagesAfter(
   if (lastRecord === undefined || lastRecord.sequence <= after) return [];
   const last = readThreadMessage(lastRecord);
   if (last.index === 0 && last.base <= position) return [last];
+  if (upTo === Infinity) {
+    const source = { js, stream, subject, ask };
+    const trail = await readTrail(source, lastRecord, after, readThreadMessage);
+    if (trail.length > 0) return trail.map(({ record }) => record);
+  }
   const messages: ThreadMessage[] = [];
   let next = after + 1;
   while (next <= lastRecord.sequence) {

@@ -20,6 +20,8 @@ export interface ThreadMessage {
   readonly end: number;
   readonly state: ThreadState;
   readonly records: readonly Uint8Array[];
+  /** Sequence of the thread's message before this one, 0 for its first; undefined: it does not say. */
+  readonly previous?: number | undefined;
 }
 
 const VERSION = 1;
@@ -54,14 +56,8 @@ export function snapshotsPlace(thread: string): string {
 /** Where the table of the partition is; no thread is ever escaped to it. */
 export const TABLE = "=o.t";
 
-/** Records as messages, for a broker that takes `maxPayload` bytes in one. */
-export function encodeRecords(
-  thread: string,
-  base: number,
-  records: readonly Uint8Array[],
-  state: ThreadState,
-  maxPayload: number,
-): Uint8Array[] {
+/** Records in groups that each fit into a message, for a broker that takes `maxPayload` bytes in one. */
+export function groupRecords(records: readonly Uint8Array[], maxPayload: number): Uint8Array[][] {
   const most = Math.min(MAX_BYTES, roomIn(maxPayload));
   const groups: Uint8Array[][] = [[]];
   let bytes = 0;
@@ -74,12 +70,13 @@ export function encodeRecords(
     groups.at(-1)!.push(record);
     bytes += size;
   }
-  const last = groups.length - 1;
-  return groups.map((group, index) => {
-    const end = index === last ? base + records.length : 0;
-    const value = [VERSION, thread, base, index, end, stateCode(state), group];
-    return Buffer.from(encodePayload(value));
-  });
+  return groups;
+}
+
+export function encodeThreadMessage(message: ThreadMessage): Uint8Array {
+  const { thread, base, index, end, state, records, previous } = message;
+  const value = [VERSION, thread, base, index, end, stateCode(state), records, previous];
+  return Buffer.from(encodePayload(value));
 }
 
 /** Throws `BAD_MESSAGE`. */
@@ -88,7 +85,7 @@ export function readThreadMessage({ data, subject }: StoredMessage): ThreadMessa
   if (!Array.isArray(value) || value[0] !== VERSION || !Array.isArray(value[6])) {
     throw new MeshError("BAD_MESSAGE", `No record of a thread is stored on ${subject}.`);
   }
-  const [, thread, base, index, end, state, records] = value as [
+  const [, thread, base, index, end, code, records, previous] = value as [
     number,
     string,
     number,
@@ -96,8 +93,10 @@ export function readThreadMessage({ data, subject }: StoredMessage): ThreadMessa
     number,
     number,
     Uint8Array[],
+    number | undefined,
   ];
-  return { thread, base, index, end, state: STATES[state] ?? { until: state }, records };
+  const state = STATES[code] ?? { until: code };
+  return { thread, base, index, end, state, records, previous };
 }
 
 /** A time is greater than any other code. */

@@ -149,6 +149,28 @@ test("what was stored in part does not count, and is written anew by the next ow
   ]);
 });
 
+test("a thread is read without passing over what others have recorded meanwhile", async () => {
+  const store = await host(await meshes.join());
+  const [early, other] = await Promise.all(
+    ["early", "other"].map((one) => ownSurely([store], one)),
+  );
+  await early!.append([bytes("a")]);
+  await inTurn(upTo(50), (n) => other!.append([bytes(String(n))]));
+  await early!.append([bytes("b"), bytes("c")]);
+  const asked: string[] = [];
+  const nats = await meshes.nats();
+  nats.subscribe(`$JS.API.DIRECT.GET.${meshes.name}-journal`, {
+    callback: (_error, message) => void asked.push(message.string()),
+  });
+  await nats.flush();
+  const { records } = await store.read("early");
+  await nats.flush();
+  expect(records.map((one) => textOf([one.bytes]))).toEqual(["a", "b", "c"]);
+  expect(asked.length).toBeGreaterThan(0);
+  expect(asked.filter((query) => query.includes("next_by_subj"))).toEqual([]);
+  await Promise.all([early, other].map((one) => one![Symbol.asyncDispose]()));
+});
+
 test("the next owner resumes what was busy, and nothing else, however it was left", async () => {
   const [first, second] = [await meshes.join(), await meshes.join()];
   const store = await host(first);

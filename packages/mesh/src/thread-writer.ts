@@ -3,7 +3,8 @@ import type { StoredMessage } from "./nats/stored-message.ts";
 import { lastComplete, writeParts } from "./parted-record.ts";
 import type { PartitionLog } from "./partition-log.ts";
 import {
-  encodeRecords,
+  encodeThreadMessage,
+  groupRecords,
   maxPartBytes,
   positionOf,
   readThreadMessage,
@@ -33,6 +34,8 @@ export class ThreadWriter implements OwnedThread {
   /** The last messages of the thread, as long as it has written none: of its records, and of its snapshots. */
   last: LastMessages | undefined;
   #position: number;
+  /** Of the last message of its records. */
+  #sequence: number;
   #snapshot: number;
   /** Which message ends where, since the last snapshot. */
   #marks: { readonly end: number; readonly sequence: number }[];
@@ -47,7 +50,8 @@ export class ThreadWriter implements OwnedThread {
     this.thread = thread;
     this.#position = positionOf(record && readThreadMessage(record));
     this.#snapshot = lastComplete(snapshot);
-    this.#marks = [{ end: this.#position, sequence: record?.sequence ?? 0 }];
+    this.#sequence = record?.sequence ?? 0;
+    this.#marks = [{ end: this.#position, sequence: this.#sequence }];
   }
 
   get signal(): AbortSignal {
@@ -99,16 +103,21 @@ export class ThreadWriter implements OwnedThread {
     if (records.length === 0) return;
     const { journal } = this.#home;
     const { maxPayload } = journal;
-    const messages = encodeRecords(this.thread, this.#position, records, state, maxPayload);
-    let sequence = 0;
+    const { thread } = this;
+    const base = this.#position;
+    const groups = groupRecords(records, maxPayload);
     let bytes = 0;
-    for (const message of messages) {
-      sequence = await this.#write(() => journal.write(recordsPlace(this.thread), message));
+    for (const [index, group] of groups.entries()) {
+      const end = index === groups.length - 1 ? base + records.length : 0;
+      const previous = this.#sequence;
+      const said = { thread, base, index, end, state, records: group, previous };
+      const message = encodeThreadMessage(said);
+      this.#sequence = await this.#write(() => journal.write(recordsPlace(thread), message));
       bytes += message.length;
     }
     this.#position += records.length;
-    this.#marks.push({ end: this.#position, sequence });
-    this.#home.noted(this.thread, state, sequence, bytes);
+    this.#marks.push({ end: this.#position, sequence: this.#sequence });
+    this.#home.noted(thread, state, this.#sequence, bytes);
   }
 
   async #snapshotAt(position: number, parts: readonly Uint8Array[]): Promise<void> {
