@@ -13,6 +13,41 @@ const News = topic("news", { schema: z.unknown() });
 const echo = (input: unknown) => input;
 const handlers = { echo, again: echo };
 
+describe("hosting and subscribing", () => {
+  test("wait for a connection that breaks meanwhile", async () => {
+    await using proxy = await startProxy({ target: meshes.broker.url });
+    const mesh = await meshes.join({ servers: proxy.url });
+    proxy.hold(); // what is on its way is lost with the connection
+    const got: unknown[] = [];
+    const hosted = mesh.host(Echo, handlers);
+    const subscribed = mesh.subscribe(News, (value) => void got.push(value));
+    await proxy.cut();
+    await expect.poll(() => mesh.connected).toBe(false);
+    await proxy.heal();
+    await Promise.all([hosted, subscribed]);
+    const other = await meshes.join();
+    await other.waitFor(Echo);
+    expect(await other.get(Echo).echo(1)).toBe(1);
+    await other.publish(News, 2);
+    await expect.poll(() => got).toEqual([2]);
+  });
+
+  test("fail with NOT_CONNECTED if there is none for some seconds, and leave nothing behind", async () => {
+    await using proxy = await startProxy({ target: meshes.broker.url });
+    const mesh = await meshes.join({ servers: proxy.url });
+    await proxy.cut();
+    const reason = { code: "NOT_CONNECTED", message: "The broker does not answer." };
+    await Promise.all([
+      expect(mesh.host(Echo, handlers)).rejects.toMatchObject(reason),
+      expect(mesh.subscribe(News, () => 0)).rejects.toMatchObject(reason),
+    ]);
+    await proxy.heal();
+    await expect.poll(() => mesh.connected).toBe(true);
+    const other = await meshes.join();
+    await expect(other.get(Echo).echo(1)).rejects.toMatchObject({ code: "NO_AGENT" });
+  });
+});
+
 describe("connecting", () => {
   test("to nobody fails with NOT_CONNECTED in time, and says what to do", async () => {
     const started = performance.now();

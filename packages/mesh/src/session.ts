@@ -24,6 +24,7 @@ import { Registry } from "./registry.ts";
 import { noteBadMessage, type Runtime } from "./runtime.ts";
 import { DEFAULT_SERVER, parseServers } from "./servers.ts";
 import { States } from "./states.ts";
+import { untilConnected } from "./surely.ts";
 import { Onlookers } from "./tap.ts";
 import { Tasks, type TaskOptions } from "./tasks.ts";
 import { Topics } from "./topics.ts";
@@ -58,6 +59,8 @@ interface Identity {
   readonly log: Logger;
 }
 
+const CONFIRM_MS = 10_000; // without a broker
+const CONFIRM_PAUSE_MS = 100;
 const RETURN_MS = 5_000; // processes try to reconnect every 250 to 500 ms and then register again
 
 /** One connection to a mesh and all that lives on it: made when it is needed, told when the connection breaks, closed in order. */
@@ -196,9 +199,17 @@ export class Session implements HostingSite {
     return this.opened();
   }
 
+  /**
+   * Resolves when the broker knows what was subscribed, also if the connection breaks and is back meanwhile. Rejects with
+   * `NOT_CONNECTED` if there is none for some seconds.
+   */
   async confirm(): Promise<void> {
-    if (await this.#runtime.link.settle()) return;
-    throw new MeshError("NOT_CONNECTED", "The broker does not answer.");
+    const giveUpMs = nowMs() + CONFIRM_MS;
+    while (!(await this.#runtime.link.settle())) {
+      this.opened();
+      if (nowMs() >= giveUpMs) throw new MeshError("NOT_CONNECTED", "The broker does not answer.");
+      await untilConnected(this.#runtime, CONFIRM_PAUSE_MS);
+    }
   }
 
   get tasks(): Tasks {
