@@ -39,22 +39,28 @@ test("what follows the store goes on after a while in which the broker had no Je
   await expect.poll(() => [replayed, followed, sum.state], SLOW).toEqual([[1, 2], [1, 2], 3]);
 }, 60_000);
 
-test("what follows a journal by name, or keeps its state in a bucket, begins anew when the broker has lost its disk", async () => {
+test("what follows a journal begins anew when the broker has lost its disk, and so does the state of it", async () => {
   const broker = await startBroker();
   const mesh = await join(broker);
-  const followed: number[] = [];
+  const [named, unnamed]: [number[], number[]] = [[], []];
   const diary = mesh.journal(Diary);
-  await diary.follow(({ data }) => void followed.push(data), { name: "reader" });
+  await diary.follow(({ data }) => void named.push(data), { name: "reader" });
+  await diary.follow(({ data }) => void unnamed.push(data));
   const on = { noted: (sum: number, { data }: { data: number }) => sum + data };
-  const sum = await mesh.project(Diary, { name: "sum", initial: 0, on, store: "bucket" });
+  const kept = await mesh.project(Diary, { name: "sum", initial: 0, on, store: "bucket" });
+  const held = await mesh.project(Diary, { name: "sum", initial: 0, on });
+  const seen = () => ({ named, unnamed, kept: kept.state, held: held.state });
   for (const data of [1, 2, 3]) await diary.append("k", { type: "noted", data });
-  await expect.poll(() => [followed, sum.state], SLOW).toEqual([[1, 2, 3], 6]);
+  const before = [1, 2, 3];
+  const expected = { named: before, unnamed: before, kept: 6, held: 6 };
+  await expect.poll(seen, SLOW).toEqual(expected);
   await broker[Symbol.asyncDispose]();
   await using empty = await startBroker({ port: broker.port });
   expect(empty.url).toBe(broker.url);
   await expect.poll(() => mesh.connected, SLOW).toBe(true);
   await diary.append("k", { type: "noted", data: 40 }, { timeout: "20s" });
-  await expect.poll(() => [followed, sum.state], SLOW).toEqual([[1, 2, 3, 40], 40]);
+  const all = [1, 2, 3, 40];
+  await expect.poll(seen, SLOW).toEqual({ named: all, unnamed: all, kept: 40, held: 40 });
   await mesh.close();
 }, 60_000);
 

@@ -37,6 +37,8 @@ export type FollowHandler = (event: JournalEvent, context: Context) => unknown;
 
 const RETRY = { firstMs: 100, maxMs: 10_000, factor: 2 };
 const DEFAULT_DRAIN_MS = 30_000;
+/** What comes behind this is of another journal of the same name. */
+const REBORN = Symbol("reborn");
 
 /**
  * Handles the events of a journal one after the other, from some point on and then as they come. A handler that fails is
@@ -51,7 +53,7 @@ export class Follower implements Following {
   readonly #handled: (position: Position) => void;
   readonly #drainMs: number;
   readonly #cursor: StreamCursor;
-  readonly #queue: PulledRecord[] = [];
+  readonly #queue: (PulledRecord | typeof REBORN)[] = [];
   readonly #stopping = new AbortController();
   readonly #caughtUp = Promise.withResolvers<void>();
   readonly #ended = Promise.withResolvers<void>();
@@ -83,10 +85,8 @@ export class Follower implements Following {
     this.ended.catch(() => undefined); // whoever asks is told
     // The append of the position may have further events.
     this.#cursor = new StreamCursor(services, source, after.sequence, {
-      take: (record) => {
-        this.#queue.push(record);
-        this.#working ??= this.#work();
-      },
+      take: (record) => this.#enqueue(record),
+      reborn: () => this.#enqueue(REBORN),
       failed: (error) => this.#fail(error),
     });
   }
@@ -121,13 +121,21 @@ export class Follower implements Following {
     this.#caughtUp.reject(new MeshError("CANCELED", "The subscription has ended."));
   }
 
+  #enqueue(next: PulledRecord | typeof REBORN): void {
+    this.#queue.push(next);
+    this.#working ??= this.#work();
+  }
+
   async #work(): Promise<void> {
     await Promise.resolve();
     try {
       for (let next = 0; next < this.#queue.length && !this.#stopping.signal.aborted; next++) {
         const record = this.#queue[next]!;
-        await this.#handleAll(record);
-        this.#cursor.release(record);
+        if (record === REBORN) this.#position = { sequence: 0, index: 0 };
+        else {
+          await this.#handleAll(record);
+          this.#cursor.release(record);
+        }
         if (next < 1_024) continue;
         this.#queue.splice(0, next + 1);
         next = -1;

@@ -254,6 +254,7 @@ export class BucketProjection implements Projection<unknown> {
           cursor.release(record);
         }
       },
+      reborn: () => void this.#reset().catch(failed),
       failed,
     });
     begin();

@@ -84,9 +84,7 @@ export class MemoryProjection implements Projection<unknown> {
     const gone = await this.#compactions.gone(this.#source);
     if (gone > 1) throw this.#missing(gone);
     await this.#cursor?.end();
-    this.#state = this.#spec.initial();
-    this.#sequence = 0;
-    this.#waiters.reach(0);
+    this.#clear();
     await this.#build(onProgress);
     await this.#caughtUp;
   }
@@ -124,12 +122,21 @@ export class MemoryProjection implements Projection<unknown> {
         cursor.release(record);
         report.at(record.sequence);
       },
+      reborn: () => {
+        if (cursor === this.#cursor) this.#clear();
+      },
       failed: (error) => this.#fail(error),
     });
     this.#cursor = cursor;
     this.#caughtUp = this.#waiters.reached(last?.sequence ?? 0);
     this.#caughtUp.catch(() => undefined);
     await cursor.open();
+  }
+
+  #clear(): void {
+    this.#state = this.#spec.initial();
+    this.#sequence = 0;
+    this.#waiters.reach(0);
   }
 
   #missing(gone: number): MeshError {

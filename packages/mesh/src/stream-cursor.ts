@@ -18,6 +18,8 @@ export interface CursorSource {
 export interface CursorEvents {
   /** A record, to be {@link StreamCursor.release | released} when it is done with. */
   take(record: PulledRecord): void;
+  /** The broker has lost the stream, and another one has been made of its name: what comes from now on is from its beginning. */
+  reborn(): void;
   /** The broker refuses, for good: nothing comes any more. */
   failed(error: MeshError): void;
 }
@@ -36,6 +38,8 @@ export class StreamCursor {
   #from: number;
   #pull: RecordPull | undefined;
   #address: CursorAddress | undefined;
+  /** When the stream was made. */
+  #born: string | undefined;
   #expected = 1;
   #timer: NodeJS.Timeout | undefined;
   #recovering = false;
@@ -75,6 +79,13 @@ export class StreamCursor {
     const { store, runtime } = this.#services;
     const { stream, subject } = this.#source;
     await this.#source.open();
+    const born = await store.born(stream);
+    if (this.#born !== undefined && born !== this.#born && !this.#ended) {
+      runtime.log.error({ stream }, "the broker has lost what was read: from the beginning");
+      this.#from = 1;
+      this.#on.reborn();
+    }
+    this.#born = born;
     const address = await store.cursor(stream, `c${newId().slice(-12)}`, subject, this.#from);
     this.#address = address;
     if (this.#ended) return this.#drop();

@@ -108,6 +108,13 @@ export class JournalStore {
     return info && describe(info);
   }
 
+  /** When a stream was made: another one of its name was made at another time. */
+  async born(stream: string): Promise<string> {
+    const info = await this.#streams.info(stream);
+    if (info === undefined) throw new MeshError("NOT_CONNECTED", `${stream} is gone.`);
+    return info.created;
+  }
+
   /** The last sequence that was ever given, to what is purged by now, too. */
   async lastSequence(journal: string): Promise<number> {
     return (await this.#streams.info(this.stream(journal)))?.state.last_seq ?? 0;
