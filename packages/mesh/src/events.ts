@@ -31,7 +31,7 @@ export interface PublishOptions {
   readonly id?: string;
   /** Decides the partition instead of the contract's `key`. */
   readonly key?: string;
-  /** How long to try to have it stored. Default 10 s. */
+  /** How long to try to have it stored. Default 30 s. */
   readonly timeout?: Duration;
 }
 

@@ -30,7 +30,7 @@ export interface AppendOptions {
    * characters. Default: a new one.
    */
   readonly id?: EventId;
-  /** How long to try to have it stored. Default 10 s, at most 2 min. */
+  /** How long to try to have it stored. Default 30 s, at most 2 min. */
   readonly timeout?: Duration;
   readonly signal?: AbortSignal;
 }
@@ -66,7 +66,7 @@ export interface Append {
   readonly bytes: number;
 }
 
-const DEFAULT_TIMEOUT_MS = 10_000;
+const DEFAULT_TIMEOUT_MS = 30_000;
 const ID = /^[!-~]{1,128}$/;
 const OVERHEAD = 1_024; // envelope and headers, without key, id and parents
 

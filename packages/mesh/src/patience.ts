@@ -3,12 +3,12 @@ import { nowMs } from "./clock.ts";
 
 /** How long somebody waits. */
 export interface PatienceOptions {
-  /** Default 10 s. */
+  /** Default 30 s. */
   readonly timeout?: Duration | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-const DEFAULT_MS = 10_000;
+const DEFAULT_MS = 30_000; // a cluster that has lost a broker may need ten to elect new leaders
 
 /** The time that one operation of several attempts may take; aborting `signal` ends every wait of it. Disposing stops the clock. */
 export class Patience implements Disposable {

@@ -50,7 +50,7 @@ export interface Projection<State> extends AsyncDisposable {
   readonly ended: Promise<void>;
   /**
    * Resolves with the state once it has the event of a sequence, as an append returns it: so one reads what one has written. Rejects with
-   * `TIMEOUT` after `timeout` (10 s).
+   * `TIMEOUT` after `timeout` (30 s).
    */
   waitFor(sequence: number, options?: { timeout?: Duration; signal?: AbortSignal }): Promise<State>;
   /** Builds the state anew: of all events, or of what a compaction has kept and those behind it. Resolves when it has caught up. */
@@ -100,7 +100,7 @@ interface Waiter {
   reject(error: MeshError): void;
 }
 
-const DEFAULT_WAIT_MS = 10_000;
+const DEFAULT_WAIT_MS = 30_000;
 
 /** Those who wait for a sequence. */
 export class SequenceWaiters {

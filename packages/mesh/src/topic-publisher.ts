@@ -15,7 +15,7 @@ import { envelopeBytes } from "./task-message.ts";
 import type { TopicWriter } from "./topic-writer.ts";
 
 const ID = /^[!-~]{1,255}$/;
-const DEFAULT_TIMEOUT_MS = 10_000;
+const DEFAULT_TIMEOUT_MS = 30_000;
 
 /** The publishing side of one durable topic: makes of a value what is stored. */
 export class DurablePublisher {
