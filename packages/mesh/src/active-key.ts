@@ -23,7 +23,10 @@ interface Snapshot {
 }
 
 const BATCH = 256;
-/** Records between snapshots, which is what an activation reads: more if these are large, as each record pays for its share. */
+/**
+ * Records between snapshots, which is what an activation reads, or up to twice as many: keys that are busy together are not to take theirs
+ * together. More if these are large, as each record pays for its share.
+ */
 const SNAPSHOT_EVERY = { least: 64, most: 256, bytesPerRecord: 1_024 };
 /** Commands of a key whose ids are good for a repetition; beyond, as many more as a new owner may meet once more. */
 const REMEMBERED = 1_000 + MAX_SINCE_FENCE;
@@ -51,7 +54,7 @@ export class ActiveKey {
   readonly #contract: Entity;
   readonly #partition: number;
   #records = 0; // since the last snapshot
-  #snapshotAt = SNAPSHOT_EVERY.least; // records
+  #snapshotAt = spread(SNAPSHOT_EVERY.least); // records
   #turn: Promise<void> = Promise.resolve();
 
   constructor(
@@ -198,7 +201,7 @@ export class ActiveKey {
       const snapshot: Snapshot = { contract: this.#contract.version, version, state, remembered };
       const bytes = Buffer.from(encodePayload(snapshot));
       const { least, most, bytesPerRecord } = SNAPSHOT_EVERY;
-      this.#snapshotAt = Math.min(most, Math.max(least, bytes.length / bytesPerRecord));
+      this.#snapshotAt = spread(Math.min(most, Math.max(least, bytes.length / bytesPerRecord)));
       js.publish(this.#snapshotSubject, bytes).catch((error: unknown) =>
         runtime.log.debug({ err: error, key: this.key }, "no snapshot taken"),
       );
@@ -206,4 +209,8 @@ export class ActiveKey {
       runtime.log.debug({ err: error, key: this.key }, "the state of this key cannot be stored");
     }
   }
+}
+
+function spread(records: number): number {
+  return records * (1 + Math.random());
 }
