@@ -7,7 +7,7 @@ export interface Linked {
   readonly previous?: number | undefined;
 }
 
-const MAX_RECORDS = 512;
+const MAX_RECORDS = 1_024;
 const MAX_BYTES = 4 * 1024 * 1024;
 
 /**
