@@ -97,8 +97,7 @@ test("an end that is longer than a timer can wait is waited for", async () => {
     seen.push(value);
   };
   const subscription = await mesh.subscribe(plain, handle, { drainTimeout: "60d" });
-  await publisher.publish(plain, 1);
-  await publisher.publish(plain, 2);
+  await Promise.all([1, 2].map((n) => publisher.publish(plain, n))); // in one frame: if one has come, both have
   await begun.opened;
   const ended = subscription.unsubscribe();
   await meshes.join(); // longer than any timer of a millisecond
