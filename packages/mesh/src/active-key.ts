@@ -27,7 +27,7 @@ const BATCH = 256;
  * Records between snapshots, which is what an activation reads, or up to twice as many: keys that are busy together are not to take theirs
  * together. More if these are large, as each record pays for its share.
  */
-const SNAPSHOT_EVERY = { least: 128, most: 256, bytesPerRecord: 512 };
+const SNAPSHOT_EVERY = { least: 64, most: 256, bytesPerRecord: 1_024 };
 /** Commands of a key whose ids are good for a repetition; beyond, as many more as a new owner may meet once more. */
 const REMEMBERED = 1_000 + MAX_SINCE_FENCE;
 const LAG_MS = 20; // before a replica that is behind is asked again
