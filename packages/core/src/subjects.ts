@@ -44,8 +44,8 @@ export interface Subjects {
   taskEvents(client: string): string;
   /** Results of the tasks that one client submitted, on their way to the stream that records them. */
   taskResults(client: string): string;
-  /** Where the broker confirms to a client, and to the host, that a result is recorded. */
-  recorded(client: string, host: string, task: string): string;
+  /** Where the broker confirms to a client, and to the host, that the result which this host sent at this time is recorded. */
+  recorded(client: string, host: string, task: string, sentAt: string): string;
   /** Asks every process about a task, or to stop working on it. */
   taskControl(verb: string): string;
   /** Where the broker tells of writes to a bucket; `key` is one token, or nothing for the prefix of all. */
@@ -96,7 +96,8 @@ export function createSubjects(name: string): Subjects {
     effect: (task, effect) => `${mesh}.effect.${task}.${effect}`,
     taskEvents: (client) => `${mesh}.ctl.tasks.${client}`,
     taskResults: (client) => `${mesh}.ctl.results.${client}`,
-    recorded: (client, host, task) => `${mesh}.ctl.recorded.${client}.${host}.${task}`,
+    recorded: (client, host, task, sentAt) =>
+      `${mesh}.ctl.recorded.${client}.${host}.${task}.${sentAt}`,
     taskControl: (verb) => `${mesh}.ctl.task.${verb}`,
     bucket: (bucket, key) => `${mesh}.kv.${bucket}.${key}`,
     state: (state, part) => `${mesh}.state.${state}.${part}`,

@@ -1,5 +1,5 @@
 import { journal, topic } from "@plexus/core";
-import { startBroker, type Broker } from "@plexus/testing";
+import { startBroker, startProxy, type Broker } from "@plexus/testing";
 import { expect, test } from "vitest";
 import { z } from "zod";
 import { Account, hostAccounts } from "../../../test/support/account.ts";
@@ -8,6 +8,8 @@ import { connect, type Mesh } from "./mesh.ts";
 
 const News = topic("news", { schema: z.number(), durable: true });
 const Diary = journal("diary", { events: { noted: z.number() } });
+const Large = journal("diary", { events: { noted: z.object({ n: z.number(), pad: z.string() }) } });
+const pad = "x".repeat(400_000);
 const SLOW = { timeout: 20_000 };
 
 const join = (broker: Broker): Promise<Mesh> =>
@@ -63,6 +65,43 @@ test("what follows a journal begins anew when the broker has lost its disk, and 
   await expect.poll(seen, SLOW).toEqual({ named: all, unnamed: all, kept: 40, held: 40 });
   await mesh.close();
 }, 60_000);
+
+test.each(["follow", "memory", "bucket"] as const)(
+  "who was still reading (%s) when the broker lost its disk has caught up with what is left",
+  async (reader) => {
+    const broker = await startBroker();
+    await using proxy = await startProxy({ target: broker.url });
+    const [writer, mesh] = [await join(broker), await join({ ...broker, url: proxy.url })];
+    const diary = writer.journal(Large);
+    const [old, held] = [80, 2]; // 32 MB: more than is on its way at once
+    for (let n = 0; n < old; n++) await diary.append("k", { type: "noted", data: { n, pad } });
+    const read: number[] = [];
+    const note = ({ data: { n } }: { data: { n: number } }): void => {
+      read.push(n);
+      if (read.length === held) proxy.hold("toClient");
+    };
+    const on = {
+      noted: (count: number, event: { data: { n: number } }) => (note(event), count + 1),
+    };
+    const store = reader === "bucket" ? "bucket" : "memory";
+    const following =
+      reader === "follow"
+        ? await mesh.journal(Large).follow(note)
+        : await mesh.project(Large, { name: "count", initial: 0, on, store });
+    await expect.poll(() => read.length, SLOW).toBeGreaterThanOrEqual(held);
+    await broker[Symbol.asyncDispose]();
+    await using empty = await startBroker({ port: broker.port });
+    expect(empty.url).toBe(broker.url);
+    await proxy.heal();
+    await diary.append("k", { type: "noted", data: { n: 1_000, pad: "" } }, { timeout: "20s" });
+    await expect.poll(() => read.at(-1), SLOW).toBe(1_000);
+    expect(read.length).toBeLessThan(old);
+    await following.caughtUp;
+    await mesh.close();
+    await writer.close();
+  },
+  60_000,
+);
 
 test("entities go on, from the beginning, when the broker has lost its disk", async () => {
   const broker = await startBroker();

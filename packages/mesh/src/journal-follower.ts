@@ -25,7 +25,7 @@ export interface Position {
 export interface Following extends AsyncDisposable {
   /** The last event that was handled. */
   readonly position: Position;
-  /** Resolves when everything is handled that was stored when it began. */
+  /** Resolves when everything is handled that was stored when it began, as far as the broker has not lost it. */
   readonly caughtUp: Promise<void>;
   /** Resolves when it has ended; rejects if it cannot go on: `INCOMPATIBLE_EVENT` or `BAD_MESSAGE`. */
   readonly ended: Promise<void>;
@@ -131,8 +131,10 @@ export class Follower implements Following {
     try {
       for (let next = 0; next < this.#queue.length && !this.#stopping.signal.aborted; next++) {
         const record = this.#queue[next]!;
-        if (record === REBORN) this.#position = { sequence: 0, index: 0 };
-        else {
+        if (record === REBORN) {
+          this.#position = { sequence: 0, index: 0 };
+          this.#caughtUp.resolve();
+        } else {
           await this.#handleAll(record);
           this.#cursor.release(record);
         }

@@ -177,6 +177,9 @@ export class BucketProjection implements Projection<unknown> {
   }
 
   #show(record: ProjectionRecord, revision: number): void {
+    const { builds, sequence } = this.#stored;
+    const back = record.builds < builds || (record.builds === builds && record.sequence < sequence);
+    if (back) this.#waiters.lost();
     this.#stored = record;
     this.#revision = revision;
     this.#waiters.reach(record.sequence);

@@ -123,7 +123,9 @@ export class MemoryProjection implements Projection<unknown> {
         report.at(record.sequence);
       },
       reborn: () => {
-        if (cursor === this.#cursor) this.#clear();
+        if (cursor !== this.#cursor) return;
+        this.#clear();
+        this.#waiters.lost();
       },
       failed: (error) => this.#fail(error),
     });

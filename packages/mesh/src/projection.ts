@@ -44,7 +44,7 @@ export interface Projection<State> extends AsyncDisposable {
   readonly state: State;
   /** Of the last event that the state contains. */
   readonly sequence: number;
-  /** Resolves when the state has all events that there were when it began. */
+  /** Resolves when the state has all events that there were when it began, as far as the broker has not lost them. */
   readonly caughtUp: Promise<void>;
   /** Resolves when it has ended; rejects if it cannot go on: `INCOMPATIBLE_EVENT`, `COMPACTED`, `AGENT_FAILED`, `MESSAGE_TOO_LARGE`. */
   readonly ended: Promise<void>;
@@ -96,6 +96,8 @@ export function foldRecord(
 
 interface Waiter {
   readonly sequence: number;
+  /** It waits for whatever there was, not for an event of its own. */
+  readonly catchesUp: boolean;
   resolve(): void;
   reject(error: MeshError): void;
 }
@@ -123,7 +125,12 @@ export class SequenceWaiters {
     for (const waiter of this.#waiting) waiter.reject(error);
   }
 
-  /** Resolves when the sequence is reached, however long that takes. */
+  /** The broker has lost everything: who waits for whatever there was need not wait any more. */
+  lost(): void {
+    for (const waiter of this.#waiting) if (waiter.catchesUp) waiter.resolve();
+  }
+
+  /** Resolves when the sequence is reached, however long that takes, or lost. */
   reached(sequence: number): Promise<void> {
     return this.#enter(sequence);
   }
@@ -164,6 +171,7 @@ export class SequenceWaiters {
       };
       const waiter: Waiter = {
         sequence,
+        catchesUp: timeoutMs === undefined,
         resolve: () => settle(resolve),
         reject: (error) => settle(() => reject(error)),
       };

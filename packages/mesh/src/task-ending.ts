@@ -152,16 +152,18 @@ export class TaskEnding {
     const { owner } = this.#run;
     const client = this.#run.client === "" ? "unknown" : this.#run.client;
     const task = { id, client, name: `${agent}.${capability}` };
+    let fields;
     let bytes;
     try {
       const { instance, attempt } = this.#run;
-      bytes = envelopeBytes(resultFields(task, instance, outcome, attempt, owner.runs.size));
+      fields = resultFields(task, instance, outcome, attempt, owner.runs.size);
+      bytes = envelopeBytes(fields);
     } catch (error) {
       await this.#recordLess(outcome, error as MeshError);
       return;
     }
     const { subjects } = runtime;
-    const witness = subjects.recorded(client, runtime.client, id);
+    const witness = subjects.recorded(client, runtime.client, id, String(fields.sentAt));
     let attempts = 0;
     try {
       const stored = services.surely(() => {

@@ -310,3 +310,44 @@ describe("a task that a stranger has written", () => {
     release.open();
   }, 30_000);
 });
+
+describe("a task that two hosts have executed", () => {
+  test.each(["before", "after"])(
+    "has for whoever waits the result that is recorded, should the other one have come %s it is confirmed",
+    async (other) => {
+      const [client, nats] = [await meshes.join(), await meshes.nats()];
+      const task = await client.submit(Desk, "run", "it");
+      const ended = ending(task);
+      const ctl = `${meshes.name}.ctl`;
+      const send = (host: string): { bytes: Uint8Array; confirmation: string } => {
+        const sentAt = Date.now() * 1_000;
+        const writer = new FrameWriter();
+        const sent = { kind: KINDS.response, id: task.id, name: "desk.run", sentAt, seq: 1 };
+        writer.write({
+          ...sent,
+          sender: `${host}-1`,
+          recipient: client.client,
+          payload: encodePayload(host),
+        });
+        const confirmation = `${ctl}.recorded.${client.client}.${host}.${task.id}.${sentAt}`;
+        return { bytes: writer.take(), confirmation };
+      };
+      const [first, second] = [send("first"), send("second")];
+      const tell = ({ bytes }: { bytes: Uint8Array }): void =>
+        nats.publish(`${ctl}.results.${client.client}`, bytes);
+      const record = ({ bytes, confirmation }: ReturnType<typeof send>): void =>
+        nats.publish(`${meshes.name}.done.${task.id}`, bytes, { reply: confirmation });
+      // What another broker of a cluster could make of it: the second one's results come between the first one's.
+      if (other === "before") tell(second);
+      record(first);
+      await nats.flush();
+      if (other === "after") tell(second);
+      await nats.flush();
+      await sleep(100);
+      tell(first);
+      record(second);
+      expect(await ended).toBe("first");
+      expect(await client.task(task.id).result()).toBe("first");
+    },
+  );
+});

@@ -15,7 +15,8 @@ export interface NewsListener {
 
 /**
  * What is told of the tasks of one client. A result leaves its host twice at the same time: to the stream, and to here. The
- * broker confirms the one to both, so that the other is known to be recorded without a detour over its host.
+ * broker confirms the one to both, so that the other is known to be recorded without a detour over its host. As several hosts may have
+ * executed a task, the halves of one result are told from those of another by its host and the time at which it was sent.
  */
 export class TaskNewsFeed {
   readonly #listener: NewsListener;
@@ -35,9 +36,10 @@ export class TaskNewsFeed {
       link.subscribe(subjects.taskResults(client), (data) =>
         this.#read(data, (envelope) => this.#result(envelope)),
       ),
-      link.subscribe(subjects.recorded(client, "*", "*"), (answer, subject) =>
-        this.#recorded(subject.slice(subject.lastIndexOf(".") + 1), isStored(answer)),
-      ),
+      link.subscribe(subjects.recorded(client, "*", "*", "*"), (answer, subject) => {
+        const [host = "", task = "", sentAt = ""] = subject.split(".").slice(-3);
+        this.#recorded(task, halfOf(host, task, sentAt), isStored(answer));
+      }),
     ];
   }
 
@@ -54,24 +56,31 @@ export class TaskNewsFeed {
   }
 
   #result(envelope: Envelope): void {
-    if (this.#confirmed.delete(envelope.id)) this.#listener.told(envelope);
-    else keep(this.#unconfirmed, envelope.id, envelope);
+    const { id, sender, sentAt } = envelope;
+    const half = halfOf(sender.slice(0, sender.lastIndexOf("-")), id, sentAt);
+    if (this.#confirmed.delete(half)) this.#listener.told(envelope);
+    else keep(this.#unconfirmed, half, envelope);
   }
 
-  #recorded(task: string, stored: boolean): void {
-    const result = this.#unconfirmed.get(task);
-    this.#unconfirmed.delete(task);
+  #recorded(task: string, half: string, stored: boolean): void {
+    const result = this.#unconfirmed.get(half);
+    this.#unconfirmed.delete(half);
     if (!stored) this.#listener.refused(task);
     else if (result) this.#listener.told(result);
-    else keep(this.#confirmed, task, true);
+    else keep(this.#confirmed, half, true);
   }
 }
 
+/** What both halves of a result have in common, and nothing else has. */
+function halfOf(host: string, task: string, sentAt: string | number): string {
+  return `${host}.${task}.${sentAt}`;
+}
+
 /** Keeps a half, and drops the oldest one when there are too many. */
-function keep<T>(halves: Map<string, T>, task: string, half: T): void {
+function keep<T>(halves: Map<string, T>, half: string, value: T): void {
   if (halves.size >= MAX_HALVES) {
     const [oldest] = halves.keys();
     if (oldest !== undefined) halves.delete(oldest);
   }
-  halves.set(task, half);
+  halves.set(half, value);
 }

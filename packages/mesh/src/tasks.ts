@@ -56,7 +56,7 @@ export class Tasks {
   constructor(runtime: Runtime, { results = "1d", deadLetters = "14d" }: TaskOptions) {
     this.#runtime = runtime;
     const { link, subjects, client } = runtime;
-    const witnessed = subjects.recorded("*", client, "*");
+    const witnessed = subjects.recorded("*", client, "*", "*");
     this.#js = new JetStream(link, `${subjects.inbox(client)}.js`, witnessed);
     const store = new TaskStore(link, this.#js, subjects, {
       resultsMs: toMs(results),
