@@ -43,6 +43,7 @@ Exits 1 when a bar is missed. PLEXUS_NATS_SERVER names the broker to measure on.
 /** Undefined when the command line makes no sense. */
 function readArguments():
   | { name: string; bench: Bench; json: boolean; quick: boolean }
+  | "help"
   | undefined {
   try {
     const { values, positionals } = parseArgs({
@@ -50,8 +51,10 @@ function readArguments():
       options: {
         json: { type: "boolean", default: false },
         quick: { type: "boolean", default: false },
+        help: { type: "boolean", default: false },
       },
     });
+    if (values.help) return "help";
     const [name = "", ...rest] = positionals;
     const bench = Object.hasOwn(benches, name) ? benches[name] : undefined;
     return bench === undefined || rest.length > 0 ? undefined : { name, bench, ...values };
@@ -61,7 +64,8 @@ function readArguments():
 }
 
 const chosen = readArguments();
-if (chosen === undefined) {
+if (chosen === "help") console.log(usage);
+else if (chosen === undefined) {
   console.error(usage);
   process.exitCode = 2;
 } else {

@@ -9,7 +9,7 @@ export interface Measurement {
   readonly value: number;
 }
 
-/** Where one sample is taken: a namespace of its own on the round's broker. */
+/** Where one sample is taken: on a broker of its own, so that nobody carries what another one has left behind. */
 export interface Site extends Place {
   readonly brokerPid: number;
   readonly quick: boolean;
@@ -64,8 +64,7 @@ type Round = Map<string, Map<string, Measurement>>;
 
 /**
  * Takes every contender's sample once a round, in an order that rotates, so that whatever else the machine does
- * meets all of them alike. The contenders of a round share its broker, each in a fresh namespace.
- * A contender that fails is left out from there on, and no bar that needs it holds.
+ * meets all of them alike. A contender that fails is left out from there on, and no bar that needs it holds.
  */
 export async function runRounds(
   bench: Bench,
@@ -82,13 +81,13 @@ export async function runRounds(
   const versions = new Set<string>();
   for (let index = 0; index < count; index += 1) {
     const round: Round = new Map();
-    // One after the other, or they would measure each other.
-    await using broker = await startBroker();
-    const { url: servers, version, pid: brokerPid = 0 } = broker;
-    versions.add(version);
     for (const [place, contender] of rotated(bench.contenders, index).entries()) {
       if (missing.has(contender)) continue;
       log(`round ${index + 1} of ${count}: ${contender}`);
+      // One after the other, or they would measure each other.
+      await using broker = await startBroker();
+      const { url: servers, version, pid: brokerPid = 0 } = broker;
+      versions.add(version);
       try {
         const measurements = await bench.sample(contender, {
           servers,

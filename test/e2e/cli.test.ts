@@ -328,7 +328,9 @@ describe.concurrent("plexus doctor", () => {
   });
 
   it("exits 4 without a broker and names the embedded one", async () => {
-    const { code, stdout } = await run(["doctor", "--server", "127.0.0.1:1", "--timeout", "200ms"]);
+    const nothing = { PLEXUS_SERVERS: "", PLEXUS_MESH: "" }; // is none
+    const args = ["doctor", "--server", "127.0.0.1:1", "--timeout", "200ms"];
+    const { code, stdout } = await plexus(args, { env: nothing });
     expect(code).toBe(4);
     expect(stdout).toMatch(/^FAIL +broker +No NATS server answers/m);
     expect(stdout).toMatch(/^ok +embedded broker +nats-server \d+\.\d+\.\d+ from \w+: \//m);

@@ -34,6 +34,9 @@ export async function runCommandLine(args: readonly string[]): Promise<number> {
     process.exit(EXIT.failed);
   });
   process.stderr.on("error", () => undefined); // nobody reads what goes on any more: what is done goes on
+  // As for whoever connects, nothing means none; the command line's parser would take it for a value.
+  for (const name of ["PLEXUS_SERVERS", "PLEXUS_MESH"])
+    if (!process.env[name]) delete process.env[name];
   let running = "plexus";
   const program = createProgram(await loadCommands(args), (command) => {
     running = commandPath(command);

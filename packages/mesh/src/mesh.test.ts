@@ -1,6 +1,6 @@
 import { agent, topic } from "@plexus/core";
 import { startBroker, startProxy } from "@plexus/testing";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { z } from "zod";
 import { fired, gate, meshName, metric, silent, useMeshes } from "../../../test/support/mesh.ts";
 import { connect } from "./mesh.ts";
@@ -64,6 +64,19 @@ describe("connecting", () => {
     const failed = connect({ servers: proxy.url, timeout: 300, log: silent });
     await expect(failed).rejects.toMatchObject({ code: "NOT_CONNECTED" });
     expect(performance.now() - started).toBeLessThan(5_000);
+  });
+
+  test("takes an environment variable that is empty for one that is not set", async () => {
+    for (const name of ["MESH", "NAME", "HTTP_PORT"]) vi.stubEnv(`PLEXUS_${name}`, "");
+    onTestFinished(() => void vi.unstubAllEnvs());
+    await using mesh = await connect({ servers: meshes.broker.url, log: silent });
+    expect(mesh).toMatchObject({ mesh: "plexus", name: "agent" });
+    vi.stubEnv("PLEXUS_SERVERS", "");
+    const ended = await connect({ timeout: 300, log: silent }).then(
+      (found) => found.close(),
+      ({ code }) => code as string,
+    );
+    expect([undefined, "NOT_CONNECTED"]).toContain(ended); // whether anybody is at the default address or not
   });
 
   test("waits for a broker that comes up a moment later", async () => {

@@ -31,7 +31,7 @@ import { Topics } from "./topics.ts";
 import { Watchdog } from "./watchdog.ts";
 import { Workspaces } from "./workspaces.ts";
 
-/** Options of `connect`; each falls back to the environment variable named. */
+/** Options of `connect`; each falls back to the environment variable named, unless that is empty. */
 export interface ConnectOptions {
   /** NATS URLs. PLEXUS_SERVERS (comma separated), else nats://127.0.0.1:4222. */
   readonly servers?: string | readonly string[];
@@ -94,7 +94,7 @@ export class Session implements HostingSite {
   /** Connects and waits until the registry is known. Throws as `connect` does. */
   static async open(options: ConnectOptions): Promise<Session> {
     const identity = identify(options);
-    const servers = options.servers ?? process.env["PLEXUS_SERVERS"] ?? DEFAULT_SERVER;
+    const servers = options.servers ?? fromEnvironment("PLEXUS_SERVERS") ?? DEFAULT_SERVER;
     const { user, password, token: secret } = options;
     const link = await Link.open(
       {
@@ -164,7 +164,7 @@ export class Session implements HostingSite {
     const onlookers = new Onlookers(runtime);
     this.#runtime = runtime;
     metrics.connected.value = 1;
-    const port = process.env["PLEXUS_HTTP_PORT"];
+    const port = fromEnvironment("PLEXUS_HTTP_PORT");
     const http =
       options.http ?? (port === undefined ? {} : { port: Number(port), host: "0.0.0.0" });
     this.hosting = new Hosting(this, runtime, http);
@@ -350,12 +350,16 @@ export class Session implements HostingSite {
 }
 
 function identify(options: ConnectOptions): Identity {
-  const { env } = process;
-  const mesh = token("Mesh name", options.mesh ?? env["PLEXUS_MESH"] ?? "plexus");
-  const name = token("Process name", options.name ?? env["PLEXUS_NAME"] ?? "agent");
+  const mesh = token("Mesh name", options.mesh ?? fromEnvironment("PLEXUS_MESH") ?? "plexus");
+  const name = token("Process name", options.name ?? fromEnvironment("PLEXUS_NAME") ?? "agent");
   const suffix = randomInt(36 ** 6)
     .toString(36)
     .padStart(6, "0");
   const log = options.log ?? createLogger({ mesh, name });
   return { mesh, name, client: `${name.slice(0, 48)}-${suffix}`, log };
+}
+
+/** Container files set variables to nothing where they mean none. */
+function fromEnvironment(name: string): string | undefined {
+  return process.env[name] || undefined;
 }
