@@ -131,7 +131,7 @@ class StoredBucket implements Bucket {
 
   constructor(runtime: Runtime, js: JetStream, name: string, own: BucketSettings) {
     this.#runtime = runtime;
-    this.#store = new BucketStore(js, runtime.link, runtime.subjects, name, own);
+    this.#store = new BucketStore(runtime, js, name, own);
   }
 
   async get(key: string): Promise<Entry | undefined> {

@@ -170,7 +170,12 @@ export class Session implements HostingSite {
     this.hosting = new Hosting(this, runtime, http);
     this.#watchdog = new Watchdog(runtime, this.hosting.agents);
     this.leases = new Leases(runtime, new LeaseStore(link, mesh));
-    this.registry = new Registry(new RegistryStore(link, mesh), this.directory, absentees, log);
+    this.registry = new Registry(
+      new RegistryStore(link, mesh, log),
+      this.directory,
+      absentees,
+      log,
+    );
   }
 
   get connected(): boolean {

@@ -1,7 +1,9 @@
 import { DiscardPolicy, RetentionPolicy, StorageType } from "@nats-io/jetstream";
-import { MeshError, escapeKey, unescapeKey, type Subjects } from "@plexus/core";
+import { MeshError, escapeKey, unescapeKey } from "@plexus/core";
+import type { Runtime } from "../runtime.ts";
 import type { JetStream } from "./jetstream.ts";
 import { Lasting } from "./lasting.ts";
+import { Leaderless } from "./leaderless.ts";
 import type { Link } from "./link.ts";
 import { Streams } from "./streams.ts";
 
@@ -41,20 +43,18 @@ export class BucketStore {
   readonly #told: string;
   readonly #settings: BucketSettings;
 
-  constructor(
-    js: JetStream,
-    link: Link,
-    subjects: Subjects,
-    name: string,
-    settings: BucketSettings,
-  ) {
+  constructor({ link, subjects, log }: Runtime, js: JetStream, name: string, own: BucketSettings) {
+    const { mesh } = subjects;
     this.#js = js;
     this.#link = link;
     this.#streams = new Streams(link, API_TIMEOUT_MS);
-    this.#stored = new Lasting(link, () => this.#make());
     this.#told = subjects.bucket(name, "");
-    this.#bucket = `${subjects.mesh}-${name}`;
-    this.#settings = settings;
+    this.#bucket = `${mesh}-${name}`;
+    this.#settings = own;
+    const make = (): Promise<void> => this.#make();
+    const leaderless = new Leaderless(link, mesh, this.#stream, make, log);
+    const inMemory = own.storage === "memory";
+    this.#stored = new Lasting(link, make, inMemory ? () => leaderless.suspect() : undefined);
   }
 
   async read(key: string): Promise<StoredEntry | undefined> {

@@ -7,6 +7,8 @@ import {
 } from "@nats-io/jetstream";
 import { Kvm, type KV } from "@nats-io/kv";
 import { MeshError } from "@plexus/core";
+import type { Logger } from "../log.ts";
+import { Leaderless } from "./leaderless.ts";
 import type { Link } from "./link.ts";
 
 /** A change in the registry bucket: a record was written, or removed, or it expired. */
@@ -16,6 +18,9 @@ export type RegistryChange =
 
 const MARKER_TTL = "60s"; // how long a deletion stays visible to watchers that were away
 const API_TIMEOUT_MS = 5_000;
+const REPLICAS = 3; // in a cluster, so that it survives any one node
+/** The cluster has no place for another replica just now. */
+const TOO_FEW_NODES = new Set([10_005, 10_023, 10_074]);
 
 /**
  * The registry's key-value bucket: in memory, one key per instance, each with a time to live. Writes carry the expected
@@ -25,12 +30,15 @@ export class RegistryStore {
   readonly #link: Link;
   readonly #bucket: string;
   readonly #js: JetStreamClient;
+  readonly #leaderless: Leaderless;
   #kv: KV | undefined;
 
-  constructor(link: Link, mesh: string) {
+  constructor(link: Link, mesh: string, log: Logger) {
     this.#link = link;
     this.#bucket = `${mesh}-registry`;
     this.#js = jetstream(link.connection, { timeout: API_TIMEOUT_MS });
+    const make = (): Promise<void> => this.#create(REPLICAS);
+    this.#leaderless = new Leaderless(link, mesh, `KV_${this.#bucket}`, make, log);
   }
 
   /** Makes sure that the bucket exists. Throws `INCOMPATIBLE_BROKER` when the broker cannot hold it. */
@@ -44,7 +52,10 @@ export class RegistryStore {
       );
     }
     try {
-      if (!(await this.#exists())) await this.#create(info.cluster === undefined ? 1 : 3);
+      const clustered = info.cluster !== undefined;
+      const replicas = await this.#replicas();
+      if (replicas === 0) await this.#create(clustered ? REPLICAS : 1);
+      else if (replicas < REPLICAS && clustered) await this.#grow();
       this.#kv = await new Kvm(this.#js).open(this.#bucket, { allow_direct: true });
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : String(cause);
@@ -90,6 +101,7 @@ export class RegistryStore {
     const kv = this.#kv;
     if (kv === undefined) throw new MeshError("NOT_CONNECTED", "The registry is not open.");
     const entries = await kv.watch().catch((cause: unknown) => {
+      this.#leaderless.suspect();
       const why = cause instanceof Error ? cause.message : String(cause);
       throw new MeshError("NOT_CONNECTED", `The registry cannot be read: ${why}.`, { cause });
     });
@@ -121,18 +133,25 @@ export class RegistryStore {
     };
   }
 
-  async #exists(): Promise<boolean> {
+  /** How many copies of the bucket there are; 0: it does not exist. */
+  async #replicas(): Promise<number> {
     const manager = await this.#js.jetstreamManager();
     try {
-      await manager.streams.info(`KV_${this.#bucket}`);
-      return true;
+      const { config } = await manager.streams.info(`KV_${this.#bucket}`);
+      return config.num_replicas;
     } catch (error) {
-      if (error instanceof JetStreamApiError && error.status === 404) return false;
+      if (error instanceof JetStreamApiError && error.status === 404) return 0;
       throw error;
     }
   }
 
-  /** In a cluster the bucket has three replicas, so that it survives any one node; a smaller cluster gets one. */
+  /** It was made when the cluster had fewer nodes. */
+  async #grow(): Promise<void> {
+    const { streams } = await this.#js.jetstreamManager();
+    await streams.update(`KV_${this.#bucket}`, { num_replicas: REPLICAS }).catch(() => undefined); // it still has
+  }
+
+  /** With one replica if a cluster is too small for more, or has just lost nodes. */
   async #create(replicas: number): Promise<void> {
     try {
       await new Kvm(this.#js).create(this.#bucket, {
@@ -142,8 +161,8 @@ export class RegistryStore {
         markerTTL: 60_000,
       });
     } catch (error) {
-      if (await this.#exists()) return; // another process was faster
-      if (replicas === 1) throw error;
+      if ((await this.#replicas()) > 0) return; // another process was faster
+      if (replicas === 1 || !tooFewNodes(error)) throw error;
       await this.#create(1);
     }
   }
@@ -164,6 +183,7 @@ export class RegistryStore {
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : String(cause);
       const conflict = /wrong last sequence/i.test(why);
+      if (!conflict) this.#leaderless.suspect();
       throw new MeshError(
         conflict ? "CONFLICT" : "NOT_CONNECTED",
         `Registry write for ${key} failed: ${why}.`,
@@ -171,4 +191,8 @@ export class RegistryStore {
       );
     }
   }
+}
+
+function tooFewNodes(error: unknown): boolean {
+  return error instanceof JetStreamApiError && TOO_FEW_NODES.has(error.code);
 }

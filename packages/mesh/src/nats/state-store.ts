@@ -4,6 +4,7 @@ import { decodeState, encodeState, type StateRecord, type StoredState } from "..
 import type { Runtime } from "../runtime.ts";
 import { JetStream } from "./jetstream.ts";
 import { Lasting } from "./lasting.ts";
+import { Leaderless } from "./leaderless.ts";
 import { Streams } from "./streams.ts";
 
 /** What was read of a state's stream, in its order. */
@@ -46,7 +47,10 @@ export class StateStore {
     this.#writing = new JetStream(link, `${inbox}.w`, undefined, WRITE_TIMEOUT_MS);
     this.#reading = new JetStream(link, `${inbox}.r`, undefined, READ_TIMEOUT_MS);
     this.#streams = new Streams(link, API_TIMEOUT_MS);
-    this.#stored = new Lasting(link, () => this.#make());
+    const make = (): Promise<void> => this.#make();
+    const leaderless = new Leaderless(link, subjects.mesh, this.#stream, make, runtime.log);
+    const inMemory = contract.storage === "memory";
+    this.#stored = new Lasting(link, make, inMemory ? () => leaderless.suspect() : undefined);
   }
 
   /** What the stream's leader, or who believes to be it, has under a key. */

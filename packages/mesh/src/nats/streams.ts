@@ -138,6 +138,14 @@ export class Streams {
     }
   }
 
+  /** Deletes a stream. Without a leader it is not told of its end, so no answer counts as one. */
+  async remove(name: string): Promise<void> {
+    const manager = await this.#managing();
+    await manager.streams.delete(name).catch((cause: unknown) => {
+      if (!isPassing(cause) && codeOf(cause) !== STREAM_NOT_FOUND) throw cause;
+    });
+  }
+
   /** Deletes a consumer, if it is there. */
   async deleteConsumer(stream: string, name: string): Promise<void> {
     const manager = await this.#managing();
