@@ -304,6 +304,18 @@ describe("a named subscription", () => {
     await expect.poll(() => got).toEqual(["canceled 1", "handled 1"]);
   });
 
+  test("knows a topic by one number of partitions, also within one process", async () => {
+    const mesh = await meshes.join();
+    const Others = topic("fills.{account}", { schema: Fill, durable: { partitions: 2 } });
+    await mesh.publish(Fills, { account: "a", n: 1 });
+    const refused = { code: "INVALID_CONTRACT" };
+    await expect(mesh.publish(Others, { account: "a", n: 2 })).rejects.toMatchObject(refused);
+    await expect(mesh.subscribe(Others, () => 0, { name: "o" })).rejects.toMatchObject(refused);
+    const other = await meshes.join();
+    await expect(other.publish(Others, { account: "a", n: 2 })).rejects.toMatchObject(refused);
+    await other.publish(Fills, { account: "a", n: 3 });
+  });
+
   test("works on as many partitions at a time as it is told", async () => {
     const mesh = await meshes.join();
     let running = 0;

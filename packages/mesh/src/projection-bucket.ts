@@ -125,6 +125,11 @@ export class BucketProjection implements Projection<unknown> {
     return last?.sequence ?? 0;
   }
 
+  #beginAnew(): Promise<void> {
+    this.#waiters.lost();
+    return this.#reset();
+  }
+
   /** Has it built anew, from what a compaction has kept if there was one. Rejects with `COMPACTED` if that is of another version. */
   async #reset(): Promise<void> {
     const { name, version } = this.#spec;
@@ -207,7 +212,7 @@ export class BucketProjection implements Projection<unknown> {
       () => bucket.get(this.#key),
       () => signal.aborted,
     );
-    if (entry === undefined) return this.#reset(); // somebody has removed it, or the broker has lost its disk
+    if (entry === undefined) return this.#beginAnew(); // somebody has removed it, or the broker has lost its disk
     const found = entry.value as ProjectionRecord;
     if (found.token > token) throw new MeshError("FENCED", `${this.#key} has a newer owner.`);
     const interrupted = Promise.withResolvers<void>();
@@ -257,7 +262,7 @@ export class BucketProjection implements Projection<unknown> {
           cursor.release(record);
         }
       },
-      reborn: () => void this.#reset().catch(failed),
+      reborn: () => void this.#beginAnew().catch(failed),
       failed,
     });
     begin();

@@ -213,7 +213,10 @@ export class TaskSubmitter {
 
 /** The id that equal keys have in common: a hash in the shape of a ULID. */
 function keyedId(agent: string, capability: string, key: string): string {
-  const hash = createHash("sha256").update(`${agent}\n${capability}\n${key}`).digest("hex");
+  // Halves of surrogate pairs would all become the same character in UTF-8.
+  const encoding = key.isWellFormed() ? "utf8" : "utf16le";
+  const text = `${agent}\n${capability}\n${key}`;
+  const hash = createHash("sha256").update(text, encoding).digest("hex");
   return hexToUlid(hash.slice(0, 32));
 }
 

@@ -158,6 +158,9 @@ describe("a key", () => {
     expect(await late.result()).toBe(7);
     expect(executions).toBe(1);
     expect(await (await client.submit(Desk, "run", { n: 8 }, { key: "order 8" })).result()).toBe(8);
+    const halves = ["\ud800", "\udfff"]; // what is left of an emoji that was cut
+    const cut = halves.map((half, n) => client.submit(Desk, "run", { n }, { key: half }));
+    expect(await Promise.all(cut.map(async (task) => (await task).result()))).toEqual([0, 1]);
   });
 });
 

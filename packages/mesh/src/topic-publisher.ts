@@ -10,8 +10,10 @@ import {
 import { nowMs } from "./clock.ts";
 import { checkEvent, eventFields, type PublishOptions } from "./events.ts";
 import type { Cell } from "./histogram.ts";
+import type { TopicStore } from "./nats/topic-store.ts";
 import type { Runtime } from "./runtime.ts";
 import { envelopeBytes } from "./task-message.ts";
+import type { TopicServices } from "./topic-services.ts";
 import type { TopicWriter } from "./topic-writer.ts";
 
 const ID = /^[!-~]{1,255}$/;
@@ -20,12 +22,14 @@ const DEFAULT_TIMEOUT_MS = 30_000;
 /** The publishing side of one durable topic: makes of a value what is stored. */
 export class DurablePublisher {
   readonly #runtime: Runtime;
+  readonly #store: TopicStore;
   readonly #topic: Topic;
   readonly #writer: TopicWriter;
   readonly #published: Cell;
 
-  constructor(runtime: Runtime, topic: Topic, writer: TopicWriter) {
+  constructor({ runtime, store }: TopicServices, topic: Topic, writer: TopicWriter) {
     this.#runtime = runtime;
+    this.#store = store;
     this.#topic = topic;
     this.#writer = writer;
     this.#published = runtime.metrics.published.with({ topic: topic.name });
@@ -34,6 +38,7 @@ export class DurablePublisher {
   async publish(value: unknown, { id, key, timeout }: PublishOptions = {}): Promise<void> {
     try {
       const topic = this.#topic;
+      this.#store.demandPartitions(topic);
       checkEvent(topic, value);
       if (id !== undefined && !ID.test(id)) {
         throw new MeshError(

@@ -36,12 +36,14 @@ export class Topics {
   }
 
   publisher(contract: Topic): DurablePublisher {
-    let writer = this.#writers.get(contract.name);
+    const { name, durable } = contract;
+    const key = `${name} ${durable?.partitions}`; // one that is refused is not in the way of the right one
+    let writer = this.#writers.get(key);
     if (writer === undefined) {
       writer = new TopicWriter(this.#services, contract);
-      this.#writers.set(contract.name, writer);
+      this.#writers.set(key, writer);
     }
-    return new DurablePublisher(this.#services.runtime, contract, writer);
+    return new DurablePublisher(this.#services, contract, writer);
   }
 
   async subscribe(

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { backoffMs, isMeshError, type MeshError, type Write } from "@plexus/core";
+import { MeshError, backoffMs, isMeshError, type Write } from "@plexus/core";
+import { Patience } from "./patience.ts";
 import { newId } from "./runtime.ts";
 import type { CommitOptions, CommitResult, WorkspaceCommitter } from "./workspace-committer.ts";
 import type { WorkspaceReader } from "./workspace-reader.ts";
@@ -26,7 +27,7 @@ export async function runTransaction<T>(
 ): Promise<CommitResult & { readonly value: T }> {
   const { id = newId(), retry = false, attempts = retry ? ATTEMPTS : 1, signal } = options;
   for (let attempt = 1; ; attempt++) {
-    signal?.throwIfAborted();
+    if (signal?.aborted) throw givenUp(signal);
     const own = { ...options, id: attempt === 1 ? id : `${id}.${attempt}` };
     try {
       // Again only after a conflict.
@@ -48,16 +49,17 @@ async function runOnce<T>(
   attempt: number,
   seen: (path: string, version: number) => void,
 ): Promise<CommitResult & { readonly value: T }> {
-  const { head, sequence } = await reader.stat([]);
+  const { head, sequence } = await begin(reader, options);
   const context = new TransactionRun(reader, head, sequence, attempt);
-  const giveUp = (): void => context.close(options.signal?.reason);
-  options.signal?.addEventListener("abort", giveUp, { once: true });
+  const { signal } = options;
+  const giveUp = (): void => context.close(signal && givenUp(signal));
+  signal?.addEventListener("abort", giveUp, { once: true });
   try {
     const { promise: given, reject } = Promise.withResolvers<never>();
     context.signal.addEventListener("abort", () => reject(context.signal.reason), { once: true });
     given.catch(() => undefined);
     const value = await Promise.race([(async () => run(context))(), given]);
-    const footprint = await context.footprint();
+    const footprint = await context.footprint(options);
     if (footprint.writes.length === 0) {
       return { commit: options.id, version: head, conflicts: [], value };
     }
@@ -72,9 +74,20 @@ async function runOnce<T>(
       throw isMeshError(error, "CONFLICT") ? new Refused(error) : error;
     }
   } finally {
-    options.signal?.removeEventListener("abort", giveUp);
+    signal?.removeEventListener("abort", giveUp);
     context.close();
   }
+}
+
+/** The version that a run begins with. */
+async function begin(reader: WorkspaceReader, options: TransactOptions) {
+  using patience = new Patience("A transaction", options);
+  return await patience.for(reader.stat([]));
+}
+
+function givenUp({ reason }: AbortSignal): MeshError {
+  if (isMeshError(reason)) return reason;
+  return new MeshError("CANCELED", "The transaction was given up.", { cause: reason });
 }
 
 /** The commit of a transaction was refused: it may run again. */

@@ -50,7 +50,7 @@ export interface CommitOptions {
   readonly resolve?: StrategyOption;
   /** Versions of commits that were taken into account although the bases are older. */
   readonly parents?: readonly number[];
-  /** How long to wait for the owner. Default 30 s. Agents and people who decide are waited for until `signal` fires. */
+  /** How long to wait for the owner, and before that for the broker to store contents. Default 30 s. Agents and people who decide are waited for until `signal` fires. */
   readonly timeout?: Duration;
   readonly signal?: AbortSignal;
   /** Told of a conflict that waits for agents or a person, before it is waited for. */

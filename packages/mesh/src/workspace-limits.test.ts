@@ -153,3 +153,28 @@ test("commits under way when the connection breaks are made once each", async ()
   const log = await repo.log();
   expect(log.map(({ id }) => id)).toEqual(upTo(60).map((n) => `count ${59 - n}`));
 }, 90_000);
+
+test("a commit ends when its time is over, wherever it waits, and when its caller gives up", async () => {
+  await openWorkspace(meshes, "host");
+  await using proxy = await startProxy({ target: meshes.broker.url });
+  const mesh = await meshes.join({ servers: proxy.url });
+  const ada = mesh.workspace("shop", { agent: "ada" });
+  await ada.write("a", "1");
+  proxy.hold();
+  const began = performance.now();
+  const given = new AbortController();
+  const options = [{ timeout: 500 }, { signal: given.signal }];
+  const commits = options.flatMap((option) => [
+    ada.write("a", "2", option),
+    ada.transact(option, (context) => context.write("b", "2")),
+  ]);
+  setTimeout(() => given.abort(), 500);
+  const codes = (await Promise.allSettled(commits)).map(
+    (ended) => ended.status === "rejected" && (ended.reason as { code?: string }).code,
+  );
+  expect(codes).toEqual(["TIMEOUT", "TIMEOUT", "CANCELED", "CANCELED"]);
+  expect(performance.now() - began).toBeLessThan(10_000); // each would have waited for 30 s
+  const before = ada.transact({ signal: given.signal }, () => 0);
+  await expect(before).rejects.toMatchObject({ code: "CANCELED" });
+  await proxy.heal();
+}, 60_000);

@@ -2,6 +2,7 @@ import { nowMs } from "./clock.ts";
 import { BlobStore, type BlobName } from "./nats/blob-store.ts";
 import { JetStream } from "./nats/jetstream.ts";
 import type { Runtime } from "./runtime.ts";
+import { Patience, type PatienceOptions } from "./patience.ts";
 import { surely } from "./surely.ts";
 
 const TIMEOUT_MS = 30_000;
@@ -36,8 +37,10 @@ export class WorkspaceServices {
   }
 
   /** Stores a content. Rejects with `MESSAGE_TOO_LARGE`, or with what the broker refuses it for, `OVERLOADED` above all. */
-  async put(content: Uint8Array): Promise<BlobName> {
-    const name = await this.surely(() => this.#blobs.put(content));
+  async put(content: Uint8Array, options: PatienceOptions = {}): Promise<BlobName> {
+    using patience = new Patience("A content", options);
+    const stored = this.surely(() => this.#blobs.put(content), patience.untilMs);
+    const name = await patience.for(stored);
     this.#remember(name.hash, content);
     return name;
   }
@@ -55,10 +58,10 @@ export class WorkspaceServices {
     return content;
   }
 
-  /** Repeats a request until the broker has answered it, for 30 s, through disconnections. */
-  surely<T>(request: () => Promise<T>): Promise<T> {
+  /** Repeats a request until the broker has answered it, for 30 s or until a monotonic time, through disconnections. */
+  surely<T>(request: () => Promise<T>, untilMs = nowMs() + TIMEOUT_MS): Promise<T> {
     return surely(this.runtime, request, {
-      untilMs: nowMs() + TIMEOUT_MS,
+      untilMs,
       closed: () => this.#closed,
       reopen: () => {
         this.#blobs.forget();

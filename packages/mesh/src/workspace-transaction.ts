@@ -9,6 +9,7 @@ import {
   type Write,
 } from "@plexus/core";
 import { nameOf } from "./nats/blob-store.ts";
+import type { PatienceOptions } from "./patience.ts";
 import { unifiedDiff } from "./text-merge.ts";
 import {
   NOTHING,
@@ -189,7 +190,7 @@ export class TransactionRun implements WorkspaceTransaction {
   }
 
   /** What it has written, each with the version that it has seen, contents stored; and what it has only read. */
-  async footprint(): Promise<{ writes: Write[]; reads: Read[] }> {
+  async footprint(options: PatienceOptions): Promise<{ writes: Write[]; reads: Read[] }> {
     if (this.#writes.size > MAX_PATHS) {
       throw new MeshError("INVALID_INPUT", `A commit writes ${MAX_PATHS} paths at most.`);
     }
@@ -197,7 +198,7 @@ export class TransactionRun implements WorkspaceTransaction {
     const { services } = this.#reader;
     const writes = await Promise.all(
       [...this.#writes].map(async ([path, content]): Promise<Write> => {
-        const stored = content === undefined ? { size: 0 } : await services.put(content);
+        const stored = content === undefined ? { size: 0 } : await services.put(content, options);
         return Object.assign(stored, { path, base: base(path) });
       }),
     );

@@ -10,6 +10,7 @@ import {
   type StrategyRule,
   type Write,
 } from "@plexus/core";
+import type { PatienceOptions } from "./patience.ts";
 import { inLanes } from "./workspace-checkout.ts";
 import {
   WorkspaceCommitter,
@@ -124,7 +125,11 @@ export class Workspace {
   ): Promise<CommitResult> {
     const name = demandPath(path);
     const bytes = typeof content === "string" ? Buffer.from(content) : content;
-    const write = { path: name, base: this.#base(name, options), ...(await this.#put(bytes)) };
+    const write = {
+      path: name,
+      base: this.#base(name, options),
+      ...(await this.#put(bytes, options)),
+    };
     return this.#one(write, options, `write ${name}`);
   }
 
@@ -134,7 +139,8 @@ export class Workspace {
     const base = options.base ?? this.#seen.get(name) ?? (await this.head());
     const before = await this.#reader.tree(base).read(name);
     const content = Buffer.from(patched(before, diff));
-    return this.#one({ path: name, base, ...(await this.#put(content)) }, options, `patch ${name}`);
+    const stored = await this.#put(content, options);
+    return this.#one({ path: name, base, ...stored }, options, `patch ${name}`);
   }
 
   /** Commits the removal of one file. */
@@ -169,7 +175,7 @@ export class Workspace {
     const writes: Write[] = [];
     await inLanes(files, async ({ path, base }) => {
       const bytes = await content(path);
-      const stored = bytes === undefined ? { size: 0 } : await this.#put(bytes);
+      const stored = bytes === undefined ? { size: 0 } : await this.#put(bytes, options);
       writes.push({ ...stored, path: demandPath(path), base });
     });
     return this.#committer.commit({ writes, reads: [] }, options, `write ${files.length} files`);
@@ -358,7 +364,7 @@ export class Workspace {
     return base ?? this.#seen.get(path) ?? 0;
   }
 
-  #put(content: Uint8Array): Promise<{ hash: string; size: number }> {
-    return this.#reader.services.put(content);
+  #put(content: Uint8Array, options?: PatienceOptions): Promise<{ hash: string; size: number }> {
+    return this.#reader.services.put(content, options);
   }
 }

@@ -52,6 +52,8 @@ export class TopicStore {
   readonly #streams: Streams;
   readonly #subjects: Subjects;
   readonly #opened = new Map<string, Promise<void>>();
+  /** Of each topic that this process has met. */
+  readonly #partitions = new Map<string, number>();
 
   constructor(link: Link, subjects: Subjects) {
     this.#streams = new Streams(link, API_TIMEOUT_MS, PATIENCE_MS);
@@ -68,8 +70,9 @@ export class TopicStore {
   }
 
   /** Makes sure that the topic's stream exists. Throws `INVALID_CONTRACT` if it is there with other partitions. */
-  open(topic: Topic): Promise<void> {
+  async open(topic: Topic): Promise<void> {
     const { name } = topic;
+    this.demandPartitions(topic);
     let opened = this.#opened.get(name);
     if (opened === undefined) {
       opened = this.#open(topic, demandDurable(topic));
@@ -77,6 +80,15 @@ export class TopicStore {
       opened.catch(() => this.forget(name));
     }
     return opened;
+  }
+
+  /** Throws `INVALID_CONTRACT` if this process has used the topic with other partitions. */
+  demandPartitions(topic: Topic): void {
+    const { name } = topic;
+    const { partitions } = demandDurable(topic);
+    const known = this.#partitions.get(name);
+    if (known === undefined) this.#partitions.set(name, partitions);
+    else if (known !== partitions) throw otherPartitions(name, known, partitions);
   }
 
   /** The stream of this topic, or of all, has to be made sure of again: the broker may have lost it. */
@@ -196,10 +208,8 @@ export class TopicStore {
     const info = await this.#streams.info(stream);
     const there = info?.config.metadata?.[PARTITIONS];
     if (there !== undefined && there !== String(durable.partitions)) {
-      throw new MeshError(
-        "INVALID_CONTRACT",
-        `Topic ${name} is stored in ${there} partitions, not in ${durable.partitions}: keys would move.`,
-      );
+      this.#partitions.delete(name);
+      throw otherPartitions(name, Number(there), durable.partitions);
     }
     await this.#streams.update(stream, limits); // who declares it last decides how long it is kept
   }
@@ -229,4 +239,9 @@ function demandDurable({ name, durable }: Topic): ResolvedDurableTopic {
     "INVALID_CONTRACT",
     `Topic ${name} is not declared durable: nothing is stored.`,
   );
+}
+
+function otherPartitions(topic: string, there: number, wanted: number): MeshError {
+  const text = `Topic ${topic} is stored in ${there} partitions, not in ${wanted}: keys would move.`;
+  return new MeshError("INVALID_CONTRACT", text);
 }
