@@ -39,11 +39,9 @@ export class Leaderless {
   suspect(): void {
     if (this.#watching || !this.#link.clustered || !this.#link.connected) return;
     this.#watching = true;
-    void this.#watch()
-      .catch((error: unknown) => this.#log.debug({ err: error }, "a stream is not looked after"))
-      .finally(() => {
-        this.#watching = false;
-      });
+    void this.#watch().finally(() => {
+      this.#watching = false;
+    });
   }
 
   async #watch(): Promise<void> {
@@ -56,11 +54,20 @@ export class Leaderless {
       if (info === undefined || info?.cluster?.leader) return;
       if (info === null || info.created !== made) since = nowMs(); // the cluster itself may have no leader
       made = info?.created;
-      if (made !== undefined && nowMs() - since >= LEADERLESS_MS) {
-        await this.#makeAnew(made);
-        return;
-      }
+      const lost = made !== undefined && nowMs() - since >= LEADERLESS_MS;
+      if (lost && (await this.#tryToMakeAnew(made!))) return;
       await sleep(LOOK_AGAIN_MS, undefined, { ref: false });
+    }
+  }
+
+  /** False: the cluster could not, and may a moment later. */
+  async #tryToMakeAnew(made: string): Promise<boolean> {
+    try {
+      await this.#makeAnew(made);
+      return true;
+    } catch (error) {
+      this.#log.warn({ err: error, stream: this.#stream }, "not made anew yet, trying again");
+      return false;
     }
   }
 
