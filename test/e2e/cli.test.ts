@@ -362,6 +362,41 @@ describe.concurrent("plexus itself", () => {
   });
 });
 
+describe.concurrent("plexus agents drain", () => {
+  it.each([
+    ["call", "clerk", ["call", "clerk", "wait", '{"ms":10000}'], '"done"'],
+    [
+      "task",
+      "settler",
+      ["task", "submit", "settler", "settle", '{"order":"A7","ms":10000}', "--wait"],
+      '"order":"A7"',
+    ],
+  ])("waits for a %s that still runs, and can go on waiting", async (what, name, work, result) => {
+    const own = { ...env, PLEXUS_MESH: `leaving-${name}` };
+    await using agent = spawnNode(fixture(`${name}.ts`), { env: own });
+    await using mesh = await connect({ servers: broker.url, mesh: own.PLEXUS_MESH, http: false });
+    await mesh.waitFor(name);
+    const [{ instance } = { instance: "" }] = mesh.agents(name);
+    const drain = (...args: string[]): Promise<CliResult> =>
+      plexus(["agents", "drain", instance, ...args], { env: own });
+    await using working = startPlexus([...work, "--json"], own);
+    await vi.waitUntil(async () => {
+      const { running, tasks } = await mesh.inspect(instance);
+      return running + (tasks?.running ?? 0) === 1;
+    }, 30_000);
+    const early = await drain("--timeout", "1s");
+    expect(early).toMatchObject({ code: 5, stdout: "" });
+    expect(early.stderr).toContain(`${instance} takes nothing new and finishes 1 ${what}\n`);
+    expect(early.stderr).toContain(`but has not finished 1 ${what} within 1000 ms.`);
+    const { code, stdout } = await drain();
+    await agent.kill("SIGKILL"); // nothing is lost by that any more
+    expect({ code, stdout }).toMatchObject({ code: 0 });
+    expect(stdout).toContain(`${instance} has left mesh leaving-${name} (`);
+    expect(await working.waitForLine(result)).toContain(result);
+    expect((await drain()).code).toBe(3);
+  });
+});
+
 // These look at or change what the others use, so they come last and one by one.
 describe("afterwards", () => {
   it("Ctrl-C during a call cancels the handler and exits 130", async () => {
