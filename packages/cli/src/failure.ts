@@ -27,6 +27,7 @@ const OF_GRAPHS: Partial<Record<ErrorCode, string>> = {
 };
 
 const hints = new WeakMap<Error, readonly string[]>();
+const facts = new WeakMap<Error, Readonly<Record<string, unknown>>>();
 
 /** An error, and what one may do next: lines that are shown behind it. */
 export function withHints(error: unknown, lines: readonly string[]): unknown {
@@ -39,11 +40,18 @@ export function hintsOf(error: unknown): readonly string[] {
   return (error instanceof Error && hints.get(error)) || [];
 }
 
+/** An error, and what a program needs to know beside it: members of the JSON document, before the error. */
+export function withFacts(error: unknown, known: Readonly<Record<string, unknown>>): unknown {
+  if (error instanceof Error) facts.set(error, known);
+  return error;
+}
+
 /** Reports why a command failed: one readable line on stderr, and its hints, or one JSON document on stdout. */
 export function reportFailure(command: string, error: unknown, json: boolean): void {
   const { code, message, retryable } = describe(error);
   if (json) {
-    printJson({ error: { code, message, retryable } });
+    const known = error instanceof Error ? facts.get(error) : undefined;
+    printJson({ ...known, error: { code, message, retryable } });
     return;
   }
   // Agents tell what they take. Of anything else, the message says it all.
