@@ -137,6 +137,23 @@ test("an import says what it waits for, and gives up in time; one that cannot be
   expect(refused.stderr).toMatch(/back/);
 }, 90_000);
 
+test("an import of what is no directory says so, before anything else", async () => {
+  const file = join(folder, "file");
+  await writeFile(file, "");
+  const [missing, other, program] = await Promise.all([
+    run("import", "shop", join(folder, "nowhere")), // nobody hosts it
+    run("import", "shop", file),
+    run("import", "shop", file, "--json"),
+  ]);
+  expect(missing).toMatchObject({ code: 2, stdout: "" });
+  expect(missing.stderr).toMatch(
+    /^plexus workspace import: USAGE: The directory \S+nowhere cannot be read: ENOENT.*\.\n$/,
+  );
+  expect(other).toMatchObject({ code: 2, stderr: expect.stringContaining("ENOTDIR") });
+  expect(program.code).toBe(2);
+  expect(JSON.parse(program.stdout)).toMatchObject({ error: { code: "USAGE" } });
+}, 90_000);
+
 test("checkout --git makes each commit one of git, with its agent as the author", async () => {
   await begin();
   const done = await run("checkout", "shop", folder, "--git", "--json");

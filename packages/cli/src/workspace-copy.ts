@@ -1,4 +1,4 @@
-import { mkdir } from "node:fs/promises";
+import { mkdir, readdir } from "node:fs/promises";
 import { resolve } from "node:path";
 import { checkoutTree, exportToGit, importTree, type StrategyOption } from "@plexus/mesh";
 import { MeshError, STRATEGIES, toMs, type Duration, type StrategyName } from "@plexus/core";
@@ -91,8 +91,9 @@ export function importCommand(): Command {
         STRATEGIES.filter((one) => one !== "vote" && one !== "semantic"), // nobody here could decide
       ),
     )
-    .action((name: string, directory: string, options: ImportCommandOptions) =>
-      withWorkspace(options, name, async (repo, signal) => {
+    .action(async (name: string, directory: string, options: ImportCommandOptions) => {
+      await demandDirectory(directory);
+      await withWorkspace(options, name, async (repo, signal) => {
         const { message, prune, resolve: strategy, timeout } = options;
         const waiting: string[] = [];
         const ended = timeout === undefined ? signal : timedOut(signal, timeout, waiting);
@@ -115,8 +116,16 @@ export function importCommand(): Command {
           print(
             `${done.written.length} files written, ${done.removed.length} removed; ${name} is at version ${done.version}.`,
           );
-      }),
-    );
+      });
+    });
+}
+
+/** Throws a usage error if there is no directory that can be read. */
+async function demandDirectory(directory: string): Promise<void> {
+  await readdir(directory).catch((error: unknown) => {
+    const text = `The directory ${directory} cannot be read: ${(error as Error).message}.`;
+    throw new UsageError(text, { cause: error });
+  });
 }
 
 /** Fires at Ctrl-C, or when somebody should have decided by now. */
