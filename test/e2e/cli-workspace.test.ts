@@ -118,6 +118,21 @@ test("checkout and import take files to a directory and back, and overwrite noth
   expect(await readFile(join(folder, "src/cart.ts"), "utf8")).toBe("by hand\n");
 }, 90_000);
 
+test("importing a directory again commits what has changed in it since", async () => {
+  const { ada } = await begin();
+  await writeFile(join(folder, "a"), "1\n");
+  await writeFile(join(folder, "b"), "1\n");
+  expect((await run("import", "shop", folder)).stdout).toMatch(/^2 files written, 0 removed/);
+  await writeFile(join(folder, "a"), "2\n");
+  await rm(join(folder, "b"));
+  expect(await run("import", "shop", folder)).toEqual({
+    code: 0,
+    stdout: "1 files written, 1 removed; shop is at version 4.\n",
+    stderr: "",
+  });
+  expect((await ada.read("a")).text).toBe("2\n");
+}, 90_000);
+
 test("an import says what it waits for, and gives up in time; one that cannot be names all that is wrong", async () => {
   await begin();
   await mkdir(join(folder, "src"));

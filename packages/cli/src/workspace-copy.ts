@@ -84,12 +84,16 @@ export function importCommand(): Command {
     .option("--agent <name>", "in whose name (default: $USER)")
     .option(
       "--prune",
-      "also remove what is not there; of a checkout, what was removed there always is",
+      "also remove what is not there; what a checkout or an earlier import had there always is",
     )
     .addOption(
       new Option("--resolve <strategy>", "how conflicts are decided").choices(
         STRATEGIES.filter((one) => one !== "vote" && one !== "semantic"), // nobody here could decide
       ),
+    )
+    .addHelpText(
+      "after",
+      "\nA checkout and an import write down in .plexus/ what the directory holds: the next import commits what has changed since.\nWithout that, it overwrites no file that differs: CONFLICT.",
     )
     .action(async (name: string, directory: string, options: ImportCommandOptions) => {
       await demandDirectory(directory);
