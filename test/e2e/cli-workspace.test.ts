@@ -60,6 +60,27 @@ test("ls, log, blame and diff tell what is there, by whom and since when", async
   ]);
 }, 90_000);
 
+test("what is not there is looked for where it is listed", async () => {
+  await begin();
+  const missing = await Promise.all([
+    run("blame", "shop", "nothing.ts"),
+    run("resolve", "shop", "999", "--theirs"),
+    run("conflicts", "shop", "999"),
+    run("diff", "shop", "1", "99"),
+    run("ls", "shop", "--at", "99"),
+    run("checkout", "shop", folder, "--at", "99"),
+  ]);
+  expect(missing.map(({ code }) => code)).toEqual([3, 3, 3, 3, 3, 3]);
+  expect(missing.map(({ stderr }) => /`plexus workspace (.*?)`/.exec(stderr)?.[1])).toEqual([
+    "ls <workspace>",
+    "conflicts shop",
+    "conflicts shop",
+    "log shop",
+    "log shop",
+    "log shop",
+  ]);
+}, 90_000);
+
 test("a conflict that waits is listed, explained, and decided from the command line", async () => {
   const { ada, bob } = await begin();
   const found = Promise.withResolvers<WorkspaceConflict>();

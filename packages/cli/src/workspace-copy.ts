@@ -8,6 +8,7 @@ import { fired } from "./interrupt.ts";
 import { meshCommand, withMesh, type MeshOptions } from "./mesh-options.ts";
 import { note, print, printJson } from "./output.ts";
 import {
+  listedBy,
   onWorkspace,
   versionArgument,
   withWorkspace,
@@ -61,7 +62,7 @@ export function checkoutCommand(): Command {
             );
           return;
         }
-        const tree = await repo.at(options.at);
+        const tree = await listedBy("log", name, repo.at(options.at));
         const done = await checkoutTree(name, tree, directory, { force: options.force === true });
         const { version, written, removed, unchanged } = done;
         if (options.json) printJson(done);
