@@ -10,7 +10,7 @@ import {
 import type { Envelope } from "@plexus/core";
 import { describe, expect, expectTypeOf, test } from "vitest";
 import { z } from "zod";
-import { fired, gate, metric, useMeshes } from "../../../test/support/mesh.ts";
+import { fired, gate, metric, upTo, useMeshes } from "../../../test/support/mesh.ts";
 import type { Call } from "./client.ts";
 import type { Context } from "./context.ts";
 
@@ -148,6 +148,17 @@ describe("time", () => {
     const started = performance.now();
     await expect(calc.wait(0, { timeout: 20 })).rejects.toEqual(code("TIMEOUT"));
     expect(performance.now() - started).toBeLessThan(2_000);
+  });
+
+  test("a call that is out of time names the time that was asked for", async () => {
+    const { calc } = await pair(sleepUntilCanceled);
+    const calls = upTo(20).map((n) => calc.whatever(0, { timeout: 20 + n }));
+    const errors = (await Promise.allSettled(calls)).map(
+      (one) => (one as PromiseRejectedResult).reason as Error,
+    );
+    expect(errors.map(({ message }) => message)).toEqual(
+      upTo(20).map((n) => `calc.whatever did not answer within ${20 + n} ms.`),
+    );
   });
 
   test("a handler knows how much time is left", async () => {
