@@ -98,6 +98,10 @@ describe.concurrent("plexus agents ls", () => {
     expect(await json(["--mesh", "empty", "agents", "ls"])).toEqual([]);
     const { stdout } = await run(["agents", "ls", "--mesh", "empty"]);
     expect(stdout).toBe("No agents in mesh empty.\n");
+    const unnamed = await plexus(["agents", "ls"], { env: { ...env, PLEXUS_MESH: "" } });
+    expect(unnamed.stdout).toBe(
+      "No agents in mesh plexus. --mesh or PLEXUS_MESH names another one.\n",
+    );
   });
 });
 
