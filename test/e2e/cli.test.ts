@@ -348,14 +348,51 @@ describe.concurrent("plexus itself", () => {
     expect((await run(["--version"])).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
   });
 
-  it.each([[[]], [["agents"]], [["nonsense"]], [["agents", "nonsense"]], [["--nonsense"]]])(
-    "%j exits 2 and writes nothing to stdout",
-    async (args) => {
-      const { code, stdout, stderr } = await run(args);
-      expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
-      expect(stderr).not.toBe("");
-    },
-  );
+  it.each([
+    [["help"], ["--help"]],
+    [
+      ["help", "agents"],
+      ["agents", "--help"],
+    ],
+    [
+      ["agents", "help"],
+      ["agents", "--help"],
+    ],
+    [
+      ["help", "agents", "ls"],
+      ["agents", "ls", "--help"],
+    ],
+    [
+      ["agents", "help", "ls"],
+      ["agents", "ls", "--help"],
+    ],
+    [
+      ["help", "call"],
+      ["call", "--help"],
+    ],
+  ])("%j shows what %j shows", async (asked, usual) => {
+    const [{ stdout }, shown] = await Promise.all([run(usual), run(asked)]);
+    expect(shown).toEqual({ code: 0, stdout, stderr: "" });
+  });
+
+  it.each([
+    [[]],
+    [["agents"]],
+    [["nonsense"]],
+    [["agents", "nonsense"]],
+    [["--nonsense"]],
+    [["help", "nonsense"]],
+  ])("%j exits 2 and writes nothing to stdout", async (args) => {
+    const { code, stdout, stderr } = await run(args);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+    expect(stderr).not.toBe("");
+  });
+
+  it("help of an unknown command names one that is near", async () => {
+    const { code, stderr } = await run(["help", "agents", "inspekt"]);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/unknown command 'inspekt'\. Did you mean inspect\?.* --help`\.\n$/);
+  });
 
   it("uses no colour when its output is no terminal, or NO_COLOR is set", async () => {
     expect((await run(["agents", "ls"])).stdout).not.toContain(escape);
