@@ -93,6 +93,21 @@ describe.concurrent("plexus task submit", () => {
     });
   });
 
+  it("names the task that has failed, or that it no longer waits for, beside the error", async () => {
+    await using broken = await startSettler("failing", "broken");
+    expect(broken.pid).toBeGreaterThan(0);
+    const wait = [...submit, '{"order":"five","ms":9000}', "--wait", "--timeout", "300ms"];
+    const failing = [...submit, '{"order":"six"}', "--wait"];
+    const [late, failed] = await Promise.all([
+      run([...wait, "--json"]),
+      run([...failing, "--json"], "failing"),
+    ]);
+    expect([late.code, failed.code]).toEqual([5, 1]);
+    const task = expect.stringMatching(ID) as string;
+    expect(JSON.parse(late.stdout)).toMatchObject({ task, error: { code: "TIMEOUT" } });
+    expect(JSON.parse(failed.stdout)).toMatchObject({ task, error: { code: "AGENT_FAILED" } });
+  });
+
   it("submits equal keys once", async () => {
     const key = ["--key", "order 3"];
     const first = await json<{ task: string }>([...submit, '{"order":"three"}', ...key]);

@@ -245,6 +245,18 @@ test("who gives up before a run has begun is told that nothing was begun", async
   expect(unseen.stderr).toMatch(/TIMEOUT: .*\nNothing is recorded of the run before it rests\.\n$/);
 });
 
+test("who waits for an owner that hangs is told of the time that was asked for", async () => {
+  const server = await serve();
+  const input = JSON.stringify({ file: join(folder, "gate") });
+  const running = start("run", "held", input, "--thread", "t", "--timeout", "4s");
+  await said(running, "first ✓");
+  await server.pause();
+  expect((await running.exited).code).toBe(5);
+  expect(running.stderr()).toContain(
+    "TIMEOUT: Whoever executes thread t did not answer within 4000 ms.",
+  );
+});
+
 test("Ctrl-C ends the waiting for a run; it goes on, and can be watched", async () => {
   const server = await serve();
   const running = await hold("gate");

@@ -60,6 +60,27 @@ test("ls, log, blame and diff tell what is there, by whom and since when", async
   ]);
 }, 90_000);
 
+test("what is not there is looked for where it is listed", async () => {
+  await begin();
+  const missing = await Promise.all([
+    run("blame", "shop", "nothing.ts"),
+    run("resolve", "shop", "999", "--theirs"),
+    run("conflicts", "shop", "999"),
+    run("diff", "shop", "1", "99"),
+    run("ls", "shop", "--at", "99"),
+    run("checkout", "shop", folder, "--at", "99"),
+  ]);
+  expect(missing.map(({ code }) => code)).toEqual([3, 3, 3, 3, 3, 3]);
+  expect(missing.map(({ stderr }) => /`plexus workspace (.*?)`/.exec(stderr)?.[1])).toEqual([
+    "ls <workspace>",
+    "conflicts shop",
+    "conflicts shop",
+    "log shop",
+    "log shop",
+    "log shop",
+  ]);
+}, 90_000);
+
 test("a conflict that waits is listed, explained, and decided from the command line", async () => {
   const { ada, bob } = await begin();
   const found = Promise.withResolvers<WorkspaceConflict>();
@@ -118,6 +139,21 @@ test("checkout and import take files to a directory and back, and overwrite noth
   expect(await readFile(join(folder, "src/cart.ts"), "utf8")).toBe("by hand\n");
 }, 90_000);
 
+test("importing a directory again commits what has changed in it since", async () => {
+  const { ada } = await begin();
+  await writeFile(join(folder, "a"), "1\n");
+  await writeFile(join(folder, "b"), "1\n");
+  expect((await run("import", "shop", folder)).stdout).toMatch(/^2 files written, 0 removed/);
+  await writeFile(join(folder, "a"), "2\n");
+  await rm(join(folder, "b"));
+  expect(await run("import", "shop", folder)).toEqual({
+    code: 0,
+    stdout: "1 files written, 1 removed; shop is at version 4.\n",
+    stderr: "",
+  });
+  expect((await ada.read("a")).text).toBe("2\n");
+}, 90_000);
+
 test("an import says what it waits for, and gives up in time; one that cannot be names all that is wrong", async () => {
   await begin();
   await mkdir(join(folder, "src"));
@@ -135,6 +171,23 @@ test("an import says what it waits for, and gives up in time; one that cannot be
   expect(refused.code).toBe(1);
   expect(refused.stderr).toMatch(/"link" is a symbolic link/);
   expect(refused.stderr).toMatch(/back/);
+}, 90_000);
+
+test("an import of what is no directory says so, before anything else", async () => {
+  const file = join(folder, "file");
+  await writeFile(file, "");
+  const [missing, other, program] = await Promise.all([
+    run("import", "shop", join(folder, "nowhere")), // nobody hosts it
+    run("import", "shop", file),
+    run("import", "shop", file, "--json"),
+  ]);
+  expect(missing).toMatchObject({ code: 2, stdout: "" });
+  expect(missing.stderr).toMatch(
+    /^plexus workspace import: USAGE: The directory \S+nowhere cannot be read: ENOENT.*\.\n$/,
+  );
+  expect(other).toMatchObject({ code: 2, stderr: expect.stringContaining("ENOTDIR") });
+  expect(program.code).toBe(2);
+  expect(JSON.parse(program.stdout)).toMatchObject({ error: { code: "USAGE" } });
 }, 90_000);
 
 test("checkout --git makes each commit one of git, with its agent as the author", async () => {

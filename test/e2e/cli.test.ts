@@ -98,6 +98,10 @@ describe.concurrent("plexus agents ls", () => {
     expect(await json(["--mesh", "empty", "agents", "ls"])).toEqual([]);
     const { stdout } = await run(["agents", "ls", "--mesh", "empty"]);
     expect(stdout).toBe("No agents in mesh empty.\n");
+    const unnamed = await plexus(["agents", "ls"], { env: { ...env, PLEXUS_MESH: "" } });
+    expect(unnamed.stdout).toBe(
+      "No agents in mesh plexus. --mesh or PLEXUS_MESH names another one.\n",
+    );
   });
 });
 
@@ -344,14 +348,51 @@ describe.concurrent("plexus itself", () => {
     expect((await run(["--version"])).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
   });
 
-  it.each([[[]], [["agents"]], [["nonsense"]], [["agents", "nonsense"]], [["--nonsense"]]])(
-    "%j exits 2 and writes nothing to stdout",
-    async (args) => {
-      const { code, stdout, stderr } = await run(args);
-      expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
-      expect(stderr).not.toBe("");
-    },
-  );
+  it.each([
+    [["help"], ["--help"]],
+    [
+      ["help", "agents"],
+      ["agents", "--help"],
+    ],
+    [
+      ["agents", "help"],
+      ["agents", "--help"],
+    ],
+    [
+      ["help", "agents", "ls"],
+      ["agents", "ls", "--help"],
+    ],
+    [
+      ["agents", "help", "ls"],
+      ["agents", "ls", "--help"],
+    ],
+    [
+      ["help", "call"],
+      ["call", "--help"],
+    ],
+  ])("%j shows what %j shows", async (asked, usual) => {
+    const [{ stdout }, shown] = await Promise.all([run(usual), run(asked)]);
+    expect(shown).toEqual({ code: 0, stdout, stderr: "" });
+  });
+
+  it.each([
+    [[]],
+    [["agents"]],
+    [["nonsense"]],
+    [["agents", "nonsense"]],
+    [["--nonsense"]],
+    [["help", "nonsense"]],
+  ])("%j exits 2 and writes nothing to stdout", async (args) => {
+    const { code, stdout, stderr } = await run(args);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+    expect(stderr).not.toBe("");
+  });
+
+  it("help of an unknown command names one that is near", async () => {
+    const { code, stderr } = await run(["help", "agents", "inspekt"]);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/unknown command 'inspekt'\. Did you mean inspect\?.* --help`\.\n$/);
+  });
 
   it("uses no colour when its output is no terminal, or NO_COLOR is set", async () => {
     expect((await run(["agents", "ls"])).stdout).not.toContain(escape);
@@ -359,6 +400,41 @@ describe.concurrent("plexus itself", () => {
     expect(forced.stdout).toContain(escape);
     const none = await plexus(["agents", "ls"], { env: { ...env, NO_COLOR: "1" } });
     expect(none.stdout).not.toContain(escape);
+  });
+});
+
+describe.concurrent("plexus agents drain", () => {
+  it.each([
+    ["call", "clerk", ["call", "clerk", "wait", '{"ms":10000}'], '"done"'],
+    [
+      "task",
+      "settler",
+      ["task", "submit", "settler", "settle", '{"order":"A7","ms":10000}', "--wait"],
+      '"order":"A7"',
+    ],
+  ])("waits for a %s that still runs, and can go on waiting", async (what, name, work, result) => {
+    const own = { ...env, PLEXUS_MESH: `leaving-${name}` };
+    await using agent = spawnNode(fixture(`${name}.ts`), { env: own });
+    await using mesh = await connect({ servers: broker.url, mesh: own.PLEXUS_MESH, http: false });
+    await mesh.waitFor(name);
+    const [{ instance } = { instance: "" }] = mesh.agents(name);
+    const drain = (...args: string[]): Promise<CliResult> =>
+      plexus(["agents", "drain", instance, ...args], { env: own });
+    await using working = startPlexus([...work, "--json"], own);
+    await vi.waitUntil(async () => {
+      const { running, tasks } = await mesh.inspect(instance);
+      return running + (tasks?.running ?? 0) === 1;
+    }, 30_000);
+    const early = await drain("--timeout", "1s");
+    expect(early).toMatchObject({ code: 5, stdout: "" });
+    expect(early.stderr).toContain(`${instance} takes nothing new and finishes 1 ${what}\n`);
+    expect(early.stderr).toContain(`but has not finished 1 ${what} within 1000 ms.`);
+    const { code, stdout } = await drain();
+    await agent.kill("SIGKILL"); // nothing is lost by that any more
+    expect({ code, stdout }).toMatchObject({ code: 0 });
+    expect(stdout).toContain(`${instance} has left mesh leaving-${name} (`);
+    expect(await working.waitForLine(result)).toContain(result);
+    expect((await drain()).code).toBe(3);
   });
 });
 

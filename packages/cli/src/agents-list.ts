@@ -46,7 +46,7 @@ async function list(
       if (agent === undefined || instance.agent === agent) showChange(type, instance, options);
     });
     if (options.json) for (const instance of found) printJson({ type: "present", instance });
-    else showAll(mesh, found);
+    else showAll(mesh, found, options);
     await fired(signal);
     stop();
     return;
@@ -55,12 +55,15 @@ async function list(
     throw new MeshError("NO_AGENT", `No instance of agent ${agent} is in mesh ${mesh.mesh}.`);
   }
   if (options.json) printJson(found);
-  else showAll(mesh, found);
+  else showAll(mesh, found, options);
 }
 
-function showAll(mesh: Mesh, instances: readonly InstanceInfo[]): void {
-  if (instances.length === 0) print(`No agents in mesh ${mesh.mesh}.`);
-  else for (const line of table(HEADER, instances.map(row))) print(line);
+function showAll(mesh: Mesh, instances: readonly InstanceInfo[], options: ListOptions): void {
+  if (instances.length === 0) {
+    // Whoever has named none may not know that there are others.
+    const others = options.mesh === undefined ? " --mesh or PLEXUS_MESH names another one." : "";
+    print(`No agents in mesh ${mesh.mesh}.${others}`);
+  } else for (const line of table(HEADER, instances.map(row))) print(line);
 }
 
 function showChange(

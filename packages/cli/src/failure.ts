@@ -26,7 +26,15 @@ const OF_GRAPHS: Partial<Record<ErrorCode, string>> = {
   INCOMPATIBLE_BROKER: REMEDIES.INCOMPATIBLE_BROKER!,
 };
 
+const ownRemedies = new WeakMap<Error, string>();
 const hints = new WeakMap<Error, readonly string[]>();
+const facts = new WeakMap<Error, Readonly<Record<string, unknown>>>();
+
+/** An error, and what to do about it: a sentence in place of the usual one. */
+export function withRemedy(error: Error, remedy: string): Error {
+  ownRemedies.set(error, remedy);
+  return error;
+}
 
 /** An error, and what one may do next: lines that are shown behind it. */
 export function withHints(error: unknown, lines: readonly string[]): unknown {
@@ -39,17 +47,25 @@ export function hintsOf(error: unknown): readonly string[] {
   return (error instanceof Error && hints.get(error)) || [];
 }
 
+/** An error, and what a program needs to know beside it: members of the JSON document, before the error. */
+export function withFacts(error: unknown, known: Readonly<Record<string, unknown>>): unknown {
+  if (error instanceof Error) facts.set(error, known);
+  return error;
+}
+
 /** Reports why a command failed: one readable line on stderr, and its hints, or one JSON document on stdout. */
 export function reportFailure(command: string, error: unknown, json: boolean): void {
   const { code, message, retryable } = describe(error);
   if (json) {
-    printJson({ error: { code, message, retryable } });
+    const known = error instanceof Error ? facts.get(error) : undefined;
+    printJson({ ...known, error: { code, message, retryable } });
     return;
   }
   // Agents tell what they take. Of anything else, the message says it all.
   const said = code === "INVALID_INPUT" && !/^plexus (call|task submit)\b/.test(command);
   const remedies = command.startsWith("plexus workflow") ? OF_GRAPHS : REMEDIES;
-  const remedy = isMeshError(error) && !said && !isOfRun(error) ? remedies[error.code] : undefined;
+  const usual = isMeshError(error) && !said && !isOfRun(error) ? remedies[error.code] : undefined;
+  const remedy = (error instanceof Error && ownRemedies.get(error)) || usual;
   const sentence = /[.!?]$/.test(message) ? message : `${message}.`;
   const text = remedy === undefined ? message : `${sentence} ${remedy}`;
   note(`${command}: ${code}: ${harmless(text)}`);

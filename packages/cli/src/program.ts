@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { EXIT, Interrupted, UsageError, exitCodeOf } from "./exit-codes.ts";
 import { reportFailure } from "./failure.ts";
+import { helpCommand } from "./help.ts";
 import { meshOptions } from "./mesh-options.ts";
 import { note } from "./output.ts";
 
@@ -88,6 +89,9 @@ permitted, 5 timeout, 6 waiting (workflow), 130 interrupted. NO_COLOR switches c
   for (const option of meshOptions()) {
     delete option.envVar; // read by the commands that use it
     program.addOption(option);
+  }
+  for (const command of everyCommand(program)) {
+    if (command.commands.length > 0) command.addCommand(helpCommand(command));
   }
   for (const command of everyCommand(program)) {
     command

@@ -2,6 +2,7 @@ import { MeshError, PRIORITIES, type Duration, type Priority } from "@plexus/cor
 import type { InstanceReport, Mesh, SubmitOptions } from "@plexus/mesh";
 import { InvalidArgumentError, Option, type Command } from "commander";
 import { UsageError } from "./exit-codes.ts";
+import { withFacts } from "./failure.ts";
 import {
   durationArgument,
   meshCommand,
@@ -41,7 +42,7 @@ export function taskSubmitCommand(): Command {
     .option("--wait", "wait for the result, at most for --timeout")
     .addHelpText(
       "after",
-      '\nExample: plexus task submit desk settle \'{"id":"A7"}\' --key A7 --wait\n\nWith --json: {"task": id}; with --wait too: {"task": id, "result": …}.',
+      '\nExample: plexus task submit desk settle \'{"id":"A7"}\' --key A7 --wait\n\nWith --json: {"task": id}; with --wait too: {"task": id, "result": …}, or {"task": id, "error": …}.',
     )
     .action(
       async (
@@ -63,7 +64,10 @@ export function taskSubmitCommand(): Command {
             return;
           }
           if (!options.json) note(`task ${task.id}`); // for whoever does not wait to the end
-          const result = await task.result({ signal, timeout: options.timeout ?? FOREVER });
+          const timeout = options.timeout ?? FOREVER;
+          const result = await task.result({ signal, timeout }).catch((error: unknown) => {
+            throw withFacts(error, { task: task.id });
+          });
           if (options.json) printJson({ task: task.id, result });
           else print(toText(result));
         });

@@ -5,6 +5,7 @@ import type { Command } from "commander";
 import { UsageError } from "./exit-codes.ts";
 import { oneLine, paint, print, printJson, table } from "./output.ts";
 import {
+  listedBy,
   onWorkspace,
   short,
   withWorkspace,
@@ -30,7 +31,7 @@ export function conflictsCommand(): Command {
     .action((name: string, id: string | undefined, options: WorkspaceCommandOptions) =>
       withWorkspace(options, name, async (repo) => {
         if (id === undefined) await list(repo, options);
-        else await explain(await repo.conflict(id), options);
+        else await explain(await listedBy("conflicts", name, repo.conflict(id)), options);
       }),
     );
 }
@@ -57,10 +58,10 @@ export function resolveCommand(): Command {
         throw new UsageError("Use one of --ours, --theirs, --merged and --file.");
       }
       return withWorkspace(options, name, async (repo) => {
-        const conflict = await repo.conflict(id);
+        const conflict = await listedBy("conflicts", name, repo.conflict(id));
         const winner = ours ? "ours" : theirs ? "theirs" : merged ? "merged" : undefined;
         const decision = winner ?? { files: await filesOf(conflict, file!) };
-        const outcome = await repo.resolve(conflict, decision);
+        const outcome = await listedBy("conflicts", name, repo.resolve(conflict, decision));
         if (outcome === "open") {
           const text = `Conflict ${id} is still open: more has been committed since. Look at it again.`;
           throw new MeshError("CONFLICT", text);

@@ -1,4 +1,4 @@
-import { mkdir } from "node:fs/promises";
+import { mkdir, readdir } from "node:fs/promises";
 import { resolve } from "node:path";
 import { checkoutTree, exportToGit, importTree, type StrategyOption } from "@plexus/mesh";
 import { MeshError, STRATEGIES, toMs, type Duration, type StrategyName } from "@plexus/core";
@@ -8,6 +8,7 @@ import { fired } from "./interrupt.ts";
 import { meshCommand, withMesh, type MeshOptions } from "./mesh-options.ts";
 import { note, print, printJson } from "./output.ts";
 import {
+  listedBy,
   onWorkspace,
   versionArgument,
   withWorkspace,
@@ -61,7 +62,7 @@ export function checkoutCommand(): Command {
             );
           return;
         }
-        const tree = await repo.at(options.at);
+        const tree = await listedBy("log", name, repo.at(options.at));
         const done = await checkoutTree(name, tree, directory, { force: options.force === true });
         const { version, written, removed, unchanged } = done;
         if (options.json) printJson(done);
@@ -84,15 +85,20 @@ export function importCommand(): Command {
     .option("--agent <name>", "in whose name (default: $USER)")
     .option(
       "--prune",
-      "also remove what is not there; of a checkout, what was removed there always is",
+      "also remove what is not there; what a checkout or an earlier import had there always is",
     )
     .addOption(
       new Option("--resolve <strategy>", "how conflicts are decided").choices(
         STRATEGIES.filter((one) => one !== "vote" && one !== "semantic"), // nobody here could decide
       ),
     )
-    .action((name: string, directory: string, options: ImportCommandOptions) =>
-      withWorkspace(options, name, async (repo, signal) => {
+    .addHelpText(
+      "after",
+      "\nA checkout and an import write down in .plexus/ what the directory holds: the next import commits what has changed since.\nWithout that, it overwrites no file that differs: CONFLICT.",
+    )
+    .action(async (name: string, directory: string, options: ImportCommandOptions) => {
+      await demandDirectory(directory);
+      await withWorkspace(options, name, async (repo, signal) => {
         const { message, prune, resolve: strategy, timeout } = options;
         const waiting: string[] = [];
         const ended = timeout === undefined ? signal : timedOut(signal, timeout, waiting);
@@ -115,8 +121,16 @@ export function importCommand(): Command {
           print(
             `${done.written.length} files written, ${done.removed.length} removed; ${name} is at version ${done.version}.`,
           );
-      }),
-    );
+      });
+    });
+}
+
+/** Throws a usage error if there is no directory that can be read. */
+async function demandDirectory(directory: string): Promise<void> {
+  await readdir(directory).catch((error: unknown) => {
+    const text = `The directory ${directory} cannot be read: ${(error as Error).message}.`;
+    throw new UsageError(text, { cause: error });
+  });
 }
 
 /** Fires at Ctrl-C, or when somebody should have decided by now. */

@@ -1,6 +1,7 @@
 import { MeshError, Workspaces, isMeshError, toMs } from "@plexus/core";
 import type { Mesh, Workspace } from "@plexus/mesh";
 import { InvalidArgumentError, type Command } from "commander";
+import { withRemedy } from "./failure.ts";
 import { meshCommand, nameArgument, withMesh, type MeshOptions } from "./mesh-options.ts";
 
 /** Options of every command on a workspace. */
@@ -31,6 +32,20 @@ export function withWorkspace<T>(
     const { agent = process.env["USER"] ?? "cli" } = options;
     return work(mesh.workspace(name, { agent }), signal, mesh);
   });
+}
+
+/** What `work` looks for is no file but something else, which another command lists: its `NO_FILE` names that one. */
+export async function listedBy<T>(
+  command: "conflicts" | "log",
+  workspace: string,
+  work: Promise<T>,
+): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    if (!isMeshError(error, "NO_FILE")) throw error;
+    throw withRemedy(error, `\`plexus workspace ${command} ${workspace}\` shows what there is.`);
+  }
 }
 
 /** The number of a version. */

@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { countArgument } from "./mesh-options.ts";
 import { harmless, oneLine, paint, print, printJson, table, uptime } from "./output.ts";
 import {
+  listedBy,
   onWorkspace,
   short,
   versionArgument,
@@ -26,7 +27,7 @@ export function listCommand(): Command {
         options: WorkspaceCommandOptions & { at?: number },
       ) =>
         withWorkspace(options, name, async (repo) => {
-          const tree = await repo.at(options.at);
+          const tree = await listedBy("log", name, repo.at(options.at));
           const files = await tree.list(prefix);
           if (options.json) printJson({ version: tree.version, files });
           else if (tree.version === 0) print(`Nothing was ever committed to ${name}.`);
@@ -102,7 +103,8 @@ export function diffCommand(): Command {
         options: WorkspaceCommandOptions & { path?: string },
       ) =>
         withWorkspace(options, name, async (repo) => {
-          const files = await repo.diff(from, to ?? (await repo.head()), options.path);
+          const last = to ?? (await repo.head());
+          const files = await listedBy("log", name, repo.diff(from, last, options.path));
           if (options.json) printJson(files);
           else
             for (const { diff } of files)

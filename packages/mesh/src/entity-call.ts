@@ -153,7 +153,7 @@ export class EntityCall implements Pending {
     if (nowMs() < this.#finalDeadlineMs) return this.#send();
     const { runtime, entity } = this.#route;
     sendControl(runtime, this.#partition, "cancel", this.id);
-    const waited = Math.round(nowMs() - this.#startedMs);
+    const waited = Math.round(this.#finalDeadlineMs - this.#startedMs);
     if (!runtime.link.connected) {
       this.#fail(
         new MeshError("NOT_CONNECTED", `${this.#what}: no broker for ${waited} ms.`, {

@@ -391,7 +391,7 @@ export abstract class Exchange implements Pending {
 
   #timeoutError(): MeshError {
     const { agent, name, runtime } = this.route;
-    const waited = Math.round(nowMs() - this.#startedMs);
+    const waited = Math.round(Math.min(nowMs(), this.#finalDeadlineMs) - this.#startedMs);
     return runtime.link.connected
       ? new MeshError("TIMEOUT", `${agent}.${name} did not answer within ${waited} ms.`)
       : new MeshError(

@@ -1,5 +1,4 @@
-import { MAX_TIMER_MS, KINDS, MeshError, fromWireError, toMs, type Duration } from "@plexus/core";
-import { nowMs } from "./clock.ts";
+import { KINDS, MeshError, fromWireError, toTimerMs, type Duration } from "@plexus/core";
 import { TaskEvents, type TaskEvent, type TaskListener } from "./task-events.ts";
 import type { TaskStatus } from "./task-status.ts";
 
@@ -76,7 +75,7 @@ export class Handle implements TaskHandle {
   }
 
   #follow({ timeout, signal }: WaitOptions, listener: TaskListener): () => void {
-    const waitMs = timeout === undefined ? DEFAULT_WAIT_MS : toMs(timeout);
+    const waitMs = timeout === undefined ? DEFAULT_WAIT_MS : toTimerMs(timeout);
     const end = (): void => {
       clearTimeout(timer);
       signal?.removeEventListener("abort", abort);
@@ -92,19 +91,10 @@ export class Handle implements TaskHandle {
           cause: signal?.reason,
         }),
       );
-    const started = nowMs();
-    const timer = setTimeout(
-      () => {
-        const waited = Math.round(nowMs() - started);
-        give(
-          new MeshError(
-            "TIMEOUT",
-            `Task ${this.id} has not ended within ${waited} ms; it goes on.`,
-          ),
-        );
-      },
-      Math.min(waitMs, MAX_TIMER_MS),
-    );
+    const timer = setTimeout(() => {
+      const text = `Task ${this.id} has not ended within ${waitMs} ms; it goes on.`;
+      give(new MeshError("TIMEOUT", text));
+    }, waitMs);
     const fresh = this.#fresh;
     this.#fresh = false;
     const stop = this.#owner.listen(

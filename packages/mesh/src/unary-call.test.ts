@@ -10,7 +10,7 @@ import {
 import type { Envelope } from "@plexus/core";
 import { describe, expect, expectTypeOf, test } from "vitest";
 import { z } from "zod";
-import { fired, gate, metric, useMeshes } from "../../../test/support/mesh.ts";
+import { fired, gate, metric, upTo, useMeshes } from "../../../test/support/mesh.ts";
 import type { Call } from "./client.ts";
 import type { Context } from "./context.ts";
 
@@ -148,6 +148,24 @@ describe("time", () => {
     const started = performance.now();
     await expect(calc.wait(0, { timeout: 20 })).rejects.toEqual(code("TIMEOUT"));
     expect(performance.now() - started).toBeLessThan(2_000);
+  });
+
+  test("a call that is out of time names the time that was asked for", async () => {
+    const { calc } = await pair(sleepUntilCanceled);
+    const late = await Promise.all(
+      upTo(20).map(async (n) => {
+        const error = await calc
+          .whatever(0, { timeout: 20 + n })
+          .catch((reason: unknown) => reason);
+        return [20 + n, error as MeshError] as const;
+      }),
+    );
+    // The host may have been the first to say so.
+    const named = late.filter(([, error]) => error.code !== "DEADLINE_EXCEEDED");
+    expect(named).not.toEqual([]);
+    for (const [asked, error] of named) {
+      expect(error.message).toBe(`calc.whatever did not answer within ${asked} ms.`);
+    }
   });
 
   test("a handler knows how much time is left", async () => {

@@ -1,5 +1,14 @@
 import { execFileSync } from "node:child_process";
-import { mkdir, mkdtemp, readFile, readdir, rm, symlink, writeFile } from "node:fs/promises";
+import {
+  mkdir,
+  mkdtemp,
+  readFile,
+  readdir,
+  rename,
+  rm,
+  symlink,
+  writeFile,
+} from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -101,6 +110,13 @@ test("a checkout follows no symbolic link out of its directory", async () => {
     await checkout(ada, 2, true);
     expect(await readFile(join(outside, "cart.ts"), "utf8")).toBe("theirs");
     expect(await textOf("src/cart.ts")).toBe("one\n2\n");
+    await rm(here(".plexus"), { recursive: true });
+    await rename(here("src"), join(outside, "src")); // holds no link now
+    await symlink(outside, here(".plexus"));
+    const link = { code: "INVALID_INPUT" };
+    await expect(checkout(ada, 2, true)).rejects.toMatchObject(link);
+    await expect(importTree(ada, folder)).rejects.toMatchObject(link);
+    expect((await readdir(outside)).toSorted()).toEqual(["cart.ts", "src"]);
   } finally {
     await rm(outside, { recursive: true });
   }
@@ -125,6 +141,54 @@ test("what was changed in a checkout is imported on the version it is of, so not
   await writeFile(here("src/cart.ts"), "by hand again\n");
   await refused(importTree(ada, folder));
   expect((await ada.read("src/cart.ts")).text).toBe("ada's\n");
+});
+
+test("a second import of a directory commits what has changed since the first, and overwrites nothing newer", async () => {
+  const ada = await begin();
+  await writeFile(here("logo.png"), new Uint8Array([0, 255, 1, 254])); // as it is there
+  await writeFile(here("a"), "1");
+  await writeFile(here("b"), "1");
+  await writeFile(here("c"), "1");
+  expect(await importTree(ada, folder)).toMatchObject({ version: 3, written: ["a", "b", "c"] });
+  expect(await importTree(ada, folder)).toMatchObject({ version: 3, commits: 0 });
+  await writeFile(here("a"), "2");
+  await writeFile(here("logo.png"), "text");
+  await rm(here("b"));
+  expect(await importTree(ada, folder)).toMatchObject({
+    version: 4,
+    written: ["a", "logo.png"],
+    removed: ["b"],
+  });
+  expect((await ada.list()).map(({ path }) => path)).toEqual(["a", "c", "logo.png", "src/cart.ts"]);
+  await ada.write("c", "ada's", { base: 3 });
+  expect(await importTree(ada, folder)).toMatchObject({ version: 5, commits: 0 });
+  await writeFile(here("c"), "by hand");
+  await refused(importTree(ada, folder));
+  // They are the directory's own: a checkout neither overwrites nor removes them.
+  await refused(checkout(ada));
+  await rm(here("c"));
+  await ada.remove("a", { base: 4 });
+  await checkout(ada);
+  expect(await textOf("a")).toBe("2");
+});
+
+test("what was imported into a workspace is imported into another one of its name", async () => {
+  const [first] = await openWorkspace(meshes, "ada");
+  await writeFile(here("a"), "1");
+  await first.write("before", "");
+  await importTree(first, folder);
+  const elsewhere = await meshes.join({ mesh: `${meshes.name}-elsewhere` });
+  await elsewhere.hostWorkspaces();
+  const second = elsewhere.workspace(first.name);
+  expect(await importTree(second, folder)).toMatchObject({ version: 1, written: ["a"] });
+  expect(await importTree(first, folder)).toMatchObject({ version: 2, commits: 0 });
+});
+
+test("a directory in which nothing can be written down is imported all the same", async () => {
+  const [ada] = await openWorkspace(meshes, "ada");
+  await writeFile(here("a"), "1");
+  await writeFile(here(".plexus"), "in the way");
+  expect(await importTree(ada, folder)).toMatchObject({ version: 1, written: ["a"] });
 });
 
 test("many files are imported as several commits, and what is the same is left alone", async () => {

@@ -20,6 +20,9 @@ export interface CheckoutRecord {
   readonly files: Record<string, { readonly hash: string; readonly version: number }>;
 }
 
+/** Who has written a record down. What only an import has is the directory's own: no checkout overwrites or removes that. */
+export type RecordedBy = "checkout" | "import";
+
 /** What a checkout has done. */
 export interface CheckoutReport {
   readonly version: number;
@@ -28,7 +31,6 @@ export interface CheckoutReport {
   readonly unchanged: number;
 }
 
-const RECORD = "checkout.json";
 const AT_ONCE = 16;
 const DIRECTORY = "directory";
 const Recorded = z.object({
@@ -50,7 +52,7 @@ export async function checkoutTree(
   directory: string,
   { force = false }: { readonly force?: boolean } = {},
 ): Promise<CheckoutReport> {
-  const before = await readCheckout(directory);
+  const before = await readRecord(directory, "checkout");
   if (before && before.workspace !== workspace && !force) {
     throw new MeshError("CONFLICT", `${directory} holds workspace ${before.workspace}.`, {
       retryable: false,
@@ -90,7 +92,7 @@ export async function checkoutTree(
   );
   const { version } = tree;
   const files = Object.fromEntries(wanted.map(({ path, hash }) => [path, { hash, version }]));
-  await writeCheckout(directory, { workspace, files });
+  await writeRecord(directory, "checkout", { workspace, files });
   return {
     version,
     written: written.toSorted(),
@@ -99,26 +101,33 @@ export async function checkoutTree(
   };
 }
 
-/** What an earlier checkout has written down; undefined if there was none. */
-export async function readCheckout(directory: string): Promise<CheckoutRecord | undefined> {
+/** What an earlier checkout or import has written down; undefined if there was none. */
+export async function readRecord(
+  directory: string,
+  by: RecordedBy,
+): Promise<CheckoutRecord | undefined> {
+  await demandInside(directory, join(CHECKOUT_FOLDER, `${by}.json`));
+  const file = join(directory, CHECKOUT_FOLDER, `${by}.json`);
   let text: string;
   try {
-    text = await readFile(join(directory, CHECKOUT_FOLDER, RECORD), "utf8");
+    text = await readFile(file, "utf8");
   } catch {
     return undefined;
   }
   const parsed = Recorded.safeParse(parse(text));
   if (parsed.success) return parsed.data;
-  throw new MeshError(
-    "INVALID_INPUT",
-    `${join(directory, CHECKOUT_FOLDER, RECORD)} cannot be read. Remove it to begin anew.`,
-  );
+  throw new MeshError("INVALID_INPUT", `${file} cannot be read. Remove it to begin anew.`);
 }
 
 /** Writes down what a directory holds. */
-export async function writeCheckout(directory: string, record: CheckoutRecord): Promise<void> {
+export async function writeRecord(
+  directory: string,
+  by: RecordedBy,
+  record: CheckoutRecord,
+): Promise<void> {
   const text = `${JSON.stringify(record, undefined, 1)}\n`;
-  await writeSafely(directory, join(CHECKOUT_FOLDER, RECORD), Buffer.from(text));
+  await writeSafely(directory, join(CHECKOUT_FOLDER, ".gitignore"), Buffer.from("*\n")); // it is of this directory only
+  await writeSafely(directory, join(CHECKOUT_FOLDER, `${by}.json`), Buffer.from(text));
 }
 
 /** The hash of a file as it is on disk; undefined: there is none. What is no file counts as one that is in the way. */

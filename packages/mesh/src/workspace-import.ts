@@ -2,9 +2,10 @@ import { lstat, readFile, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { CHECKOUT_FOLDER, MeshError, demandPath, quote } from "@plexus/core";
 import { nameOf } from "./nats/blob-store.ts";
-import { inLanes, readCheckout, writeCheckout } from "./workspace-checkout.ts";
+import { baseIn, keepBase } from "./workspace-base.ts";
+import { inLanes } from "./workspace-checkout.ts";
 import type { CommitOptions } from "./workspace-committer.ts";
-import { filesInWorkTree, isWorkTree, versionInWorkTree } from "./workspace-git.ts";
+import { filesInWorkTree, isWorkTree } from "./workspace-git.ts";
 import type { Workspace } from "./workspace.ts";
 
 /** Options of {@link importTree}. */
@@ -12,7 +13,7 @@ export interface ImportOptions extends Pick<
   CommitOptions,
   "message" | "resolve" | "signal" | "onConflict"
 > {
-  /** Also remove what is in the workspace and not in the directory. Of a checkout, what was removed there always is. */
+  /** Also remove what is in the workspace and not in the directory. What a checkout or an import has seen there always is. */
   readonly prune?: boolean;
 }
 
@@ -30,8 +31,8 @@ const MAX_NAMED = 20; // files that an error names
 
 /**
  * Commits what has changed in a directory: files as they are on disk, of a git work tree those that git does not ignore. What a
- * checkout or an export has written there is based on its version; everything else on nothing, so that it overwrites no file that
- * differs. More than 1,000 files become several commits. Rejects with `INVALID_INPUT` for symbolic links and paths that a
+ * checkout or an export has written there, or an earlier import has taken from there, is based on its version; everything else on
+ * nothing, so that it overwrites no file that differs. More than 1,000 files become several commits. Rejects with `INVALID_INPUT` for symbolic links and paths that a
  * workspace cannot hold, `CONFLICT` as any commit.
  */
 export async function importTree(
@@ -40,14 +41,9 @@ export async function importTree(
   { prune = false, ...options }: ImportOptions = {},
 ): Promise<ImportReport> {
   const isGit = await isWorkTree(directory);
-  const checkout = await readCheckout(directory);
-  const own = checkout?.workspace === repo.name ? checkout.files : {};
-  const based = isGit && checkout === undefined ? await versionInWorkTree(repo.name, directory) : 0;
-  if (based > 0) {
-    const files = await (await repo.at(based)).list();
-    for (const { path, hash } of files) own[path] = { hash, version: based };
-  }
   const head = await repo.at();
+  const based = await baseIn(repo, directory, head.version, isGit);
+  const own = based.files;
   const known = new Map((await head.list()).map(({ path, hash }) => [path, hash]));
   const names = isGit ? await filesInWorkTree(directory) : await walk(directory);
   const found = await demandFiles(directory, names);
@@ -63,6 +59,9 @@ export async function importTree(
   const removed = [...new Set([...missing, ...surplus])];
   const changes = [...written.map(([path]) => path), ...removed].toSorted();
   const files = { ...own };
+  for (const [path, hash] of hashes) {
+    if (known.get(path) === hash) files[path] = { hash, version: head.version };
+  }
   let version = head.version;
   let commits = 0;
   for (let at = 0; at < changes.length; at += FILES_PER_COMMIT) {
@@ -92,10 +91,10 @@ export async function importTree(
       if (hash === undefined) delete files[path];
       else files[path] = { hash, version };
     }
-    if (checkout?.workspace !== repo.name) continue;
     // Now, should a later one be refused.
-    await writeCheckout(directory, { workspace: repo.name, files });
+    await keepBase(repo, directory, { ...based, files });
   }
+  if (commits === 0) await keepBase(repo, directory, { ...based, files });
   return {
     version,
     commits,

@@ -111,7 +111,7 @@ export class RemoteGraph<Input = unknown, Output = unknown> {
   ): AsyncIterable<StreamItem<M>> & { readonly result: Promise<RunResult<Output>> } {
     const { mode, signal: detach, timeout } = options;
     const untilMs = timeout === undefined ? Infinity : now() + toMs(timeout);
-    const bounds = { detach, untilMs };
+    const bounds = { detach, untilMs, timeout };
     return this.#streamed(mode, (watcher) => this.#wait(thread, undefined, bounds, watcher));
   }
 
@@ -235,7 +235,7 @@ export class RemoteGraph<Input = unknown, Output = unknown> {
     const { timeout, signal, detach, durability } = options;
     signal?.throwIfAborted();
     const untilMs = timeout === undefined ? Infinity : now() + toMs(timeout);
-    const bounds = { signal, detach, untilMs };
+    const bounds = { signal, detach, untilMs, timeout };
     const id = options.id === undefined ? newId() : idOf(verb, options.id);
     const run = verb === "invoke" ? id : undefined;
     const told = { ...message, ...(watcher && { watcher }), ...(durability && { durability }) };
@@ -300,7 +300,7 @@ export class RemoteGraph<Input = unknown, Output = unknown> {
     verb: K,
     message: GraphCommands[K],
     id = newId(),
-    { signal: canceled, detach, untilMs = Infinity }: Bounds = {},
+    { signal: canceled, detach, untilMs = Infinity, timeout: asked }: Bounds = {},
   ): Promise<unknown> {
     const signals = [canceled, detach].filter((one) => one !== undefined);
     const signal = signals.length > 1 ? AbortSignal.any(signals) : signals[0];
@@ -311,6 +311,8 @@ export class RemoteGraph<Input = unknown, Output = unknown> {
         return await owner[verb](message, { id, timeout, ...(signal && { signal }) });
       } catch (error) {
         const passing = PASSING.some((code) => isMeshError(error, code));
+        const late = now() >= untilMs && isMeshError(error, "TIMEOUT") && !signal?.aborted;
+        if (late && asked !== undefined) throw ownerIsSilent(thread, asked, error);
         if (!passing || signal?.aborted || now() >= Math.min(untilMs, giveUpMs)) throw error;
       }
       await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
@@ -390,6 +392,14 @@ interface Bounds {
   readonly detach?: AbortSignal | undefined;
   /** Monotonic. */
   readonly untilMs?: number;
+  /** The whole of it, as it was asked for. */
+  readonly timeout?: Duration | undefined;
+}
+
+/** The owner has a little longer than was asked for, to say that the run goes on. Nobody needs to know. */
+function ownerIsSilent(thread: string, asked: Duration, cause: unknown): MeshError {
+  const text = `Whoever executes thread ${thread} did not answer within ${toMs(asked)} ms.`;
+  return new MeshError("TIMEOUT", text, { cause });
 }
 
 function now(): number {
