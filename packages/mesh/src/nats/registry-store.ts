@@ -10,6 +10,7 @@ import { MeshError } from "@plexus/core";
 import type { Logger } from "../log.ts";
 import { Leaderless } from "./leaderless.ts";
 import type { Link } from "./link.ts";
+import { tooFewNodes } from "./streams.ts";
 
 /** A change in the registry bucket: a record was written, or removed, or it expired. */
 export type RegistryChange =
@@ -19,8 +20,6 @@ export type RegistryChange =
 const MARKER_TTL = "60s"; // how long a deletion stays visible to watchers that were away
 const API_TIMEOUT_MS = 5_000;
 const REPLICAS = 3; // in a cluster, so that it survives any one node
-/** The cluster has no place for another replica just now. */
-const TOO_FEW_NODES = new Set([10_005, 10_023, 10_074]);
 
 /**
  * The registry's key-value bucket: in memory, one key per instance, each with a time to live. Writes carry the expected
@@ -191,8 +190,4 @@ export class RegistryStore {
       );
     }
   }
-}
-
-function tooFewNodes(error: unknown): boolean {
-  return error instanceof JetStreamApiError && TOO_FEW_NODES.has(error.code);
 }

@@ -69,7 +69,7 @@ export class Streams {
         return true;
       } catch (cause) {
         if (codeOf(cause) === STREAM_EXISTS) return false;
-        if (num_replicas > 1 && TOO_FEW_NODES.has(codeOf(cause))) continue;
+        if (num_replicas > 1 && tooFewNodes(cause)) continue;
         throw this.refused(`stream ${config.name}`, cause);
       }
     }
@@ -193,7 +193,12 @@ export class Streams {
 /** True unless the broker has refused it. */
 function isPassing(cause: unknown): boolean {
   if (!(cause instanceof JetStreamApiError)) return true;
-  return cause.status >= 500 && !TOO_FEW_NODES.has(codeOf(cause));
+  return cause.status >= 500 && !tooFewNodes(cause);
+}
+
+/** True if the broker has refused as the cluster has no place for another replica just now. */
+export function tooFewNodes(cause: unknown): boolean {
+  return TOO_FEW_NODES.has(codeOf(cause));
 }
 
 function codeOf(cause: unknown): number {
